@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "client/object_store.h"
+
+namespace lakefuse {
+
+struct CacheUse {
+  std::uint64_t hits = 0;    // Blocks answered from disk.
+  std::uint64_t misses = 0;  // Blocks fetched.
+  std::uint64_t bytes = 0;   // On disk now, by all mounts of the user.
+};
+
+// Another ObjectStore with a read cache in front: blocks of objects in files under the cache directory, keyed by
+// installation, physical address, checksum and size (design rule 8), so that nothing ever has to be invalidated. Shared by
+// all mounts of the user, safe against other processes using the same directory. Many readers of one block cost one
+// request. A damaged, short or unreadable block file is a miss, never an error; a full disk means reading uncached.
+// All calls but read() go straight down. Thread safety and deadlines as ObjectStore.
+class CachedStore : public ObjectStore {
+ public:
+  // Makes `cache_dir` (0700) where it is missing. kLocalIo: it belongs to another user or cannot be used.
+  static Result<std::unique_ptr<CachedStore>> open(ObjectStore& below, const std::filesystem::path& cache_dir,
+                                                   std::uint64_t cap_bytes);
+
+  [[nodiscard]] virtual CacheUse use() const = 0;
+};
+
+}  // namespace lakefuse

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cache/staged_file.h"
+#include "client/error.h"
+#include "client/object_store.h"
+#include "client/publisher.h"
+
+namespace lakefuse {
+
+// Whose bytes a spool holds. Spools of other lakes, repositories or branches are never mixed up with it.
+struct SpoolOwner {
+  std::string endpoint;  // Normalised URL, no credentials in it.
+  std::string repository;
+  std::string branch;
+  bool operator==(const SpoolOwner&) const = default;
+};
+
+// What is to become of one staged file, as it stands on disk beside its bytes, so that the next mount can go on.
+struct SpoolRecord {
+  enum class State {
+    kOpen,      // Being written; nobody was told that it is safe.
+    kSynced,    // Open, and fsync answered 0: these bytes must survive.
+    kHeld,      // Closed under a temporary name: published when renamed, aged or unmounted (W9).
+    kFailed,    // Closed, the publish failed for a passing cause: tried again.
+    kConflict,  // Closed, lost a race or met another version: waits for a person.
+  };
+  State state = State::kOpen;
+  std::string path;                // On the branch.
+  std::optional<ObjectInfo> base;  // The version that missing bytes come from.
+  Expectation expected;            // What may be replaced (W5, W6).
+  EntryMeta meta;                  // What the entry will say besides its bytes.
+  bool append_only = false;        // Only ever appended to with O_APPEND.
+  std::string reason;              // Why it failed: the Error's sentence.
+  std::string cause;               // Its Errc as a word.
+  std::int64_t since_seconds = 0;  // Unix time of the state's begin.
+};
+
+// One staged file with its record. Owned by whoever writes the file; when it is destroyed without discard(), both stay
+// on disk for the next mount.
+class SpoolFile {
+ public:
+  virtual ~SpoolFile() = default;
+
+  [[nodiscard]] virtual const std::string& id() const = 0;  // Stable over remounts; safe to show.
+  [[nodiscard]] virtual std::filesystem::path data_path() const = 0;
+  [[nodiscard]] virtual StagedFile& bytes() = 0;
+
+  // Replaces the record on disk atomically. kDurable: once it returns, bytes and record survive a power cut (fsync of
+  // the bytes, the record, the directory, in this order); kSoon: they survive a kill -9 of this process.
+  enum class Safety { kSoon, kDurable };
+  virtual Result<> save(const SpoolRecord& record, Safety safety) = 0;
+
+  // Removes bytes and record from disk: they are on the lake now, or nobody wants them.
+  virtual void discard() = 0;
+};
+
+// A file that an earlier mount left.
+struct LeftBehind {
+  SpoolRecord record;
+  std::shared_ptr<SpoolFile> file;
+};
+
+// The directory of bytes that are not on the lake yet, in the user's state directory. One Spool belongs to one process
+// and one owner at a time; a second mount of the same branch gets a directory of its own beside it, and the next mount
+// takes over what ended ones left. Safe to call from many threads at once.
+class Spool {
+ public:
+  // `state_dir` is made with mode 0700 where it is missing; refused (kLocalIo, with a sentence) when it belongs to
+  // another user or may be written by others. Symlinks inside are not followed.
+  static Result<std::unique_ptr<Spool>> open(const std::filesystem::path& state_dir, const SpoolOwner& owner,
+                                             std::uint64_t floor_bytes);
+  virtual ~Spool() = default;
+
+  // An empty staged file; with a base, a file of the base's size all of whose bytes are missing.
+  virtual Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) = 0;
+
+  // What earlier mounts of this owner left, oldest first; each is handed out once.
+  virtual std::vector<LeftBehind> take_left_behind() = 0;
+
+  // Where this spool lives: also what `lakefuse pending` of a state directory reads.
+  [[nodiscard]] virtual const std::filesystem::path& directory() const = 0;
+
+  // Bytes that may still be written before write() fails with kNoSpace.
+  [[nodiscard]] virtual std::uint64_t free_bytes() const = 0;
+};
+
+// What a state directory holds, without taking it over and without a mount: for `pending` and `recover`.
+struct SpooledFile {
+  SpoolOwner owner;
+  SpoolRecord record;
+  std::filesystem::path data_path;
+  std::uint64_t size_bytes = 0;
+  bool in_use = false;  // A live process owns it.
+};
+Result<std::vector<SpooledFile>> read_spools(const std::filesystem::path& state_dir);
+
+}  // namespace lakefuse

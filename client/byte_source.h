@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "client/error.h"
+
+namespace lakefuse {
+
+// Bytes that do not change while they are uploaded, and can be read again when an upload is repeated.
+// One reader at a time.
+class ByteSource {
+ public:
+  virtual ~ByteSource() = default;
+
+  [[nodiscard]] virtual std::uint64_t size() const = 0;
+
+  // Fills `out` from `offset` on and returns how many bytes it filled: fewer than asked only at the end.
+  virtual Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const = 0;
+};
+
+}  // namespace lakefuse

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "client/error.h"
+#include "client/lake.h"
+
+namespace lakefuse {
+
+// What the command line may say about access; none of it is a secret.
+struct AccessFlags {
+  std::filesystem::path config_file;  // --config
+  std::string endpoint;               // --endpoint
+  std::filesystem::path ca_file;      // --ca-file
+};
+
+using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+Environment process_environment();
+
+// A lakectl user's way in: flags over LAKECTL_* (and LAKEFUSE_AUTH_COOKIE) environment over ~/.lakectl.yaml
+// (LAKECTL_CONFIG_FILE). kInvalid with a sentence that names the file, the line or the variable and what to do:
+// no endpoint, no credentials, half a key pair, a file that is no YAML. A config file that others may read is allowed,
+// as lakectl does. The access's renew_credentials reads the same places again.
+Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& environment);
+
+// "http://host" and "http://host/" become "http://host/api/v1"; any other path is kept as it is (lakectl's
+// pkg/api/apiutil/endpoint.go). kInvalid: no http or https URL, or one with credentials in it.
+Result<std::string> normalised_endpoint(const std::string& endpoint);
+
+// lakefs://REPO/REF[/PREFIX], percent-decoded as lakectl does (it parses a URL).
+struct LakeUri {
+  std::string repository;
+  std::string ref;
+  std::string prefix;  // Without leading slash; "" or ends in "/".
+};
+Result<LakeUri> parse_lake_uri(const std::string& text);
+
+}  // namespace lakefuse
