@@ -1,0 +1,132 @@
+#include "client/publish_attempt.h"
+
+#include <string>
+#include <utility>
+
+namespace lakefuse {
+namespace {
+
+using Kind = Expectation::Kind;
+
+Error exists(const ObjectPath& path) {
+  return {Errc::kExists, "\"" + path.str() + "\": another client put an object there first"};
+}
+
+Error conflict(const ObjectPath& path, bool is_gone) {
+  return {Errc::kConflict,
+          "\"" + path.str() +
+              "\": " + (is_gone ? "the object was removed" : "another client put another version there") +
+              " since it was opened"};
+}
+
+}  // namespace
+
+PublishAttempt::PublishAttempt(ObjectStore& lake, const PublishJob& job, const ByteSource& body,
+                               const Sleep& sleep)
+    : lake_(lake),
+      job_(job),
+      sleep_(sleep),
+      entry_(lake, job, body, sleep),
+      expected_(job.expected),
+      is_doubtful_(job.lately_seen) {}
+
+Result<ObjectInfo> PublishAttempt::run() {
+  if (auto uploaded = entry_.upload(); !uploaded) return uploaded.error();
+  for (int round_number = 0; round_number < kMaxRounds; ++round_number) {
+    if (round_number > 0)
+      if (auto slept = sleep_(kBetweenRounds * round_number); !slept) return slept.error().in(last_.message);
+    if (auto verdict = round()) return *std::move(verdict);
+  }
+  return Error{Errc::kUnavailable, "\"" + job_.path.str() + "\": no clear answer in " +
+                                       std::to_string(kMaxRounds) +
+                                       " rounds; the last one: " + last_.message};
+}
+
+PublishAttempt::Verdict PublishAttempt::round() {
+  if (expected_.kind == Kind::kVersion) {
+    auto found = look_at(lake_, job_.path);
+    if (!found) return found.error();
+    if (auto verdict = judge(*found)) return verdict;
+  }
+  const bool must_be_absent = expected_.kind == Kind::kAbsent;
+  auto entry = entry_.put(must_be_absent ? Condition::kIfAbsent : Condition::kNone);
+  if (!entry) return after_failure(entry.error());
+  if (must_be_absent && is_doubtful_) return confirm();
+  return entry;
+}
+
+PublishAttempt::Verdict PublishAttempt::after_failure(const Error& error) {
+  last_ = error;
+  // The address is too old, or a server before 1.22 wants other bytes after a commit. Either way nothing was
+  // put.
+  if (error.code == Errc::kExpired || error.code == Errc::kConflict) {
+    if (auto uploaded = entry_.upload_again(error); !uploaded) return uploaded.error();
+    return std::nullopt;
+  }
+  const bool is_refused = error.code == Errc::kExists && expected_.kind == Kind::kAbsent;
+  if (!is_refused && !may_be_done(error.code)) return error;
+  is_doubtful_ = true;
+
+  auto found = look_after(error, std::chrono::milliseconds(0), lake_, job_.path, sleep_);
+  if (!found) return found.error();
+  // A refused link is over and done with; a lost one may still be on its way.
+  if (!is_refused && is_as_before(*found)) {
+    found = look_after(error, kUntilSecondLook, lake_, job_.path, sleep_);
+    if (!found) return found.error();
+  }
+  auto verdict = judge(*found);
+  if (!verdict && !is_refused && ++lost_answers_ >= kMaxLostAnswers) return error;
+  return verdict;
+}
+
+bool PublishAttempt::is_as_before(const std::optional<ObjectInfo>& found) const {
+  switch (expected_.kind) {
+    case Kind::kAbsent:
+      return !found;
+    case Kind::kVersion:
+      return found && same_version(*found, expected_.version);
+    case Kind::kAnything:
+      return !found || entry_.origin(*found) != PublishEntry::Origin::kThis;
+  }
+  return false;
+}
+
+PublishAttempt::Verdict PublishAttempt::judge(const std::optional<ObjectInfo>& found) {
+  if (is_as_before(found)) return std::nullopt;
+  if (!found) return conflict(job_.path, true);
+  switch (entry_.origin(*found)) {
+    case PublishEntry::Origin::kThis:
+      return assert_again(*found);
+    case PublishEntry::Origin::kEarlier:
+      // The name is ours already; these bytes are what it holds from now on.
+      expected_ = Expectation::of(*found);
+      return std::nullopt;
+    case PublishEntry::Origin::kForeign:
+      break;
+  }
+  return expected_.kind == Kind::kAbsent ? exists(job_.path) : conflict(job_.path, false);
+}
+
+PublishAttempt::Verdict PublishAttempt::assert_again(const ObjectInfo& ours) {
+  auto written = lake_.set_metadata(job_.path, entry_.metadata_of(ours));
+  if (!written) {
+    last_ = written.error();
+    const bool was_dropped = last_.code == Errc::kNotFound;
+    if (was_dropped || may_be_done(last_.code)) return std::nullopt;
+    return last_;
+  }
+  auto found = look_at(lake_, job_.path);
+  if (!found) return found.error();
+  if (*found && entry_.origin(**found) == PublishEntry::Origin::kThis) return **std::move(found);
+  return judge(*found);
+}
+
+PublishAttempt::Verdict PublishAttempt::confirm() {
+  if (auto slept = sleep_(kUntilConfirmed); !slept) return slept.error();
+  auto found = look_at(lake_, job_.path);
+  if (!found) return found.error();
+  if (*found && entry_.origin(**found) == PublishEntry::Origin::kThis) return **std::move(found);
+  return judge(*found);
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,52 @@
+#include "client/publish_look.h"
+
+#include <condition_variable>
+#include <mutex>
+
+#include "client/patience.h"
+
+namespace lakefuse {
+
+Result<> sleep_patiently(std::chrono::milliseconds pause) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  const std::stop_token stop = Patience::current();
+  never.wait_for(lock, stop, pause, [] { return false; });
+  if (stop.stop_requested()) return Error{Errc::kInterrupted, "a signal ended the wait"};
+  return {};
+}
+
+bool may_be_done(Errc code) {
+  switch (code) {
+    case Errc::kUnavailable:
+    case Errc::kTimeout:
+    case Errc::kTooManyRequests:
+    case Errc::kInterrupted:
+    case Errc::kUntrustworthy:
+      return true;
+    default:
+      return false;  // The server said no.
+  }
+}
+
+Result<std::optional<ObjectInfo>> look_at(ObjectStore& lake, const ObjectPath& path) {
+  auto found = lake.stat(path, ObjectStore::Look::kEntry);
+  if (found) return std::optional(*std::move(found));
+  if (found.error().code == Errc::kNotFound) return std::optional<ObjectInfo>();
+  return found.error();
+}
+
+Result<std::optional<ObjectInfo>> look_after(const Error& lost, std::chrono::milliseconds pause,
+                                             ObjectStore& lake, const ObjectPath& path, const Sleep& sleep) {
+  const auto unknown = [&](const Error& error) {
+    const Errc code = error.code == Errc::kInterrupted ? Errc::kInterrupted : lost.code;
+    return Error{code, lost.message + "; what became of it is not known: " + error.message};
+  };
+  if (auto slept = sleep(pause); !slept) return unknown(slept.error());
+  auto found = look_at(lake, path);
+  if (!found) return unknown(found.error());
+  return found;
+}
+
+}  // namespace lakefuse
