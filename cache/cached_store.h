@@ -13,11 +13,12 @@ struct CacheUse {
   std::uint64_t bytes = 0;   // On disk now, by all mounts of the user.
 };
 
-// Another ObjectStore with a read cache in front: blocks of objects in files under the cache directory, keyed by
-// installation, physical address, checksum and size (design rule 8), so that nothing ever has to be invalidated. Shared by
-// all mounts of the user, safe against other processes using the same directory. Many readers of one block cost one
-// request. A damaged, short or unreadable block file is a miss, never an error; a full disk means reading uncached.
-// All calls but read() go straight down. Thread safety and deadlines as ObjectStore.
+// Another ObjectStore with a read cache in front: blocks of objects in files under the cache directory, keyed
+// by installation, physical address, checksum and size (design rule 8), so that nothing ever has to be
+// invalidated. Shared by all mounts of the user, safe against other processes using the same directory. Many
+// readers of one block cost one request. A damaged, short or unreadable block file is a miss, never an error;
+// a full disk means reading uncached. All calls but read() go straight down. Thread safety and deadlines as
+// ObjectStore.
 class CachedStore : public ObjectStore {
  public:
   // Makes `cache_dir` (0700) where it is missing. kLocalIo: it belongs to another user or cannot be used.

@@ -22,7 +22,8 @@ struct SpoolOwner {
   bool operator==(const SpoolOwner&) const = default;
 };
 
-// What is to become of one staged file, as it stands on disk beside its bytes, so that the next mount can go on.
+// What is to become of one staged file, as it stands on disk beside its bytes, so that the next mount can go
+// on.
 struct SpoolRecord {
   enum class State {
     kOpen,      // Being written; nobody was told that it is safe.
@@ -42,8 +43,8 @@ struct SpoolRecord {
   std::int64_t since_seconds = 0;  // Unix time of the state's begin.
 };
 
-// One staged file with its record. Owned by whoever writes the file; when it is destroyed without discard(), both stay
-// on disk for the next mount.
+// One staged file with its record. Owned by whoever writes the file; when it is destroyed without discard(),
+// both stay on disk for the next mount.
 class SpoolFile {
  public:
   virtual ~SpoolFile() = default;
@@ -52,8 +53,10 @@ class SpoolFile {
   [[nodiscard]] virtual std::filesystem::path data_path() const = 0;
   [[nodiscard]] virtual StagedFile& bytes() = 0;
 
-  // Replaces the record on disk atomically. kDurable: once it returns, bytes and record survive a power cut (fsync of
-  // the bytes, the record, the directory, in this order); kSoon: they survive a kill -9 of this process.
+  // Replaces the record on disk atomically. kDurable: once it returns, bytes and record survive a power cut
+  // (fsync of the bytes, the record, the directory, in this order); kSoon: they survive a kill -9 of this
+  // process. Whoever writes to a file again that was closed says so first, by saving kOpen or kSynced: bytes
+  // that do not match a closed record are not trusted after a crash.
   enum class Safety { kSoon, kDurable };
   virtual Result<> save(const SpoolRecord& record, Safety safety) = 0;
 
@@ -67,13 +70,14 @@ struct LeftBehind {
   std::shared_ptr<SpoolFile> file;
 };
 
-// The directory of bytes that are not on the lake yet, in the user's state directory. One Spool belongs to one process
-// and one owner at a time; a second mount of the same branch gets a directory of its own beside it, and the next mount
-// takes over what ended ones left. Safe to call from many threads at once.
+// The directory of bytes that are not on the lake yet, in the user's state directory. One Spool belongs to
+// one process and one owner at a time; a second mount of the same branch gets a directory of its own beside
+// it, and the next mount takes over what ended ones left. Safe to call from many threads at once.
 class Spool {
  public:
-  // `state_dir` is made with mode 0700 where it is missing; refused (kLocalIo, with a sentence) when it belongs to
-  // another user or may be written by others. Symlinks inside are not followed.
+  // `state_dir` is made with mode 0700 where it is missing; refused (kLocalIo, with a sentence) when it
+  // belongs to another user or may be written by others. Symlinks inside are not followed. kUnsupported: an
+  // ended mount left files of this owner in a format that this lakefuse does not know.
   static Result<std::unique_ptr<Spool>> open(const std::filesystem::path& state_dir, const SpoolOwner& owner,
                                              std::uint64_t floor_bytes);
   virtual ~Spool() = default;
@@ -81,8 +85,13 @@ class Spool {
   // An empty staged file; with a base, a file of the base's size all of whose bytes are missing.
   virtual Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) = 0;
 
-  // What earlier mounts of this owner left, oldest first; each is handed out once.
+  // What earlier mounts of this owner left, oldest first; each is handed out once. A file that was still open
+  // is among them (kOpen, kSynced). Bytes that a power cut may have torn come as kConflict, with the reason.
   virtual std::vector<LeftBehind> take_left_behind() = 0;
+
+  // Files whose records could not be read. They are kept aside in `damaged/` for a person, never removed;
+  // read_spools() shows them.
+  [[nodiscard]] virtual std::size_t damaged_count() const = 0;
 
   // Where this spool lives: also what `lakefuse pending` of a state directory reads.
   [[nodiscard]] virtual const std::filesystem::path& directory() const = 0;
@@ -91,7 +100,9 @@ class Spool {
   [[nodiscard]] virtual std::uint64_t free_bytes() const = 0;
 };
 
-// What a state directory holds, without taking it over and without a mount: for `pending` and `recover`.
+// What a state directory holds, without taking it over and without a mount: for `pending` and `recover`. What
+// cannot be read is in it too: kConflict, no path, and the reason. A directory that is not there holds
+// nothing.
 struct SpooledFile {
   SpoolOwner owner;
   SpoolRecord record;

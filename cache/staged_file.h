@@ -18,11 +18,12 @@ struct ByteRange {
   bool operator==(const ByteRange&) const = default;
 };
 
-// The bytes of one file while this machine writes them: a sparse file in the spool, and which of its bytes are not in
-// it because they are still those of the version it began as (its base). It does no network: whoever reads asks
-// missing() first, fetches that from the base and gives it to fill().
+// The bytes of one file while this machine writes them: a sparse file in the spool, and which of its bytes
+// are not in it because they are still those of the version it began as (its base). It does no network:
+// whoever reads asks missing() first, fetches that from the base and gives it to fill().
 //
-// Safe to use from many threads at once; calls take as long as the local disk does. Fails with kNoSpace or kLocalIo.
+// Safe to use from many threads at once; calls take as long as the local disk does. Fails with kNoSpace or
+// kLocalIo.
 class StagedFile {
  public:
   virtual ~StagedFile() = default;
@@ -32,12 +33,14 @@ class StagedFile {
   // Bytes of local disk in use, for status and st_blocks.
   [[nodiscard]] virtual std::uint64_t allocated_bytes() const = 0;
 
-  // The first run of bytes inside [offset, offset + length) and below size() that must come from the base; nothing
-  // when all of it is here. Bytes past the base's end (or past where the file was once cut) are holes: they read as zeros
-  // and are never missing.
-  [[nodiscard]] virtual std::optional<ByteRange> missing(std::uint64_t offset, std::uint64_t length) const = 0;
+  // The first run of bytes inside [offset, offset + length) and below size() that must come from the base;
+  // nothing when all of it is here. Bytes past the base's end (or past where the file was once cut) are
+  // holes: they read as zeros and are never missing.
+  [[nodiscard]] virtual std::optional<ByteRange> missing(std::uint64_t offset,
+                                                         std::uint64_t length) const = 0;
 
-  // Fills `out`; fewer bytes only at the end. Bytes that are missing() come out as zeros: callers fill() first.
+  // Fills `out`; fewer bytes only at the end. Bytes that are missing() come out as zeros: callers fill()
+  // first.
   virtual Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const = 0;
 
   // Writes all or fails: kNoSpace when the disk is full or the spool's floor of free space is reached.
@@ -54,13 +57,14 @@ class StagedFile {
   // fallocate(2) with PUNCH_HOLE or ZERO_RANGE: the range reads as zeros; the size grows only for !keep_size.
   virtual Result<> zero(std::uint64_t offset, std::uint64_t length, bool keep_size) = 0;
 
-  // lseek(2) with SEEK_DATA / SEEK_HOLE. Missing bytes count as data. kInvalid (ENXIO is the caller's) past the end.
+  // lseek(2) with SEEK_DATA / SEEK_HOLE. Missing bytes count as data. kInvalid (ENXIO is the caller's) past
+  // the end.
   virtual Result<std::uint64_t> seek_data(std::uint64_t offset) const = 0;
   virtual Result<std::uint64_t> seek_hole(std::uint64_t offset) const = 0;
 
-  // The bytes of this moment, unchanged by any later write (design rule 6): a clone of the file where the file system
-  // can (FICLONE), else blocks are copied aside before they are overwritten. A write never waits for its reader.
-  // REQUIRES: nothing is missing. Lives on its own: outlives the StagedFile.
+  // The bytes of this moment, unchanged by any later write (design rule 6): blocks are copied aside before
+  // they are overwritten. Costs nothing itself; a write never waits for its reader. Lives on its own:
+  // outlives the StagedFile. Any number of them at once. kInvalid when something is missing.
   virtual Result<std::shared_ptr<const ByteSource>> freeze() = 0;
 
   // fdatasync(2) of the bytes.

@@ -1,0 +1,90 @@
+#include "cache/left_files.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "cache/disk.h"
+
+namespace lakefuse {
+
+namespace {
+
+using State = SpoolRecord::State;
+
+struct Found {
+  std::int64_t created_nanoseconds;
+  LeftBehind file;
+};
+
+bool is_there(int directory, const std::string& name) {
+  struct stat facts {};
+  return ::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+// Adds the file of this record; what cannot be read for want of memory or descriptors stays for the next
+// mount.
+void take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
+               const std::shared_ptr<FreeSpace>& space, std::vector<Found>& found) {
+  const int directory = slot->files()->get();
+  auto text = read_text(directory, id + ".json", kMostRecordBytes);
+  if (!text) return;
+  auto stored = parse_record(*text);
+  if (!stored) return slot->put_aside(id);
+  if (!is_there(directory, id + ".data")) {
+    // The trace of a create or a discard that was cut short: no bytes that anybody could miss.
+    ::unlinkat(directory, (id + ".json").c_str(), 0);
+    return;
+  }
+  auto file = LocalSpoolFile::adopt(slot, id, *stored, space);
+  if (!file) return;
+  distrust_torn_bytes(*stored, (*file)->bytes().size());
+  found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
+}
+
+}  // namespace
+
+std::string id_of(const std::string& name, std::string_view ending) {
+  if (!name.ends_with(ending)) return "";
+  std::string id = name.substr(0, name.size() - ending.size());
+  return is_random_name(id) ? id : "";
+}
+
+void distrust_torn_bytes(StoredRecord& stored, std::uint64_t size) {
+  const State state = stored.record.state;
+  if (state == State::kOpen || state == State::kSynced)
+    return;  // Still being written when it ended: size means nothing.
+  const bool lost_power = !stored.durable && stored.boot != boot_id();
+  if (!lost_power && size == stored.shape.size) return;
+  stored.record.state = State::kConflict;
+  stored.record.cause = to_word(Errc::kLocalIo);
+  stored.record.reason =
+      "the machine stopped before these bytes were safe on its disk: " + std::to_string(size) + " of " +
+      std::to_string(stored.shape.size) + " bytes are here, some may be zeros" +
+      (stored.record.reason.empty() ? "" : "; before that: " + stored.record.reason);
+}
+
+std::vector<LeftBehind> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
+                                        const std::shared_ptr<FreeSpace>& space) {
+  const int directory = slot->files()->get();
+  std::vector<Found> found;
+  auto names = list_names(directory);
+  if (!names) return {};
+  for (const std::string& name : *names) {
+    if (name.ends_with(kHalfMade)) ::unlinkat(directory, name.c_str(), 0);
+    if (const std::string id = id_of(name, ".json"); !id.empty()) take_file(slot, id, space, found);
+    if (const std::string id = id_of(name, ".data"); !id.empty() && !is_there(directory, id + ".json"))
+      slot->put_aside(id);
+  }
+  std::stable_sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
+    return a.created_nanoseconds < b.created_nanoseconds;
+  });
+  std::vector<LeftBehind> left;
+  for (Found& one : found) left.push_back(std::move(one.file));
+  return left;
+}
+
+}  // namespace lakefuse

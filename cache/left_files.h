@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "cache/local_spool_file.h"
+#include "cache/spool.h"
+#include "cache/spool_slot.h"
+
+namespace lakefuse {
+
+// Judges what stands in a slot that was just taken, before anything new is made in it: half-made files and
+// the traces of a create or a discard that was cut short go away, what cannot be read is put aside, the rest
+// is handed out.
+std::vector<LeftBehind> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
+                                        const std::shared_ptr<FreeSpace>& space);
+
+// What a power cut did to bytes that were closed but never synced: they become a conflict, which waits for a
+// person, instead of being published torn. `size` is that of the file on disk.
+void distrust_torn_bytes(StoredRecord& stored, std::uint64_t size);
+
+// "id" of "id.json" and "id.data"; empty for all other names.
+std::string id_of(const std::string& name, std::string_view ending);
+
+}  // namespace lakefuse

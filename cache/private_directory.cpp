@@ -1,0 +1,73 @@
+#include "cache/private_directory.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include <cerrno>
+
+#include "cache/disk.h"
+
+namespace lakefuse {
+
+namespace {
+
+Result<UniqueFd> open_checked(int parent, const std::string& name) {
+  UniqueFd directory(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory && (errno == ELOOP || errno == ENOTDIR))
+    return Error{Errc::kLocalIo, name + " is a symlink or not a directory: give the directory itself"};
+  if (!directory) return disk_error("cannot open " + name, errno);
+  struct stat facts {};
+  if (::fstat(directory.get(), &facts) != 0) return disk_error("cannot stat " + name, errno);
+  if (facts.st_uid != ::geteuid())
+    return Error{Errc::kLocalIo,
+                 name + " belongs to another user (uid " + std::to_string(facts.st_uid) + ")"};
+  if ((facts.st_mode & 022) != 0)
+    return Error{Errc::kLocalIo, name + " may be written by others: chmod go-w makes it usable"};
+  return directory;
+}
+
+// Makes the missing directories, outermost first, each known to its parent after a power cut.
+Result<> make_missing(const std::filesystem::path& path) {
+  if (::mkdir(path.c_str(), 0700) == 0) {
+    UniqueFd parent(::open(path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (parent) ::fsync(parent.get());  // What cannot be synced here is no worse than a state on a tmpfs.
+    return {};
+  }
+  if (errno == EEXIST) return {};
+  if (errno != ENOENT || path.parent_path() == path) return disk_error("cannot make " + path.string(), errno);
+  if (auto made = make_missing(path.parent_path()); !made) return made;
+  return make_missing(path);
+}
+
+}  // namespace
+
+Result<UniqueFd> open_private_directory(const std::filesystem::path& path) {
+  std::error_code failed;
+  auto absolute = std::filesystem::absolute(path, failed).lexically_normal();
+  if (failed) return Error{Errc::kLocalIo, path.string() + ": " + failed.message()};
+  if (!absolute.has_filename()) absolute = absolute.parent_path();  // "dir/" means dir.
+  if (auto made = make_missing(absolute); !made) return made.error();
+  return open_checked(AT_FDCWD, absolute.string());
+}
+
+Result<UniqueFd> open_private_directory(int parent, const std::string& name, bool* made) {
+  const bool was_missing = ::mkdirat(parent, name.c_str(), 0700) == 0;
+  if (!was_missing && errno != EEXIST) return disk_error("cannot make " + name, errno);
+  if (made != nullptr) *made = was_missing;
+  return open_checked(parent, name);
+}
+
+bool is_on_tmpfs(const std::filesystem::path& path) {
+  std::error_code failed;
+  auto at = std::filesystem::absolute(path, failed);
+  struct statfs facts {};
+  while (::statfs(at.c_str(), &facts) != 0) {
+    if (errno != ENOENT || at.parent_path() == at) return false;
+    at = at.parent_path();
+  }
+  return facts.f_type == TMPFS_MAGIC || facts.f_type == RAMFS_MAGIC;
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,123 @@
+// What a state directory holds, for people who look at it from outside (cache/spool.h). It takes no lock, so
+// all of it may change or vanish meanwhile: what is gone was discarded and is left out.
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "cache/disk.h"
+#include "cache/left_files.h"
+#include "cache/spool.h"
+
+namespace lakefuse {
+
+namespace {
+
+using State = SpoolRecord::State;
+
+struct Row {
+  std::int64_t created_nanoseconds;
+  SpooledFile file;
+};
+
+UniqueFd open_directory(int parent, const std::string& name) {
+  return UniqueFd(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+}
+
+// Something that is there but cannot be read must show: only a person can say what is to become of it.
+SpooledFile unreadable(const SpoolOwner& owner, const std::filesystem::path& path,
+                       const std::string& reason) {
+  SpooledFile file{owner, {}, path, 0, false};
+  file.record.state = State::kConflict;
+  file.record.cause = to_word(Errc::kLocalIo);
+  file.record.reason = reason;
+  std::error_code failed;
+  const auto size = std::filesystem::file_size(path, failed);
+  if (!failed) file.size_bytes = size;
+  return file;
+}
+
+class SlotReader {
+ public:
+  SlotReader(std::filesystem::path path, UniqueFd directory, std::vector<Row>& rows)
+      : path_(std::move(path)), directory_(std::move(directory)), rows_(rows) {}
+
+  void read() {
+    auto text = read_text(directory_.get(), "owner.json", 64 << 10);
+    auto owner = text ? parse_owner(*text) : Result<SpoolOwner>(text.error());
+    if (!owner) {
+      if (is_furnished()) rows_.push_back({0, unreadable({}, path_, owner.error().message)});
+      return;
+    }
+    owner_ = std::move(*owner);
+    in_use_ = SpoolSlot::is_taken(directory_.get());
+    read_damaged();
+    read_files();
+  }
+
+ private:
+  bool is_furnished() const { return bool(open_directory(directory_.get(), "spool")); }
+
+  void read_damaged() {
+    const UniqueFd damaged = open_directory(directory_.get(), "damaged");
+    auto names = damaged ? list_names(damaged.get()) : Result<std::vector<std::string>>();
+    for (const std::string& name : names.value_or(std::vector<std::string>()))
+      if (name.ends_with(".data"))
+        rows_.push_back(
+            {0, unreadable(owner_, path_ / "damaged" / name, "the record of these bytes cannot be read")});
+  }
+
+  void read_files() {
+    const UniqueFd files = open_directory(directory_.get(), "spool");
+    auto names = files ? list_names(files.get()) : Result<std::vector<std::string>>();
+    for (const std::string& name : names.value_or(std::vector<std::string>()))
+      if (const std::string id = id_of(name, ".json"); !id.empty()) read_file(files.get(), id);
+  }
+
+  void read_file(int files, const std::string& id) {
+    const auto path = path_ / "spool" / (id + ".data");
+    struct stat facts {};
+    if (::fstatat(files, (id + ".data").c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return;
+    auto text = read_text(files, id + ".json", kMostRecordBytes);
+    if (!text && ::faccessat(files, (id + ".json").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return;
+    auto stored = text ? parse_record(*text) : Result<StoredRecord>(text.error());
+    const auto size = static_cast<std::uint64_t>(facts.st_size);
+    if (!stored) {
+      rows_.push_back({0, unreadable(owner_, path, stored.error().message)});
+      return;
+    }
+    if (!in_use_) distrust_torn_bytes(*stored, size);
+    rows_.push_back({stored->created_nanoseconds, {owner_, std::move(stored->record), path, size, in_use_}});
+  }
+
+  const std::filesystem::path path_;
+  const UniqueFd directory_;
+  std::vector<Row>& rows_;
+  SpoolOwner owner_;
+  bool in_use_ = false;
+};
+
+}  // namespace
+
+Result<std::vector<SpooledFile>> read_spools(const std::filesystem::path& state_dir) {
+  UniqueFd directory(::open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!directory && errno == ENOENT) return std::vector<SpooledFile>();
+  if (!directory) return disk_error("cannot open " + state_dir.string(), errno);
+  auto names = list_names(directory.get());
+  if (!names) return names.error().in(state_dir.string());
+  std::vector<Row> rows;
+  for (const std::string& name : *names) {
+    if (!SpoolSlot::is_name(name)) continue;
+    if (UniqueFd slot = open_directory(directory.get(), name))
+      SlotReader(state_dir / name, std::move(slot), rows).read();
+  }
+  std::stable_sort(rows.begin(), rows.end(),
+                   [](const Row& a, const Row& b) { return a.created_nanoseconds < b.created_nanoseconds; });
+  std::vector<SpooledFile> files;
+  for (Row& row : rows) files.push_back(std::move(row.file));
+  return files;
+}
+
+}  // namespace lakefuse

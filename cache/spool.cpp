@@ -1,0 +1,113 @@
+#include "cache/spool.h"
+
+#include <map>
+#include <mutex>
+
+#include "cache/disk.h"
+#include "cache/left_files.h"
+#include "cache/private_directory.h"
+
+namespace lakefuse {
+
+namespace {
+
+class LocalSpool final : public Spool {
+ public:
+  LocalSpool(std::filesystem::path state_path, UniqueFd state_dir, SpoolOwner owner,
+             std::shared_ptr<SpoolSlot> slot, std::uint64_t floor_bytes)
+      : state_path_(std::move(state_path)),
+        state_dir_(std::move(state_dir)),
+        owner_(std::move(owner)),
+        slot_(std::move(slot)),
+        space_(std::make_shared<FreeSpace>(slot_->files(), floor_bytes)),
+        left_(take_left_files(slot_, space_)) {}
+
+  Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) override {
+    auto file = LocalSpoolFile::create(slot_, record, space_);
+    if (!file) return file.error();
+    return std::shared_ptr<SpoolFile>(std::move(*file));
+  }
+
+  std::vector<LeftBehind> take_left_behind() override {
+    std::lock_guard lock(mutex_);
+    auto left = std::move(left_);
+    left_.clear();
+    auto names = list_names(state_dir_.get());
+    if (!names) return left;
+    const std::string hash = SpoolSlot::name_of(owner_, 0);
+    for (const std::string& name : *names)
+      if (SpoolSlot::is_name(name) && name.starts_with(hash)) adopt(name, left);
+    return left;
+  }
+
+  std::size_t damaged_count() const override {
+    std::lock_guard lock(mutex_);
+    std::size_t count = slot_->damaged_count();
+    for (const auto& [name, held] : adopted_)
+      if (auto slot = held.lock()) count += slot->damaged_count();
+    return count;
+  }
+
+  const std::filesystem::path& directory() const override { return slot_->path(); }
+  std::uint64_t free_bytes() const override { return space_->bytes(); }
+
+ private:
+  // Takes the slot of an ended mount and uses its files where they are: nothing is moved, so nothing can get
+  // lost on the way. The slot is kept by its files, and goes when the last of them has gone.
+  void adopt(const std::string& name, std::vector<LeftBehind>& left) {
+    if (name == slot_->path().filename()) return;
+    if (auto held = adopted_.find(name); held != adopted_.end() && !held->second.expired()) return;
+    auto slot = SpoolSlot::take(state_dir_.get(), state_path_ / name, owner_);
+    if (!slot || *slot == nullptr) return;  // In use, or not for us: open() has said so.
+    (*slot)->remove_when_done();
+    adopted_[name] = *slot;
+    for (LeftBehind& one : take_left_files(*slot, space_)) left.push_back(std::move(one));
+    if ((*slot)->damaged_count() > 0) kept_.push_back(*slot);
+  }
+
+  const std::filesystem::path state_path_;
+  const UniqueFd state_dir_;
+  const SpoolOwner owner_;
+  const std::shared_ptr<SpoolSlot> slot_;
+  const std::shared_ptr<FreeSpace> space_;
+
+  mutable std::mutex mutex_;
+  std::vector<LeftBehind> left_;  // Guarded by mutex_, as all below. Not handed out yet.
+  std::map<std::string, std::weak_ptr<SpoolSlot>> adopted_;
+  std::vector<std::shared_ptr<SpoolSlot>> kept_;  // Adopted ones with damage to count.
+};
+
+// An ended mount may have left a slot that we cannot read: better no mount than one that forgets those files.
+Result<> check_format(int state_dir, const std::string& name) {
+  auto directory = open_private_directory(state_dir, name);
+  if (!directory) return directory.error();
+  auto text = read_text(directory->get(), "owner.json", 64 << 10);
+  if (!text || SpoolSlot::is_taken(directory->get())) return {};  // Half made, or another mount's business.
+  auto owner = parse_owner(*text);
+  return owner ? Result<>{} : owner.error();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Spool>> Spool::open(const std::filesystem::path& state_dir, const SpoolOwner& owner,
+                                           std::uint64_t floor_bytes) {
+  auto directory = open_private_directory(state_dir);
+  if (!directory) return directory.error();
+  auto names = list_names(directory->get());
+  if (!names) return names.error().in(state_dir.string());
+  const std::string hash = SpoolSlot::name_of(owner, 0);
+  for (const std::string& name : *names) {
+    if (!SpoolSlot::is_name(name) || !name.starts_with(hash)) continue;
+    if (auto known = check_format(directory->get(), name); !known)
+      return known.error().in((state_dir / name).string());
+  }
+  for (std::size_t n = 0;; ++n) {
+    auto slot = SpoolSlot::take(directory->get(), state_dir / SpoolSlot::name_of(owner, n), owner);
+    if (!slot) return slot.error();
+    if (*slot != nullptr)
+      return std::unique_ptr<Spool>(std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner,
+                                                                 std::move(*slot), floor_bytes));
+  }
+}
+
+}  // namespace lakefuse

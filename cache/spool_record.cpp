@@ -1,0 +1,204 @@
+#include "cache/spool_record.h"
+
+#include <array>
+#include <boost/json.hpp>
+#include <fstream>
+#include <stdexcept>
+
+namespace lakefuse {
+
+namespace {
+
+namespace json = boost::json;
+
+using State = SpoolRecord::State;
+using Kind = Expectation::Kind;
+
+constexpr std::array<std::pair<State, std::string_view>, 5> kStates{{{State::kOpen, "open"},
+                                                                     {State::kSynced, "synced"},
+                                                                     {State::kHeld, "held"},
+                                                                     {State::kFailed, "failed"},
+                                                                     {State::kConflict, "conflict"}}};
+constexpr std::array<std::pair<Kind, std::string_view>, 3> kKinds{
+    {{Kind::kAbsent, "absent"}, {Kind::kVersion, "version"}, {Kind::kAnything, "anything"}}};
+
+template <class Words, class Value>
+std::string_view word_of(const Words& words, Value value) {
+  for (const auto& [known, word] : words)
+    if (known == value) return word;
+  return "";
+}
+
+// The readers throw what Boost.JSON throws; parse() below catches once for all of them.
+template <class Words>
+auto value_of(const Words& words, const json::value& word) {
+  for (const auto& [value, known] : words)
+    if (known == std::string_view(word.as_string())) return value;
+  throw std::runtime_error("unknown word");
+}
+
+std::string text(const json::object& from, std::string_view key) {
+  return std::string(from.at(key).as_string());
+}
+
+template <class Number>
+Number number(const json::object& from, std::string_view key) {
+  return from.at(key).to_number<Number>();
+}
+
+json::value write(const Metadata& metadata) {
+  json::object out;
+  for (const auto& [key, value] : metadata) out[key] = value;
+  return out;
+}
+
+Metadata read_metadata(const json::value& from) {
+  Metadata metadata;
+  for (const auto& row : from.as_object()) metadata.emplace(row.key(), std::string(row.value().as_string()));
+  return metadata;
+}
+
+json::value write(const ObjectInfo& object) {
+  return {{"path", object.path},
+          {"physical_address", object.physical_address},
+          {"checksum", object.checksum},
+          {"size", object.size_bytes},
+          {"mtime", object.mtime_seconds},
+          {"content_type", object.content_type},
+          {"metadata", write(object.metadata)}};
+}
+
+ObjectInfo read_object(const json::value& from) {
+  const json::object& in = from.as_object();
+  return {text(in, "path"),
+          text(in, "physical_address"),
+          text(in, "checksum"),
+          number<std::uint64_t>(in, "size"),
+          number<std::int64_t>(in, "mtime"),
+          text(in, "content_type"),
+          read_metadata(in.at("metadata"))};
+}
+
+json::value write(const EntryMeta& meta) {
+  return {
+      {"mtime", meta.mtime_seconds}, {"content_type", meta.content_type}, {"metadata", write(meta.metadata)}};
+}
+
+EntryMeta read_meta(const json::value& from) {
+  const json::object& in = from.as_object();
+  return {number<std::int64_t>(in, "mtime"), text(in, "content_type"), read_metadata(in.at("metadata"))};
+}
+
+json::value write(const Expectation& expected) {
+  json::object out{{"kind", word_of(kKinds, expected.kind)}};
+  if (expected.kind == Kind::kVersion) out["version"] = write(expected.version);
+  return out;
+}
+
+Expectation read_expectation(const json::value& from) {
+  const json::object& in = from.as_object();
+  const Kind kind = value_of(kKinds, in.at("kind"));
+  return {kind, kind == Kind::kVersion ? read_object(in.at("version")) : ObjectInfo{}};
+}
+
+json::value write(const std::vector<ByteRange>& ranges) {
+  json::array out;
+  for (const ByteRange& range : ranges) out.push_back(json::array{range.begin, range.end});
+  return out;
+}
+
+std::vector<ByteRange> read_ranges(const json::value& from) {
+  std::vector<ByteRange> ranges;
+  for (const json::value& row : from.as_array()) {
+    const json::array& pair = row.as_array();
+    ranges.push_back({pair.at(0).to_number<std::uint64_t>(), pair.at(1).to_number<std::uint64_t>()});
+  }
+  return ranges;
+}
+
+StoredRecord read_record(const json::object& in) {
+  StoredRecord stored;
+  stored.record.state = value_of(kStates, in.at("state"));
+  stored.record.path = text(in, "path");
+  if (const json::value* base = in.if_contains("base")) stored.record.base = read_object(*base);
+  stored.record.expected = read_expectation(in.at("expected"));
+  stored.record.meta = read_meta(in.at("meta"));
+  stored.record.append_only = in.at("append_only").as_bool();
+  stored.record.reason = text(in, "reason");
+  stored.record.cause = text(in, "cause");
+  stored.record.since_seconds = number<std::int64_t>(in, "since");
+  stored.shape = {number<std::uint64_t>(in, "bytes"), read_ranges(in.at("missing"))};
+  stored.created_nanoseconds = number<std::int64_t>(in, "created_ns");
+  stored.durable = in.at("durable").as_bool();
+  stored.boot = text(in, "boot");
+  if (!stored.shape.missing.empty() && !stored.record.base)
+    throw std::runtime_error("missing bytes without a base");
+  return stored;
+}
+
+// `read` on the object in `text`, or a sentence. Sentences may quote a server's bytes: not only UTF-8.
+template <class Read>
+auto parse(std::string_view text, Read read) -> Result<decltype(read(json::object{}))> {
+  json::parse_options lenient;
+  lenient.allow_invalid_utf8 = true;
+  try {
+    return read(json::parse({text.data(), text.size()}, {}, lenient).as_object());
+  } catch (const std::exception& failure) {
+    return Error{Errc::kLocalIo, std::string("not a record of lakefuse: ") + failure.what()};
+  }
+}
+
+}  // namespace
+
+std::string to_json(const StoredRecord& stored) {
+  const SpoolRecord& record = stored.record;
+  json::object out{{"state", word_of(kStates, record.state)},
+                   {"path", record.path},
+                   {"expected", write(record.expected)},
+                   {"meta", write(record.meta)},
+                   {"append_only", record.append_only},
+                   {"reason", record.reason},
+                   {"cause", record.cause},
+                   {"since", record.since_seconds},
+                   {"bytes", stored.shape.size},
+                   {"missing", write(stored.shape.missing)},
+                   {"created_ns", stored.created_nanoseconds},
+                   {"durable", stored.durable},
+                   {"boot", stored.boot}};
+  if (record.base) out["base"] = write(*record.base);
+  return json::serialize(out);
+}
+
+Result<StoredRecord> parse_record(std::string_view text) {
+  return parse(text, read_record);
+}
+
+std::string to_json(const SpoolOwner& owner) {
+  return json::serialize(json::object{{"format", kSpoolFormat},
+                                      {"endpoint", owner.endpoint},
+                                      {"repository", owner.repository},
+                                      {"branch", owner.branch}});
+}
+
+Result<SpoolOwner> parse_owner(std::string_view json_text) {
+  auto format = parse(json_text, [](const json::object& in) { return number<int>(in, "format"); });
+  if (!format) return format.error();
+  if (*format != kSpoolFormat)
+    return Error{Errc::kUnsupported, "written in format " + std::to_string(*format) +
+                                         ", and this lakefuse knows format " + std::to_string(kSpoolFormat) +
+                                         ": use the version that wrote it"};
+  return parse(json_text, [](const json::object& in) {
+    return SpoolOwner{text(in, "endpoint"), text(in, "repository"), text(in, "branch")};
+  });
+}
+
+const std::string& boot_id() {
+  static const std::string id = [] {
+    std::string line;
+    std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), line);
+    return line;
+  }();
+  return id;
+}
+
+}  // namespace lakefuse
