@@ -1,0 +1,190 @@
+#include "fs/control_server.h"
+
+#include <unistd.h>
+
+#include <atomic>
+
+#include "fs/log.h"
+#include "fs/others_count.h"
+
+namespace lakefuse {
+namespace {
+
+constexpr std::chrono::seconds kRequestTimeout{10};  // A caller sends its one line at once.
+constexpr std::size_t kMostCallers = 64;             // More than people have terminals.
+
+}  // namespace
+
+struct ControlServer::Caller {
+  explicit Caller(LineSocket socket) : line(std::move(socket)) {}
+  LineSocket line;
+  std::atomic<bool> has_asked = false;
+  std::atomic<bool> finished = false;
+  std::jthread thread;
+};
+
+Result<std::unique_ptr<ControlServer>> ControlServer::open(const MountRegistry& registry,
+                                                           ControlledMount mount) {
+  auto listener = LineSocket::listen(registry.socket_for(mount.facts.mountpoint));
+  if (!listener) return listener.error();
+  if (auto added = registry.add(mount.facts); !added) return added.error();
+  return std::unique_ptr<ControlServer>(new ControlServer(registry, std::move(mount), *std::move(listener)));
+}
+
+ControlServer::ControlServer(const MountRegistry& registry, ControlledMount mount, LineSocket listener)
+    : registry_(registry),
+      mount_(std::move(mount)),
+      listener_(std::move(listener)),
+      listening_([this] { listen(); }) {}
+
+ControlServer::~ControlServer() {
+  finish({});
+}
+
+void ControlServer::listen() {
+  for (;;) {
+    auto line = listener_.accept();
+    std::lock_guard lock(mutex_);
+    if (closing_) return;
+    if (!line) {
+      if (line.error().code == Errc::kInterrupted) return;
+      log_warn("control socket: " + line.error().message);
+      ::usleep(100'000);  // Out of descriptors, most likely: not in a tight loop.
+      continue;
+    }
+    drop_finished_callers();
+    if (callers_.size() >= kMostCallers) continue;
+    auto& caller = *callers_.emplace_back(std::make_unique<Caller>(*std::move(line)));
+    caller.thread = std::jthread([this, &caller] { serve(caller); });
+  }
+}
+
+// REQUIRES: mutex_ is held.
+void ControlServer::drop_finished_callers() {
+  callers_.remove_if([](const auto& caller) { return caller->finished.load(); });
+}
+
+void ControlServer::serve(Caller& caller) {
+  const auto user = caller.line.peer_user();
+  Result<std::string> answered = Error{Errc::kDenied, "this mount belongs to another user"};
+  if (user && (*user == ::geteuid() || *user == 0)) {
+    auto line = caller.line.read_line(kRequestTimeout);
+    caller.has_asked = true;
+    const auto request = line ? parse_request(*line) : Result<ControlRequest>(line.error());
+    answered = request ? answer(caller.line, *request) : Result<std::string>(request.error());
+  }
+  // Whoever has gone does not hear it, and that is all right.
+  std::ignore = caller.line.write_line(answered ? *answered : error_line(answered.error()));
+  caller.line.wake();
+  caller.finished = true;
+}
+
+Result<std::string> ControlServer::answer(LineSocket& line, const ControlRequest& request) {
+  const std::string& branch = mount_.facts.branch;
+  const bool needs_branch =
+      request.ask == Ask::kUncommitted || request.ask == Ask::kOthers || request.ask == Ask::kCommit;
+  if (needs_branch && branch.empty()) {
+    return Error{Errc::kReadOnly,
+                 mount_.facts.uri + " is no branch: it has no uncommitted changes and takes no commit"};
+  }
+  switch (request.ask) {
+    case Ask::kStatus:
+      return done_line(mount_.facts, mount_.control->status());
+    case Ask::kFlush:
+      return flush(line, request.flush);
+    case Ask::kUncommitted: {
+      const auto page = mount_.versions->uncommitted(branch, "", request.after);
+      if (!page) return page.error();
+      return done_line(*page);
+    }
+    case Ask::kOthers:
+      return others(line);
+    case Ask::kCommit: {
+      if (mount_.facts.read_only) return Error{Errc::kReadOnly, "this mount is read-only"};
+      const auto made = mount_.versions->commit(branch, request.message, request.metadata);
+      if (!made) return made.error();
+      log_info("committed " + made->id + " on " + branch);
+      return done_line(*made);
+    }
+    case Ask::kUnmount:
+      return unmount(line, request.flush.patience);
+  }
+  return Error{Errc::kUnsupported, "unknown request"};
+}
+
+// True while there is somebody to tell.
+bool ControlServer::tell(LineSocket& line, std::size_t waiting) {
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_) return false;
+  }
+  return !line.is_left_alone() && line.write_line(progress_line(waiting)).has_value();
+}
+
+Result<std::string> ControlServer::flush(LineSocket& line, const FlushOptions& options) {
+  return done_line(mount_.control->flush(options, [&](std::size_t waiting) { return tell(line, waiting); }));
+}
+
+Result<std::string> ControlServer::others(LineSocket& line) {
+  const auto report = count_others(*mount_.versions, *mount_.lake, *mount_.control, mount_.facts.branch,
+                                   [&](std::size_t looked_at) { return tell(line, looked_at); });
+  if (!report) return report.error();
+  return done_line(*report);
+}
+
+Result<std::string> ControlServer::unmount(LineSocket& line, std::chrono::milliseconds patience) {
+  // Open files are left for the end: while they are open, the mount is busy and this goes no further.
+  const FlushOptions options{.patience = patience, .open_files = false, .held_files = true};
+  std::ignore = mount_.control->flush(options, [&](std::size_t waiting) { return tell(line, waiting); });
+  if (line.is_left_alone()) return Error{Errc::kInterrupted, "umount was given up"};
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_) return done_line(end_.value_or(FlushReport{}));  // Somebody else was faster.
+    asked_patience_ = patience;
+  }
+  if (auto stopped = mount_.stop(); !stopped) return stopped.error();
+  return wait_for_end(line);
+}
+
+Result<std::string> ControlServer::wait_for_end(LineSocket& line) {
+  std::unique_lock lock(mutex_);
+  while (!end_ && !closing_) {
+    changed_.wait_for(lock, std::chrono::milliseconds(500));
+    const std::size_t waiting = still_to_publish_;
+    lock.unlock();
+    std::ignore = tell(line, waiting);  // The mount ends, whether anybody listens or not.
+    lock.lock();
+  }
+  return done_line(end_.value_or(FlushReport{}));
+}
+
+std::optional<std::chrono::milliseconds> ControlServer::asked_patience() {
+  std::lock_guard lock(mutex_);
+  return asked_patience_;
+}
+
+void ControlServer::tell_progress(std::size_t waiting) {
+  std::lock_guard lock(mutex_);
+  still_to_publish_ = waiting;
+}
+
+void ControlServer::finish(const FlushReport& report) {
+  std::list<std::unique_ptr<Caller>> callers;
+  {
+    std::lock_guard lock(mutex_);
+    if (closing_) return;
+    end_ = report;
+    closing_ = true;
+    callers.swap(callers_);
+  }
+  changed_.notify_all();
+  listener_.wake();
+  listening_.join();
+  for (const auto& caller : callers) {
+    if (!caller->has_asked) caller->line.wake();
+  }
+  callers.clear();  // Joins them; what they do for the network is under its deadlines.
+  registry_.remove(mount_.facts.mountpoint);
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,176 @@
+#include "fs/control_wire.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "fs/control_json.h"
+
+namespace lakefuse {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::array<std::pair<Ask, std::string_view>, 6> kAskWords{{{Ask::kStatus, "status"},
+                                                                     {Ask::kFlush, "flush"},
+                                                                     {Ask::kUncommitted, "uncommitted"},
+                                                                     {Ask::kOthers, "others"},
+                                                                     {Ask::kCommit, "commit"},
+                                                                     {Ask::kUnmount, "unmount"}}};
+
+std::string_view word_of(Ask ask) {
+  return std::find_if(kAskWords.begin(), kAskWords.end(), [&](auto& pair) { return pair.first == ask; })
+      ->second;
+}
+
+json::array texts(const std::vector<std::string>& values) {
+  return json::array(values.begin(), values.end());
+}
+
+std::string done(json::object value) {
+  return json::serialize(json::object{{"done", std::move(value)}});
+}
+
+std::vector<PendingFile> files_from(const JsonReader& json, std::string_view name) {
+  std::vector<PendingFile> files;
+  for (const auto& file : json.array(name)) files.push_back(pending_from(JsonReader(file)));
+  return files;
+}
+
+}  // namespace
+
+std::string request_line(const ControlRequest& request) {
+  json::object metadata;
+  for (const auto& [key, value] : request.metadata) metadata[key] = value;
+  return json::serialize(json::object{{"ask", word_of(request.ask)},
+                                      {"patience_ms", request.flush.patience.count()},
+                                      {"open_files", request.flush.open_files},
+                                      {"held_files", request.flush.held_files},
+                                      {"after", request.after},
+                                      {"message", request.message},
+                                      {"metadata", std::move(metadata)}});
+}
+
+Result<ControlRequest> parse_request(std::string_view line) {
+  const auto value = parse_json(line);
+  if (!value) return value.error();
+  const JsonReader json(*value);
+  const std::string word = json.text("ask");
+  const auto* const ask =
+      std::find_if(kAskWords.begin(), kAskWords.end(), [&](auto& pair) { return pair.second == word; });
+  if (ask == kAskWords.end()) {
+    return Error{Errc::kUnsupported,
+                 "this mount does not know '" + word + "': it may be of an older lakefuse"};
+  }
+  ControlRequest request;
+  request.ask = ask->first;
+  request.flush.patience = std::chrono::milliseconds(json.count("patience_ms"));
+  request.flush.open_files = json.flag("open_files");
+  request.flush.held_files = json.flag("held_files");
+  request.after = json.text("after");
+  request.message = json.text("message");
+  for (const auto& [key, text] : json.object("metadata")) {
+    if (text.is_string()) request.metadata[std::string(key)] = std::string(text.get_string());
+  }
+  return request;
+}
+
+std::string progress_line(std::uint64_t waiting) {
+  return json::serialize(json::object{{"progress", waiting}});
+}
+
+std::string error_line(const Error& error) {
+  return json::serialize(
+      json::object{{"error", json::object{{"cause", to_word(error.code)}, {"message", error.message}}}});
+}
+
+std::string done_line(const MountFacts& facts, const MountStatus& status) {
+  return done({{"facts", to_json(facts)}, {"status", to_json(status)}});
+}
+
+std::string done_line(const FlushReport& report) {
+  return done({{"published", texts(report.published)},
+               {"failed", to_json(report.failed)},
+               {"left_out", to_json(report.left_out)}});
+}
+
+std::string done_line(const DiffPage& page) {
+  return done({{"changes", to_json(page.changes)}, {"has_more", page.has_more}, {"next", page.next}});
+}
+
+std::string done_line(const OthersReport& report) {
+  return done({{"changes", report.changes},
+               {"removals", report.removals},
+               {"others", report.others},
+               {"names", texts(report.names)}});
+}
+
+std::string done_line(const CommitInfo& commit) {
+  return done({{"id", commit.id}, {"message", commit.message}, {"created_seconds", commit.created_seconds}});
+}
+
+Result<AnswerLine> parse_answer(std::string_view line) {
+  const auto value = parse_json(line);
+  if (!value) return value.error();
+  const auto& object = value->get_object();
+  if (const auto* const error = object.if_contains("error")) {
+    const JsonReader json(*error);
+    return Error{errc_from(json.text("cause")), json.text("message")};
+  }
+  if (const auto* const done = object.if_contains("done")) return AnswerLine{true, 0, json::serialize(*done)};
+  if (object.contains("progress")) return AnswerLine{false, JsonReader(*value).count("progress"), {}};
+  return Error{Errc::kUntrustworthy, "an answer that is none"};
+}
+
+Result<MountReport> parse_mount_report(std::string_view done) {
+  const auto value = parse_json(done);
+  if (!value) return value.error();
+  const JsonReader json(*value);
+  return MountReport{facts_from(JsonReader(json::value(json.object("facts")))),
+                     status_from(JsonReader(json::value(json.object("status"))))};
+}
+
+Result<FlushReport> parse_flush_report(std::string_view done) {
+  const auto value = parse_json(done);
+  if (!value) return value.error();
+  const JsonReader json(*value);
+  return FlushReport{json.texts("published"), files_from(json, "failed"), files_from(json, "left_out")};
+}
+
+Result<DiffPage> parse_diff_page(std::string_view done) {
+  const auto value = parse_json(done);
+  if (!value) return value.error();
+  const JsonReader json(*value);
+  DiffPage page;
+  for (const auto& change : json.array("changes")) page.changes.push_back(change_from(JsonReader(change)));
+  page.has_more = json.flag("has_more");
+  page.next = json.text("next");
+  return page;
+}
+
+Result<OthersReport> parse_others_report(std::string_view done) {
+  const auto value = parse_json(done);
+  if (!value) return value.error();
+  const JsonReader json(*value);
+  return OthersReport{json.count("changes"), json.count("removals"), json.count("others"),
+                      json.texts("names")};
+}
+
+Result<CommitInfo> parse_commit(std::string_view done) {
+  const auto value = parse_json(done);
+  if (!value) return value.error();
+  const JsonReader json(*value);
+  return CommitInfo{json.text("id"), json.text("message"), json.number("created_seconds")};
+}
+
+std::string facts_text(const MountFacts& facts) {
+  return json::serialize(to_json(facts));
+}
+
+Result<MountFacts> parse_facts(std::string_view text) {
+  const auto value = parse_json(text);
+  if (!value) return value.error();
+  return facts_from(JsonReader(*value));
+}
+
+}  // namespace lakefuse
