@@ -40,7 +40,9 @@ Result<std::optional<ObjectInfo>> look_at(ObjectStore& lake, const ObjectPath& p
 Result<std::optional<ObjectInfo>> look_after(const Error& lost, std::chrono::milliseconds pause,
                                              ObjectStore& lake, const ObjectPath& path, const Sleep& sleep) {
   const auto unknown = [&](const Error& error) {
-    const Errc code = error.code == Errc::kInterrupted ? Errc::kInterrupted : lost.code;
+    // A refusal that could not be looked into is none.
+    const bool tells_more = error.code == Errc::kInterrupted || !may_be_done(lost.code);
+    const Errc code = tells_more ? error.code : lost.code;
     return Error{code, lost.message + "; what became of it is not known: " + error.message};
   };
   if (auto slept = sleep(pause); !slept) return unknown(slept.error());

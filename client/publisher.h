@@ -12,7 +12,7 @@ namespace lakefuse {
 struct Expectation {
   enum class Kind { kAbsent, kVersion, kAnything };
   Kind kind = Kind::kAnything;
-  ObjectInfo version;  // kVersion only.
+  ObjectInfo version = {};  // kVersion only.
 
   static Expectation absent() { return {Kind::kAbsent, {}}; }
   static Expectation of(ObjectInfo version) { return {Kind::kVersion, std::move(version)}; }

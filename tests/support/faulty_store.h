@@ -22,8 +22,8 @@ struct FaultPlan {
   std::size_t nth = 0;  // Counted from 0, among the calls of `operation`.
   Errc code = Errc::kUnavailable;
   When when = When::kBeforeWork;
-  std::string operation;  // A function's name; empty: any.
-  std::size_t times = 1;  // So many calls in a row fail, from the n-th on.
+  std::string operation = {};  // A function's name; empty: any.
+  std::size_t times = 1;       // So many calls in a row fail, from the n-th on.
   std::chrono::milliseconds delay{
       150};  // kLongAfter: as late as the latest link that was seen (design rule 1).
 };

@@ -1,0 +1,157 @@
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "client/publisher.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/memory_bytes.h"
+#include "tests/support/memory_store.h"
+
+namespace lakefuse::test {
+namespace {
+
+ObjectPath path_of(const std::string& key) {
+  return ObjectPath::make(key).value();
+}
+
+ObjectInfo publish(Publisher& publisher, const std::string& key, const std::string& bytes) {
+  const PublishJob job{.path = path_of(key), .meta = {0, "", {{"mtime", "1"}}}};
+  return publisher.publish(job, MemoryBytes(bytes)).value();
+}
+
+TEST_CASE("set_metadata: one call; the bytes, the mtime and the nonce stay") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  const ObjectInfo before = publish(publisher, "a", "bytes");
+  lake.forget_calls();
+  const ObjectInfo after = publisher.set_metadata(path_of("a"), before, {{"mode", "0755"}}).value();
+  CHECK(lake.calls() == 1);
+  CHECK(after.metadata.at("mode") == "0755");
+  CHECK_FALSE(after.metadata.contains("mtime"));
+  CHECK(after.metadata.at(std::string(kNonceKey)) == before.metadata.at(std::string(kNonceKey)));
+  CHECK(after.mtime_seconds == before.mtime_seconds);
+  CHECK(lake.info("a")->metadata == after.metadata);
+  CHECK(lake.info("a")->physical_address == before.physical_address);
+}
+
+TEST_CASE("set_metadata: an object that is gone is kNotFound") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  const ObjectInfo before = publish(publisher, "a", "bytes");
+  lake.erase("a");
+  CHECK(publisher.set_metadata(path_of("a"), before, {}).error().code == Errc::kNotFound);
+}
+
+TEST_CASE("remove: one call, two with an expected version, one when it was seen just now") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  const auto calls_of = [&](const std::optional<ObjectInfo>& expected, Publisher::Sight sight) {
+    lake.forget_calls();
+    CHECK(publisher.remove(path_of("a"), expected, sight).has_value());
+    CHECK_FALSE(lake.info("a").has_value());
+    return lake.calls();
+  };
+  lake.put("a", "1");
+  CHECK(calls_of(std::nullopt, Publisher::Sight::kLook) == 1);
+  CHECK(calls_of(lake.put("a", "2"), Publisher::Sight::kLook) == 2);
+  CHECK(calls_of(lake.put("a", "3"), Publisher::Sight::kJustNow) == 1);
+}
+
+TEST_CASE("remove: what is absent already is removed; another version is left alone") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  CHECK(publisher.remove(path_of("a"), std::nullopt).has_value());
+  const ObjectInfo old = lake.put("a", "old");
+  lake.put("a", "theirs");
+  CHECK(publisher.remove(path_of("a"), old).error().code == Errc::kConflict);
+  CHECK(lake.contents("a") == "theirs");
+  lake.erase("a");
+  CHECK(publisher.remove(path_of("a"), old).has_value());
+}
+
+TEST_CASE("remove: only the claim that is still ours; one with equal bytes is another's") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  const ObjectInfo ours = publish(publisher, "lock", "");
+  lake.erase("lock");
+  const ObjectInfo theirs = publish(publisher, "lock", "");
+  CHECK(publisher.remove(path_of("lock"), ours).error().code == Errc::kConflict);
+  CHECK(lake.info("lock")->physical_address == theirs.physical_address);
+}
+
+TEST_CASE("copy: a rename costs four calls") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  const auto calls_of_rename = [&](const ObjectInfo& from, const Expectation& expected,
+                                   const Metadata& metadata, Publisher::Sight sight) {
+    lake.forget_calls();
+    const auto copied = publisher.copy(from, path_of("to"), expected, metadata);
+    REQUIRE(copied.has_value());
+    CHECK(publisher.remove(path_of("from"), from, sight).has_value());
+    CHECK(lake.contents("to") == "bytes");
+    for (const auto& [key, value] : metadata) CHECK(lake.info("to")->metadata.at(key) == value);
+    CHECK_FALSE(lake.info("from").has_value());
+    return lake.calls();
+  };
+  using Sight = Publisher::Sight;
+  const Metadata dated{{"mtime", "1"}};
+
+  SUBCASE("of what we published, with a look before the delete") {
+    CHECK(calls_of_rename(publish(publisher, "from", "bytes"), Expectation::absent(), dated, Sight::kLook) ==
+          4);
+  }
+  SUBCASE("of what carries no mtime yet") {
+    CHECK(calls_of_rename(lake.put("from", "bytes"), Expectation::absent(), dated, Sight::kJustNow) == 4);
+  }
+  SUBCASE("of what we published, over another object") {
+    const auto from = publish(publisher, "from", "bytes");
+    CHECK(calls_of_rename(from, Expectation::of(lake.put("to", "old")), dated, Sight::kJustNow) == 4);
+  }
+  SUBCASE("over anything") {
+    CHECK(calls_of_rename(lake.put("from", "bytes"), Expectation::anything(), dated, Sight::kJustNow) == 4);
+  }
+}
+
+TEST_CASE("copy: where source or target are not as expected, nothing is changed") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  const ObjectInfo from = lake.put("from", "bytes");
+  const ObjectInfo to = lake.put("to", "old");
+  const auto copy_fails = [&](const Expectation& expected, Errc code) {
+    const auto there = lake.contents("to");
+    const auto copied = publisher.copy(from, path_of("to"), expected, {});
+    REQUIRE_FALSE(copied.has_value());
+    CHECK(copied.error().code == code);
+    CHECK(lake.contents("to") == there);
+  };
+  copy_fails(Expectation::absent(), Errc::kExists);
+  lake.put("to", "theirs");
+  copy_fails(Expectation::of(to), Errc::kConflict);
+  lake.erase("to");
+  copy_fails(Expectation::of(to), Errc::kConflict);
+
+  const ObjectInfo to_again = lake.put("to", "old again");
+  lake.put("from", "theirs");
+  copy_fails(Expectation::of(to_again), Errc::kConflict);
+  copy_fails(Expectation::anything(), Errc::kConflict);
+  lake.erase("to");
+  copy_fails(Expectation::absent(), Errc::kConflict);
+  CHECK(lake.contents("from") == "theirs");
+
+  lake.erase("from");
+  copy_fails(Expectation::absent(), Errc::kNotFound);
+  copy_fails(Expectation::anything(), Errc::kNotFound);
+}
+
+TEST_CASE("copy: a source with equal bytes and another nonce is another version") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  const ObjectInfo ours = publish(publisher, "from", "");
+  publish(publisher, "from", "");
+  CHECK(publisher.copy(ours, path_of("to"), Expectation::absent(), ours.metadata).error().code ==
+        Errc::kConflict);
+  CHECK_FALSE(lake.info("to").has_value());
+}
+
+}  // namespace
+}  // namespace lakefuse::test
