@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "client/error.h"
+
+namespace lakefuse {
+
+// What the background process tells the command that started it, once.
+class Readiness {
+ public:
+  virtual ~Readiness() = default;
+  // It serves: the command returns 0, this process lets go of the terminal. The second call does nothing.
+  virtual void ready() = 0;
+};
+
+// Runs `work` in a process of its own. Returns, in the first process, when the work is ready (0) or has ended
+// before (its exit code); in the second, never. What the work writes to stderr until it is ready is seen by
+// the user. REQUIRES: the process has one thread.
+int run_in_background(const std::function<int(Readiness&)>& work);
+
+// The same interface for work that stays in the foreground.
+std::unique_ptr<Readiness> foreground_readiness();
+
+// No core dump of this process, and no other process of the user's may read its memory: it holds credentials
+// (F3).
+void forbid_core_dumps();
+
+}  // namespace lakefuse
