@@ -3,9 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <set>
 
 #include "cache/disk.h"
 
@@ -15,11 +13,6 @@ namespace {
 
 using State = SpoolRecord::State;
 
-struct Found {
-  std::int64_t created_nanoseconds;
-  LeftBehind file;
-};
-
 bool is_there(int directory, const std::string& name) {
   struct stat facts {};
   return ::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
@@ -28,7 +21,7 @@ bool is_there(int directory, const std::string& name) {
 // Adds the file of this record; what cannot be read for want of memory or descriptors stays for the next
 // mount.
 void take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
-               const std::shared_ptr<FreeSpace>& space, std::vector<Found>& found) {
+               const std::shared_ptr<FreeSpace>& space, std::vector<LeftFile>& found) {
   const int directory = slot->files()->get();
   auto text = read_text(directory, id + ".json", kMostRecordBytes);
   if (!text) return;
@@ -67,10 +60,10 @@ void distrust_torn_bytes(StoredRecord& stored, std::uint64_t size) {
       (stored.record.reason.empty() ? "" : "; before that: " + stored.record.reason);
 }
 
-std::vector<LeftBehind> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
-                                        const std::shared_ptr<FreeSpace>& space) {
+std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
+                                      const std::shared_ptr<FreeSpace>& space) {
   const int directory = slot->files()->get();
-  std::vector<Found> found;
+  std::vector<LeftFile> found;
   auto names = list_names(directory);
   if (!names) return {};
   for (const std::string& name : *names) {
@@ -79,12 +72,7 @@ std::vector<LeftBehind> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
     if (const std::string id = id_of(name, ".data"); !id.empty() && !is_there(directory, id + ".json"))
       slot->put_aside(id);
   }
-  std::stable_sort(found.begin(), found.end(), [](const Found& a, const Found& b) {
-    return a.created_nanoseconds < b.created_nanoseconds;
-  });
-  std::vector<LeftBehind> left;
-  for (Found& one : found) left.push_back(std::move(one.file));
-  return left;
+  return found;
 }
 
 }  // namespace lakefuse

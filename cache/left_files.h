@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "cache/local_spool_file.h"
@@ -9,11 +12,17 @@
 
 namespace lakefuse {
 
+// A file on its way to whoever takes over, with what gives it its place among others.
+struct LeftFile {
+  std::int64_t created_nanoseconds;
+  LeftBehind file;
+};
+
 // Judges what stands in a slot that was just taken, before anything new is made in it: half-made files and
 // the traces of a create or a discard that was cut short go away, what cannot be read is put aside, the rest
 // is handed out.
-std::vector<LeftBehind> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
-                                        const std::shared_ptr<FreeSpace>& space);
+std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
+                                      const std::shared_ptr<FreeSpace>& space);
 
 // What a power cut did to bytes that were closed but never synced: they become a conflict, which waits for a
 // person, instead of being published torn. `size` is that of the file on disk.

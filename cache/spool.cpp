@@ -1,5 +1,6 @@
 #include "cache/spool.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 
@@ -30,13 +31,12 @@ class LocalSpool final : public Spool {
 
   std::vector<LeftBehind> take_left_behind() override {
     std::lock_guard lock(mutex_);
-    auto left = std::move(left_);
-    left_.clear();
-    auto names = list_names(state_dir_.get());
-    if (!names) return left;
     const std::string hash = SpoolSlot::name_of(owner_, 0);
-    for (const std::string& name : *names)
-      if (SpoolSlot::is_name(name) && name.starts_with(hash)) adopt(name, left);
+    for (const std::string& name : list_names(state_dir_.get()).value_or(std::vector<std::string>()))
+      if (SpoolSlot::is_name(name) && name.starts_with(hash)) adopt(name);
+    std::ranges::stable_sort(left_, {}, &LeftFile::created_nanoseconds);
+    std::vector<LeftBehind> left;
+    for (LeftFile& one : std::exchange(left_, {})) left.push_back(std::move(one.file));
     return left;
   }
 
@@ -54,14 +54,14 @@ class LocalSpool final : public Spool {
  private:
   // Takes the slot of an ended mount and uses its files where they are: nothing is moved, so nothing can get
   // lost on the way. The slot is kept by its files, and goes when the last of them has gone.
-  void adopt(const std::string& name, std::vector<LeftBehind>& left) {
+  void adopt(const std::string& name) {
     if (name == slot_->path().filename()) return;
     if (auto held = adopted_.find(name); held != adopted_.end() && !held->second.expired()) return;
     auto slot = SpoolSlot::take(state_dir_.get(), state_path_ / name, owner_);
     if (!slot || *slot == nullptr) return;  // In use, or not for us: open() has said so.
     (*slot)->remove_when_done();
     adopted_[name] = *slot;
-    for (LeftBehind& one : take_left_files(*slot, space_)) left.push_back(std::move(one));
+    for (LeftFile& one : take_left_files(*slot, space_)) left_.push_back(std::move(one));
     if ((*slot)->damaged_count() > 0) kept_.push_back(*slot);
   }
 
@@ -72,7 +72,7 @@ class LocalSpool final : public Spool {
   const std::shared_ptr<FreeSpace> space_;
 
   mutable std::mutex mutex_;
-  std::vector<LeftBehind> left_;  // Guarded by mutex_, as all below. Not handed out yet.
+  std::vector<LeftFile> left_;  // Guarded by mutex_, as all below. Not handed out yet.
   std::map<std::string, std::weak_ptr<SpoolSlot>> adopted_;
   std::vector<std::shared_ptr<SpoolSlot>> kept_;  // Adopted ones with damage to count.
 };
