@@ -1,0 +1,66 @@
+#include <cstdio>
+
+#include "fs/commands/commands.h"
+#include "fs/commands/found_mount.h"
+#include "fs/commands/render.h"
+#include "fs/exit_code.h"
+#include "fs/mount_table.h"
+#include "fs/quantity.h"
+
+namespace lakefuse {
+namespace {
+
+// The mount that the directory is in, or all that keep their bytes in it.
+Result<std::vector<FoundMount>> mounts_of(const std::filesystem::path& directory) {
+  auto found = find_mount(directory);
+  if (found) return std::vector<FoundMount>{*std::move(found)};
+  if (found.error().code != Errc::kNotFound || directory.empty()) return found.error();
+  auto all = find_mounts();
+  if (!all) return all.error();
+  std::vector<FoundMount> users;
+  for (auto& mount : *all) {
+    std::error_code error;
+    if (std::filesystem::equivalent(mount.facts.state_dir, directory, error))
+      users.push_back(std::move(mount));
+  }
+  if (users.empty()) {
+    return Error{Errc::kNotFound,
+                 directory.string() +
+                     " is neither inside a lakefuse mount nor the state directory of one; a mount "
+                     "with --state-dir publishes what waits there"};
+  }
+  return users;
+}
+
+int flush(const FoundMount& mount, std::chrono::milliseconds timeout) {
+  Result<FlushReport> report;
+  {
+    ProgressLine progress("still to publish");
+    report = mount.client().flush({.patience = timeout}, [&](std::uint64_t n) { progress.show(n); });
+  }
+  if (!report) return complain(mount.mountpoint.string() + ": " + report.error().message), kFailed;
+  std::printf("%s published", count_of(report->published.size(), "file").c_str());
+  if (!report->left_out.empty()) {
+    std::printf(", %s left out (open or held back)", count_of(report->left_out.size(), "file").c_str());
+  }
+  std::puts("");
+  for (const auto& file : report->left_out) std::fputs(render(file).c_str(), stdout);
+  if (report->failed.empty()) return kDone;
+  complain(count_of(report->failed.size(), "file") + " could not be published:");
+  for (const auto& file : report->failed) std::fputs(render(file).c_str(), stderr);
+  return kNotOnLake;
+}
+
+}  // namespace
+
+int run(const FlushCommand& command) {
+  const auto mounts = mounts_of(command.directory);
+  if (!mounts) return complain(mounts.error().message), kFailed;
+  int code = kDone;
+  for (const auto& mount : *mounts) {
+    if (const int outcome = flush(mount, command.timeout); outcome != kDone) code = outcome;
+  }
+  return code;
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,106 @@
+#include "fs/commands/found_mount.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "client/config.h"
+#include "fs/mount_table.h"
+
+namespace lakefuse {
+namespace {
+
+namespace stdfs = std::filesystem;
+
+FoundMount with_facts(const MountEntry& entry) {
+  FoundMount found{entry.mountpoint, true, {}, {}};
+  for (const auto& registry : MountRegistry::of_user(entry.user, process_environment())) {
+    if (auto facts = registry.find(entry.mountpoint)) {
+      found.facts = *std::move(facts);
+      found.socket = registry.socket_for(entry.mountpoint);
+      return found;
+    }
+  }
+  found.facts.mountpoint = entry.mountpoint;
+  found.facts.uri = entry.source;
+  return found;
+}
+
+bool answers(const stdfs::path& socket) {
+  return LineSocket::connect(socket).has_value();
+}
+
+// Registered, but mounted no more: publishing what is left, or a process that was killed after its unmount.
+void add_ending_mounts(std::vector<FoundMount>& found) {
+  for (const auto& registry : MountRegistry::of_user(::geteuid(), process_environment())) {
+    for (auto& facts : registry.all()) {
+      const bool known = std::any_of(found.begin(), found.end(), [&](const FoundMount& mount) {
+        return mount.mountpoint == facts.mountpoint;
+      });
+      if (known) continue;
+      auto socket = registry.socket_for(facts.mountpoint);
+      if (!answers(socket)) {
+        registry.remove(facts.mountpoint);
+        continue;
+      }
+      const stdfs::path mountpoint = facts.mountpoint;
+      found.push_back({mountpoint, false, std::move(facts), std::move(socket)});
+    }
+  }
+}
+
+}  // namespace
+
+Result<FoundMount> find_mount(const stdfs::path& directory) {
+  const auto table = MountTable::read();
+  if (!table) return table.error();
+  const auto resolved = resolve_path(directory.empty() ? stdfs::path(".") : directory, *table);
+  if (!resolved) return resolved.error();
+  if (resolved->mount) return with_facts(*resolved->mount);
+  std::vector<FoundMount> ending;
+  add_ending_mounts(ending);
+  for (auto& mount : ending) {
+    if (mount.mountpoint == resolved->path) return std::move(mount);
+  }
+  return Error{Errc::kNotFound, resolved->path.string() +
+                                    " is not inside a lakefuse mount; `lakefuse status` lists your mounts"};
+}
+
+Result<std::vector<FoundMount>> find_mounts() {
+  const auto table = MountTable::read();
+  if (!table) return table.error();
+  std::vector<FoundMount> found;
+  for (const auto& entry : table->lakefuse_mounts()) {
+    if (entry.user == ::geteuid() || ::geteuid() == 0) found.push_back(with_facts(entry));
+  }
+  add_ending_mounts(found);
+  return found;
+}
+
+void forget(const FoundMount& mount) {
+  for (const auto& registry : MountRegistry::of_user(::geteuid(), process_environment())) {
+    if (registry.find(mount.mountpoint)) registry.remove(mount.mountpoint);
+  }
+}
+
+MountView look_at(FoundMount mount) {
+  MountView view;
+  view.mount = std::move(mount);
+  if (view.mount.socket.empty()) {
+    view.trouble = "no lakefuse process of yours is registered for it";
+    return view;
+  }
+  auto report = view.mount.client().status();
+  if (report) {
+    view.life = view.mount.is_mounted ? MountView::Life::kServing : MountView::Life::kEnding;
+    view.status = std::move(report->status);
+  } else if (report.error().code == Errc::kUnavailable) {
+    view.trouble = "its process " + std::to_string(view.mount.facts.pid) + " is gone";
+  } else {
+    view.life = MountView::Life::kServing;  // Somebody is there, and does not answer in time.
+    view.trouble = "it does not answer: " + report.error().message;
+  }
+  return view;
+}
+
+}  // namespace lakefuse

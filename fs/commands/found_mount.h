@@ -1,0 +1,42 @@
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "client/error.h"
+#include "fs/control_client.h"
+#include "fs/control_wire.h"
+#include "fs/mount_registry.h"
+
+namespace lakefuse {
+
+// One mount as a command sees it: serving, on its way out (unmounted, still publishing), or dead (its process
+// was killed and left the mount point behind).
+struct FoundMount {
+  std::filesystem::path mountpoint;
+  bool is_mounted = false;
+  MountFacts facts;  // All but the mount point and the URI are empty where nothing is registered.
+  std::filesystem::path socket;
+
+  [[nodiscard]] ControlClient client() const { return ControlClient(socket); }
+};
+
+// The mount that `directory` is in; empty: the working directory. kNotFound, with a sentence.
+Result<FoundMount> find_mount(const std::filesystem::path& directory);
+
+// All mounts of this user (root sees everybody's); forgets registered ones that are gone without a trace.
+Result<std::vector<FoundMount>> find_mounts();
+
+// Takes a dead mount out of the registry, once it is unmounted.
+void forget(const FoundMount& mount);
+
+// What a mount said for itself, or what can be said of a dead one.
+struct MountView {
+  FoundMount mount;
+  enum class Life { kServing, kEnding, kDead } life = Life::kDead;
+  MountStatus status;   // Empty where it is dead.
+  std::string trouble;  // Why it does not answer.
+};
+MountView look_at(FoundMount mount);
+
+}  // namespace lakefuse

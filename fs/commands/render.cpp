@@ -1,0 +1,198 @@
+#include "fs/commands/render.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "fs/control_json.h"
+#include "fs/log.h"
+#include "fs/quantity.h"
+
+namespace lakefuse {
+namespace {
+
+namespace json = boost::json;
+
+std::string_view word_of(MountView::Life life) {
+  switch (life) {
+    case MountView::Life::kServing:
+      return "serving";
+    case MountView::Life::kEnding:
+      return "ending";
+    case MountView::Life::kDead:
+      return "dead";
+  }
+  return "dead";
+}
+
+std::string_view word_of(SpoolRecord::State state) {
+  switch (state) {
+    case SpoolRecord::State::kOpen:
+      return "open";
+    case SpoolRecord::State::kSynced:
+      return "synced";
+    case SpoolRecord::State::kHeld:
+      return "held";
+    case SpoolRecord::State::kFailed:
+      return "failed";
+    case SpoolRecord::State::kConflict:
+      return "conflict";
+  }
+  return "open";
+}
+
+PendingFile as_pending(const SpooledFile& file) {
+  return {file.record.path,       std::string(word_of(file.record.state)),
+          file.size_bytes,        file.record.cause,
+          file.record.reason,     file.record.since_seconds,
+          file.data_path.string()};
+}
+
+// "3: 1 uploading, 2 failed"
+std::string summary(const std::vector<PendingFile>& files) {
+  std::map<std::string, std::size_t> counts;
+  for (const auto& file : files) ++counts[file.state];
+  std::string text = std::to_string(files.size());
+  const char* separator = ": ";
+  for (const auto& [state, n] : counts) {
+    text += separator + std::to_string(n) + " " + state;
+    separator = ", ";
+  }
+  return text;
+}
+
+std::string line(const std::string& label, const std::string& text) {
+  return "  " + label + std::string(label.size() < 10 ? 10 - label.size() : 1, ' ') + printable(text) + "\n";
+}
+
+std::string dead_text(const MountView& view) {
+  std::string text =
+      line("dead", view.trouble + ": `lakefuse umount` clears it, `lakefuse mount` replaces it");
+  if (!view.mount.facts.state_dir.empty() && !view.mount.facts.read_only) {
+    text += line("pending", "`lakefuse pending " + view.mount.facts.state_dir.string() +
+                                "` lists what is not on the lake; the next mount publishes it");
+  }
+  return text;
+}
+
+std::string cache_text(const MountStatus& status) {
+  return format_bytes(status.cache_bytes) + ", " + count_of(status.cache_hits, "hit") + ", " +
+         std::to_string(status.cache_misses) + " fetched";
+}
+
+json::object json_of(const MountView& view) {
+  json::object object = to_json(view.mount.facts);
+  object["state"] = word_of(view.life);
+  if (!view.trouble.empty()) object["trouble"] = view.trouble;
+  if (view.life != MountView::Life::kDead) object["status"] = to_json(view.status);
+  return object;
+}
+
+}  // namespace
+
+std::string render(const PendingFile& file) {
+  std::string text = "    " + file.state +
+                     std::string(file.state.size() < 10 ? 10 - file.state.size() : 1, ' ') +
+                     printable(file.path) + "  " + format_bytes(file.size_bytes);
+  if (file.since_seconds > 0) text += ", since " + format_time(file.since_seconds);
+  if (!file.reason.empty()) text += "\n              why: " + printable(file.reason);
+  if (!file.kept_in.empty()) text += "\n              kept in " + printable(file.kept_in);
+  return text + "\n";
+}
+
+std::string render(const SpooledFile& file) {
+  const std::string owner = file.owner.repository.empty()
+                                ? "unknown lake"
+                                : "lakefs://" + file.owner.repository + "/" + file.owner.branch;
+  return printable(owner) + (file.in_use ? " (mounted now)" : "") + "\n" + render(as_pending(file));
+}
+
+std::string render(const MountView& view) {
+  const auto& facts = view.mount.facts;
+  const auto& status = view.status;
+  std::string text = printable(view.mount.mountpoint.string()) + "  " + printable(facts.uri) +
+                     (facts.read_only ? "  read-only" : "  read-write") + "\n";
+  if (view.life == MountView::Life::kDead) return text + dead_text(view);
+  if (!view.trouble.empty()) return text + line("trouble", view.trouble);
+  if (view.life == MountView::Life::kEnding) text += line("ending", "unmounted, still publishing");
+  text += line("served by", "process " + std::to_string(facts.pid) + " since " +
+                                format_time(facts.since_seconds) + ", lake " + facts.endpoint);
+  text +=
+      line("in use",
+           count_of(status.open_handles, "open file") + ", cache " + cache_text(status) +
+               (facts.read_only ? "" : ", " + format_bytes(status.spool_free_bytes) + " free for writing"));
+  if (status.hidden_names > 0) {
+    text += line("hidden", count_of(status.hidden_names, "name") + " of the lake that no file can have");
+  }
+  if (status.local_files > 0) {
+    text += line("local", count_of(status.local_files, "file") + " that never leave this machine");
+  }
+  if (!status.pending.empty()) text += line("pending", summary(status.pending));
+  for (const auto& file : status.pending) text += render(file);
+  if (status.unseen_failures > 0) {
+    text += line("unseen", count_of(status.unseen_failures, "failure") + " that no program could be told of");
+  }
+  for (const auto& failure : status.failures) {
+    text +=
+        line("failure", format_time(failure.at_seconds) + " " + failure.operation + ": " + failure.message);
+  }
+  if (!facts.log_file.empty()) text += line("log", facts.log_file.string());
+  return text;
+}
+
+std::string render_json(const std::vector<MountView>& views) {
+  json::array array;
+  for (const auto& view : views) array.push_back(json_of(view));
+  return json::serialize(array) + "\n";
+}
+
+std::string render_pending_json(const std::vector<MountView>& views) {
+  json::array array;
+  for (const auto& view : views) {
+    for (const auto& file : view.status.pending) {
+      json::object object = to_json(file);
+      object["mountpoint"] = view.mount.mountpoint.string();
+      array.push_back(std::move(object));
+    }
+  }
+  return json::serialize(array) + "\n";
+}
+
+std::string render_json(const std::vector<SpooledFile>& files) {
+  json::array array;
+  for (const auto& file : files) {
+    json::object object = to_json(as_pending(file));
+    object["endpoint"] = file.owner.endpoint;
+    object["repository"] = file.owner.repository;
+    object["branch"] = file.owner.branch;
+    object["in_use"] = file.in_use;
+    array.push_back(std::move(object));
+  }
+  return json::serialize(array) + "\n";
+}
+
+bool is_failure(const PendingFile& file) {
+  return file.state == "failed" || file.state == "conflict";
+}
+
+bool has_failures(const MountStatus& status) {
+  return status.unseen_failures > 0 || std::any_of(status.pending.begin(), status.pending.end(), is_failure);
+}
+
+void complain(const std::string& sentence) {
+  std::fprintf(stderr, "lakefuse: %s\n", printable(sentence).c_str());
+}
+
+void ProgressLine::show(std::uint64_t n) {
+  if (::isatty(STDERR_FILENO) == 0) return;
+  std::fprintf(stderr, "\r\033[K%s: %s", what_.c_str(), count_of(n, "file").c_str());
+  shown_ = true;
+}
+
+ProgressLine::~ProgressLine() {
+  if (shown_) std::fputs("\r\033[K", stderr);
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,45 @@
+#pragma once
+
+// What the commands print.
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "cache/spool.h"
+#include "fs/commands/found_mount.h"
+#include "fs/mount_control.h"
+
+namespace lakefuse {
+
+std::string render(const MountView& view);
+std::string render(const PendingFile& file);  // One or two lines.
+std::string render(const SpooledFile& file);
+
+// JSON arrays, one element a mount or a file.
+std::string render_json(const std::vector<MountView>& views);
+std::string render_pending_json(const std::vector<MountView>& views);
+std::string render_json(const std::vector<SpooledFile>& files);
+
+// True when a person must know: a publish has failed, or a conflict waits.
+bool is_failure(const PendingFile& file);
+bool has_failures(const MountStatus& status);
+
+// A sentence on stderr, "lakefuse: ..."; control characters are escaped.
+void complain(const std::string& sentence);
+
+// "publishing 12 files ..." on one line of a terminal, nothing elsewhere.
+class ProgressLine {
+ public:
+  explicit ProgressLine(std::string what) : what_(std::move(what)) {}
+  ~ProgressLine();
+  ProgressLine(const ProgressLine&) = delete;
+  ProgressLine& operator=(const ProgressLine&) = delete;
+  void show(std::uint64_t n);
+
+ private:
+  const std::string what_;
+  bool shown_ = false;
+};
+
+}  // namespace lakefuse
