@@ -1,8 +1,8 @@
 #pragma once
 
-// What can go wrong, in the words of the domain. Every failure between the kernel and the lake is an Error: one
-// cause out of a closed set, by which programs decide, and one sentence, which people read. The sentence names the
-// call, the path and the other side's own words, and never holds a secret or a presigned URL.
+// What can go wrong, in the words of the domain. Every failure between the kernel and the lake is an Error:
+// one cause out of a closed set, by which programs decide, and one sentence, which people read. The sentence
+// names the call, the path and the other side's own words, and never holds a secret or a presigned URL.
 
 #include <string>
 #include <string_view>
@@ -49,7 +49,9 @@ struct Error {
   std::string message;
 
   // The same cause, told from further out: "<context>: <message>".
-  [[nodiscard]] Error in(std::string_view context) const { return {code, std::string(context) + ": " + message}; }
+  [[nodiscard]] Error in(std::string_view context) const {
+    return {code, std::string(context) + ": " + message};
+  }
 };
 
 // A value, or why there is none. Cannot be dropped unseen.

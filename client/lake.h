@@ -28,7 +28,8 @@ struct SessionCookie {  // internal_auth_session, oidc_auth_session, saml_auth_s
 };
 using Credentials = std::variant<BasicCredentials, BearerToken, SessionCookie>;
 
-// Where a lake is and how we get in. See client/config.h for how a lakectl user's files and environment become one.
+// Where a lake is and how we get in. See client/config.h for how a lakectl user's files and environment
+// become one.
 struct LakeAccess {
   std::string endpoint;  // Normalised as lakectl does: ends in "/api/v1" unless a path was given.
   Credentials credentials;
@@ -37,11 +38,11 @@ struct LakeAccess {
   std::filesystem::path ca_file;  // Empty: the system's store, or SSL_CERT_FILE.
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds idle_timeout{30'000};  // Without a byte moving; no limit on an upload that moves.
-  int attempts = 4;  // Tries of a call that is safe to repeat.
+  int attempts = 4;                                // Tries of a call that is safe to repeat.
 };
 
-// One lakeFS server with the connections to it and to its object store. The credentials go to the endpoint's origin
-// and nowhere else. Safe to use from many threads at once; what it hands out keeps it alive.
+// One lakeFS server with the connections to it and to its object store. The credentials go to the endpoint's
+// origin and nowhere else. Safe to use from many threads at once; what it hands out keeps it alive.
 class Lake {
  public:
   // Makes no call. kInvalid: the endpoint is no http(s) URL; kLocalIo: the CA file cannot be read.

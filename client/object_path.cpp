@@ -5,7 +5,7 @@
 namespace lakefuse {
 namespace {
 
-constexpr std::size_t kMaxNameBytes = 255;                // NAME_MAX of Linux.
+constexpr std::size_t kMaxNameBytes = 255;                 // NAME_MAX of Linux.
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD.
 
 // Length of the well-formed sequence at the start of `text`, or 0.
@@ -45,9 +45,11 @@ bool is_posix_name(std::string_view name) {
 Result<ObjectPath> ObjectPath::make(std::string key) {
   if (key.empty()) return Error{Errc::kInvalid, "an object's path cannot be empty"};
   if (key.size() > kMaxPathBytes)
-    return Error{Errc::kNameTooLong, "the path has " + std::to_string(key.size()) + " bytes; lakeFS takes 1,024"};
+    return Error{Errc::kNameTooLong,
+                 "the path has " + std::to_string(key.size()) + " bytes; lakeFS takes 1,024"};
   if (!is_utf8(key) || key.find('\0') != key.npos || key.find(kReplacement) != key.npos)
-    return Error{Errc::kBadName, "the path is not UTF-8 (or holds NUL or U+FFFD), which lakeFS could not say back"};
+    return Error{Errc::kBadName,
+                 "the path is not UTF-8 (or holds NUL or U+FFFD), which lakeFS could not say back"};
   return ObjectPath(std::move(key));
 }
 

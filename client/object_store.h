@@ -16,8 +16,8 @@ namespace lakefuse {
 
 using Metadata = std::map<std::string, std::string>;
 
-// One entry of a ref, as lakeFS tells it. A value type. All of it is what the server said, checked for sense (sizes
-// not negative, names UTF-8) but not for truth.
+// One entry of a ref, as lakeFS tells it. A value type. All of it is what the server said, checked for sense
+// (sizes not negative, names UTF-8) but not for truth.
 struct ObjectInfo {
   std::string path;
   std::string physical_address;  // A URI, e.g. "s3://bucket/ns/data/..."; never a presigned URL.
@@ -28,11 +28,12 @@ struct ObjectInfo {
   Metadata metadata;  // User metadata, lakectl's `::lakefs::` keys included.
 };
 
-// W6: the same version when the physical address is, or when all that lakeFS compares is (a commit may put an older,
-// equal record back in the place of a newer one).
+// W6: the same version when the physical address is, or when all that lakeFS compares is (a commit may put an
+// older, equal record back in the place of a newer one).
 [[nodiscard]] bool same_version(const ObjectInfo& a, const ObjectInfo& b);
 
-// One row of a listing: an object, or with a delimiter a common prefix (`path` ends in it, nothing else is set).
+// One row of a listing: an object, or with a delimiter a common prefix (`path` ends in it, nothing else is
+// set).
 struct ListEntry {
   bool is_prefix = false;
   ObjectInfo object;
@@ -40,8 +41,8 @@ struct ListEntry {
 
 struct ListRequest {
   std::string prefix;
-  std::string after;        // Exclusive; empty: from the start. A page's `next`.
-  bool delimited = true;    // Stop at "/"; otherwise all that lies below.
+  std::string after;          // Exclusive; empty: from the start. A page's `next`.
+  bool delimited = true;      // Stop at "/"; otherwise all that lies below.
   std::size_t amount = 1000;  // 1 to 1,000, lakeFS's largest page.
 };
 
@@ -78,18 +79,19 @@ struct StoreFacts {
   bool can_presign = false;
   bool can_presign_multipart = false;
   std::string blockstore_type;  // "s3", "gs", "azure", "local", "mem".
-  std::string installation;     // Tells two lakes apart in the cache's keys: endpoint and repository namespace.
+  std::string installation;  // Tells two lakes apart in the cache's keys: endpoint and repository namespace.
 };
 
-// One lakeFS ref, seen as a flat map from path to object. This is the only thing that fs/ and cache/ know of the
-// lake: the real one speaks HTTP, the read cache stands in front of another one, tests keep one in memory.
+// One lakeFS ref, seen as a flat map from path to object. This is the only thing that fs/ and cache/ know of
+// the lake: the real one speaks HTTP, the read cache stands in front of another one, tests keep one in
+// memory.
 //
-// Safe to call from many threads at once. Every call blocks: at most until its deadline (kTimeout) or until the
-// thread's Patience ends (kInterrupted). Each call repeats itself, with back-off, only where lakefs-api.md section 9
-// says that repeating is safe; link, remove and the conditional upload are tried once, and after a lost answer fail
-// with kUnavailable or kTimeout though the work may be done: their callers look before they repeat (design rule 1).
-// Besides the failures named below, any call may fail with kUnauthenticated, kDenied, kTooManyRequests,
-// kUnavailable, kTimeout, kInterrupted or kUntrustworthy.
+// Safe to call from many threads at once. Every call blocks: at most until its deadline (kTimeout) or until
+// the thread's Patience ends (kInterrupted). Each call repeats itself, with back-off, only where
+// lakefs-api.md section 9 says that repeating is safe; link, remove and the conditional upload are tried
+// once, and after a lost answer fail with kUnavailable or kTimeout though the work may be done: their callers
+// look before they repeat (design rule 1). Besides the failures named below, any call may fail with
+// kUnauthenticated, kDenied, kTooManyRequests, kUnavailable, kTimeout, kInterrupted or kUntrustworthy.
 class ObjectStore {
  public:
   virtual ~ObjectStore() = default;
@@ -103,28 +105,32 @@ class ObjectStore {
 
   virtual Result<ListPage> list(const ListRequest& request) = 0;
 
-  // Fills `out` from byte `offset` of exactly this version on; fewer bytes than asked only at the object's end. Never
-  // mixes versions: kStale when this one can be had no more. kDataMissing: the store lost the bytes.
-  virtual Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset, std::span<std::byte> out) = 0;
+  // Fills `out` from byte `offset` of exactly this version on; fewer bytes than asked only at the object's
+  // end. Never mixes versions: kStale when this one can be had no more. kDataMissing: the store lost the
+  // bytes.
+  virtual Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset,
+                                   std::span<std::byte> out) = 0;
 
   // get_physical_address. Where nothing can be presigned: kUnsupported, without a call.
   virtual Result<UploadTarget> upload_target(const ObjectPath& path) = 0;
 
-  // PUT of all of `body` to the target. kExpired: ask for a new target. Is not repeated: a target takes bytes once.
+  // PUT of all of `body` to the target. kExpired: ask for a new target. Is not repeated: a target takes bytes
+  // once.
   virtual Result<Uploaded> upload(const UploadTarget& target, const ByteSource& body) = 0;
 
   // link_physical_address. kIfAbsent: kExists when the server answered 412, which proves nothing by itself
-  // (lakefs-api.md section 3; Publisher knows the protocol). kReadOnly: protected or read-only. kExpired: the address.
-  // kConflict: the 409 of servers before 1.22: upload again to a new target and link that.
+  // (lakefs-api.md section 3; Publisher knows the protocol). kReadOnly: protected or read-only. kExpired: the
+  // address. kConflict: the 409 of servers before 1.22: upload again to a new target and link that.
   virtual Result<ObjectInfo> link(const ObjectPath& path, const Uploaded& uploaded, const EntryMeta& meta,
                                   Condition condition) = 0;
 
-  // upload_object: body and entry in one call through the server, which sets the mtime itself. kExists as link.
-  virtual Result<ObjectInfo> upload_object(const ObjectPath& path, const ByteSource& body, const EntryMeta& meta,
-                                           Condition condition) = 0;
+  // upload_object: body and entry in one call through the server, which sets the mtime itself. kExists as
+  // link.
+  virtual Result<ObjectInfo> upload_object(const ObjectPath& path, const ByteSource& body,
+                                           const EntryMeta& meta, Condition condition) = 0;
 
-  // copy_object on this branch: a full copy inside the store at a new address, metadata included, mtime now. Replaces
-  // what is at `to`. May take minutes for large objects. kNotFound: no source.
+  // copy_object on this branch: a full copy inside the store at a new address, metadata included, mtime now.
+  // Replaces what is at `to`. May take minutes for large objects. kNotFound: no source.
   virtual Result<ObjectInfo> copy(const ObjectPath& from, const ObjectPath& to) = 0;
 
   // delete_object. Also succeeds where there is nothing.

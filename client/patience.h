@@ -5,10 +5,10 @@
 
 namespace lakefuse {
 
-// Who may end the waits of the current thread early. While a Patience lives, every blocking call that the thread
-// makes into client/ or cache/ (a network call, a back-off, waiting for another thread's fetch) ends within a moment
-// of `stop` being requested and fails with kInterrupted. Scopes nest; the innermost counts. Deadlines are not here:
-// each network call has its own.
+// Who may end the waits of the current thread early. While a Patience lives, every blocking call that the
+// thread makes into client/ or cache/ (a network call, a back-off, waiting for another thread's fetch) ends
+// within a moment of `stop` being requested and fails with kInterrupted. Scopes nest; the innermost counts.
+// Deadlines are not here: each network call has its own.
 class Patience {
  public:
   explicit Patience(std::stop_token stop) : outer_(std::exchange(current_, std::move(stop))) {}

@@ -5,8 +5,9 @@
 
 namespace lakefuse {
 
-// Text that must never be seen: keys, tokens, cookies and presigned URLs, which are bearer credentials. It cannot be
-// printed, compared or converted by accident; whoever needs the text says reveal(), which a reviewer can search for.
+// Text that must never be seen: keys, tokens, cookies and presigned URLs, which are bearer credentials. It
+// cannot be printed, compared or converted by accident; whoever needs the text says reveal(), which a
+// reviewer can search for.
 class Secret {
  public:
   Secret() = default;

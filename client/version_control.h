@@ -61,8 +61,8 @@ class VersionControl {
   // kNotFound: no such repository. kUnavailable: it is being deleted.
   virtual Result<RepositoryInfo> repository() = 0;
 
-  // The branch's head commit. kNotFound: no branch of that name (it may still be a tag or a commit id). kInvalid: no
-  // branch can be called so.
+  // The branch's head commit. kNotFound: no branch of that name (it may still be a tag or a commit id).
+  // kInvalid: no branch can be called so.
   virtual Result<std::string> branch_head(const std::string& branch) = 0;
 
   // The commit that any ref expression names now: branch, tag, id, "main~2", "main@". kNotFound.
@@ -75,8 +75,9 @@ class VersionControl {
   virtual Result<DiffPage> uncommitted(const std::string& branch, const std::string& prefix,
                                        const std::string& after) = 0;
 
-  // Commits all uncommitted changes of the branch, everybody's. kInvalid "no changes"; kDenied with the hook's words
-  // (412). Not repeated after a lost answer: looks at the branch's head instead, so that a commit is not made twice.
+  // Commits all uncommitted changes of the branch, everybody's. kInvalid "no changes"; kDenied with the
+  // hook's words (412). Not repeated after a lost answer: looks at the branch's head instead, so that a
+  // commit is not made twice.
   virtual Result<CommitInfo> commit(const std::string& branch, const std::string& message,
                                     const Metadata& metadata) = 0;
 };

@@ -1,0 +1,132 @@
+#include "client/config.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "client/lakectl_yaml.h"
+#include "client/url.h"
+
+namespace lakefuse {
+namespace {
+
+constexpr const char* kCookieNames[] = {"internal_auth_session", "oidc_auth_session", "saml_auth_session"};
+constexpr const char* kHowToConfigure =
+    "run `lakectl config`, or set LAKECTL_SERVER_ENDPOINT_URL, "
+    "LAKECTL_CREDENTIALS_ACCESS_KEY_ID and LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY";
+
+Error invalid(std::string sentence) {
+  return {Errc::kInvalid, std::move(sentence)};
+}
+
+// As in lakectl, a variable that is set to nothing is not set.
+std::string variable(const Environment& environment, const std::string& name) {
+  return environment(name).value_or("");
+}
+
+// The file that was named must be there; the one in the home directory may be missing.
+Result<LakectlYaml> read_file(const AccessFlags& flags, const Environment& environment) {
+  if (!flags.config_file.empty()) return read_lakectl_yaml(flags.config_file);
+  if (const std::string named = variable(environment, "LAKECTL_CONFIG_FILE"); !named.empty()) {
+    auto yaml = read_lakectl_yaml(named);
+    if (!yaml) return yaml.error().in("LAKECTL_CONFIG_FILE");
+    return yaml;
+  }
+  const std::string home = variable(environment, "HOME");
+  if (home.empty()) return LakectlYaml{};
+  auto yaml = read_lakectl_yaml(std::filesystem::path(home) / ".lakectl.yaml");
+  if (!yaml && yaml.error().code == Errc::kNotFound) return LakectlYaml{};
+  return yaml;
+}
+
+Result<Credentials> cookie_from(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  const std::string name = text.substr(0, equals);
+  const bool known =
+      std::find(std::begin(kCookieNames), std::end(kCookieNames), name) != std::end(kCookieNames);
+  if (equals == std::string::npos || !known)
+    return invalid(
+        "LAKEFUSE_AUTH_COOKIE must be name=value, where name is internal_auth_session, oidc_auth_session "
+        "or saml_auth_session, as the browser shows it");
+  const std::string value = text.substr(equals + 1);
+  // What RFC 6265 lets a cookie hold; anything else would add another cookie.
+  const bool good = !value.empty() && std::all_of(value.begin(), value.end(), [](char c) {
+    return c > ' ' && c < 0x7F && c != ';' && c != ',' && c != '"' && c != '\\';
+  });
+  if (!good)
+    return invalid("LAKEFUSE_AUTH_COOKIE: the value is empty or has characters that no cookie can hold");
+  return Credentials(SessionCookie{name, Secret(value)});
+}
+
+Result<Credentials> credentials_from(const LakectlYaml& yaml, const Environment& environment) {
+  if (const std::string cookie = variable(environment, "LAKEFUSE_AUTH_COOKIE"); !cookie.empty())
+    return cookie_from(cookie);
+  if (const std::string token = variable(environment, "LAKECTL_CREDENTIALS_SESSION_TOKEN"); !token.empty()) {
+    if (std::any_of(token.begin(), token.end(), [](char c) { return c <= ' ' || c >= 0x7F; }))
+      return invalid("LAKECTL_CREDENTIALS_SESSION_TOKEN has characters that no token can hold");
+    return Credentials(BearerToken{Secret(token)});
+  }
+  std::string id = variable(environment, "LAKECTL_CREDENTIALS_ACCESS_KEY_ID");
+  std::string secret = variable(environment, "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY");
+  if (id.empty()) id = yaml.access_key_id.value_or("");
+  if (secret.empty()) secret = yaml.secret_access_key.value_or("");
+  if (id.empty() && secret.empty()) return invalid(std::string("no credentials: ") + kHowToConfigure);
+  if (secret.empty())
+    return invalid(
+        "there is an access key id and no secret: set credentials.secret_access_key in the lakectl file or "
+        "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY");
+  if (id.empty())
+    return invalid(
+        "there is a secret access key and no id: set credentials.access_key_id in the lakectl file or "
+        "LAKECTL_CREDENTIALS_ACCESS_KEY_ID");
+  if (id.find(':') != std::string::npos) return invalid("the access key id has a ':', which none can have");
+  return Credentials(BasicCredentials{std::move(id), Secret(std::move(secret))});
+}
+
+}  // namespace
+
+Environment process_environment() {
+  return [](const std::string& name) -> std::optional<std::string> {
+    const char* value = std::getenv(name.c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+  };
+}
+
+Result<std::string> normalised_endpoint(const std::string& endpoint) {
+  const auto url = parse_url(endpoint);
+  if (!url) {
+    const bool no_scheme = endpoint.find("://") == std::string::npos;
+    return invalid("the endpoint is not usable: " + url.error().message +
+                   (no_scheme ? "; write it as in https://lakefs.example.com" : ""));
+  }
+  if (endpoint.find_first_of("?#") != std::string::npos)
+    return invalid("the endpoint has a '?' or '#'; it is scheme, host and at most a path");
+  return to_string(url->origin) + (url->target == "/" ? "/api/v1" : url->target);
+}
+
+Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& environment) {
+  auto yaml = read_file(flags, environment);
+  if (!yaml) return yaml.error();
+
+  std::string endpoint = flags.endpoint;
+  if (endpoint.empty()) endpoint = variable(environment, "LAKECTL_SERVER_ENDPOINT_URL");
+  if (endpoint.empty()) endpoint = yaml->endpoint_url.value_or("");
+  if (endpoint.empty())
+    return invalid(std::string("no lakeFS endpoint: ") + kHowToConfigure + ", or give --endpoint");
+  auto normalised = normalised_endpoint(endpoint);
+  if (!normalised) return normalised.error();
+  auto credentials = credentials_from(*yaml, environment);
+  if (!credentials) return credentials.error();
+
+  LakeAccess access;
+  access.endpoint = std::move(*normalised);
+  access.credentials = std::move(*credentials);
+  access.ca_file = flags.ca_file;
+  access.renew_credentials = [flags, environment]() -> Result<Credentials> {
+    auto again = read_file(flags, environment);
+    if (!again) return again.error();
+    return credentials_from(*again, environment);
+  };
+  return access;
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "client/byte_source.h"
+#include "client/error.h"
+
+namespace lakefuse {
+
+using Md5 = std::array<std::byte, 16>;
+
+// Reads all of `source` once. Its own failures, kInterrupted by the thread's Patience, and kLocalIo when it
+// ends before its size.
+Result<Md5> md5_of(const ByteSource& source);
+
+[[nodiscard]] std::string to_hex(std::span<const std::byte> bytes);
+[[nodiscard]] std::string to_base64(std::span<const std::byte> bytes);
+[[nodiscard]] std::string to_base64(std::string_view text);
+// Nothing when `text` is no base64 of 16 bytes.
+[[nodiscard]] std::optional<Md5> md5_from_base64(std::string_view text);
+
+// True for 32 hex digits: what an MD5 looks like when a store gives it as ETag or a writer as checksum.
+[[nodiscard]] bool looks_like_md5(std::string_view text);
+
+}  // namespace lakefuse

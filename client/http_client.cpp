@@ -1,0 +1,69 @@
+#include "client/http_client.h"
+
+#include <utility>
+
+namespace lakefuse {
+namespace {
+
+// Stores and proxies close idle connections after 20 s and more (S3's and Azure's front ends); a shorter keep
+// means that we close first and a request seldom meets a connection that is just being closed.
+constexpr std::chrono::seconds kKeepFor{15};
+// As many as callers at once are to be expected; above it a burst pays its own connections.
+constexpr std::size_t kMaxKeptPerOrigin = 64;
+
+}  // namespace
+
+std::unique_ptr<HttpConnection> HttpClient::take(const Origin& origin) {
+  const auto oldest = std::chrono::steady_clock::now() - kKeepFor;
+  std::vector<Kept> stale;  // Closed after the lock is released.
+  std::unique_lock lock(mutex_);
+  const auto found = kept_.find(origin);
+  if (found == kept_.end()) return nullptr;
+  std::vector<Kept>& idle = found->second;
+  while (!idle.empty()) {
+    Kept latest = std::move(idle.back());
+    idle.pop_back();
+    if (latest.since >= oldest && latest.connection->is_quiet()) return std::move(latest.connection);
+    stale.push_back(std::move(latest));
+  }
+  kept_.erase(found);
+  lock.unlock();
+  return nullptr;
+}
+
+void HttpClient::keep(const Origin& origin, std::unique_ptr<HttpConnection> connection) {
+  const auto now = std::chrono::steady_clock::now();
+  std::vector<Kept> stale;
+  std::lock_guard lock(mutex_);
+  std::vector<Kept>& idle = kept_[origin];
+  while (!idle.empty() && (idle.front().since < now - kKeepFor || idle.size() >= kMaxKeptPerOrigin)) {
+    stale.push_back(std::move(idle.front()));
+    idle.erase(idle.begin());
+  }
+  idle.push_back({std::move(connection), now});
+}
+
+HttpOutcome HttpClient::call(const Origin& origin, const HttpRequest& request, const HttpSink& sink,
+                             const HttpDeadlines& deadlines, Repeat repeat) {
+  std::unique_ptr<HttpConnection> connection = take(origin);
+  for (bool was_kept = connection != nullptr;; was_kept = false) {
+    if (!connection) {
+      auto opened = HttpConnection::open(origin, *trust_, deadlines);
+      if (!opened) return {opened.error(), false};
+      connection = std::move(*opened);
+    }
+    auto response = connection->exchange(request, sink, deadlines);
+    const auto progress = connection->progress();
+    if (response) {
+      if (connection->is_reusable()) keep(origin, std::move(connection));
+      return {std::move(response), true};
+    }
+    const bool maybe_done = progress != HttpConnection::Progress::kNothingSent;
+    const bool was_closed = was_kept && response.error().code == Errc::kUnavailable &&
+                            progress != HttpConnection::Progress::kAnswering;
+    if (!was_closed || (maybe_done && repeat == Repeat::kOnce)) return {response.error(), maybe_done};
+    connection.reset();  // The other kept ones may be closed as well: the second try gets a fresh one.
+  }
+}
+
+}  // namespace lakefuse

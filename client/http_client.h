@@ -1,0 +1,48 @@
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "client/http_connection.h"
+
+namespace lakefuse {
+
+// Whether a request may be sent again when nobody knows if it was carried out (lakefs-api.md section 9).
+enum class Repeat { kSafe, kOnce };
+
+// What became of one request. `maybe_done` is false only when the other side cannot have carried it out.
+struct HttpOutcome {
+  Result<HttpResponse> response;
+  bool maybe_done = true;
+};
+
+// Connections kept alive, per origin. Safe to use from many threads at once; each call takes a connection for
+// itself and blocks as HttpConnection does. Redirects are never followed. Knows nothing of credentials.
+class HttpClient {
+ public:
+  explicit HttpClient(std::shared_ptr<const TlsTrust> trust) : trust_(std::move(trust)) {}
+
+  // Sends the request once; a second time, on a fresh connection, only when a kept one turned out to be
+  // closed and either nothing was sent or the call is safe to repeat and nothing of an answer had come.
+  HttpOutcome call(const Origin& origin, const HttpRequest& request, const HttpSink& sink,
+                   const HttpDeadlines& deadlines, Repeat repeat);
+
+ private:
+  struct Kept {
+    std::unique_ptr<HttpConnection> connection;
+    std::chrono::steady_clock::time_point since;
+  };
+
+  std::unique_ptr<HttpConnection> take(const Origin& origin);
+  void keep(const Origin& origin, std::unique_ptr<HttpConnection> connection);
+
+  const std::shared_ptr<const TlsTrust> trust_;
+
+  std::mutex mutex_;  // A leaf: never held over a call, nor over closing a connection.
+  std::map<Origin, std::vector<Kept>> kept_;  // Guarded by mutex_. Latest last.
+};
+
+}  // namespace lakefuse

@@ -1,0 +1,453 @@
+#include "client/http_connection.h"
+
+#include <linux/sockios.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/connect.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/stream.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/http/buffer_body.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <cstring>
+#include <optional>
+#include <stop_token>
+#include <vector>
+
+#include "client/patience.h"
+#include "client/resolver.h"
+
+namespace lakefuse {
+namespace {
+
+namespace asio = boost::asio;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using boost::system::error_code;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using Parser = http::response_parser<http::buffer_body>;
+
+constexpr std::size_t kMaxHeadBytes = 64 * 1024;       // lakeFS and S3 stay below 8 KiB.
+constexpr std::size_t kReadBytes = 64 * 1024;          // Asked for at once where the length is not known.
+constexpr std::size_t kSendBytes = 512 * 1024;         // Of a source at once: few calls, little memory.
+constexpr std::size_t kMaxErrorBodyBytes = 64 * 1024;  // A sentence, or a proxy's page.
+constexpr int kMaxInterimAnswers = 16;                 // 1xx in front of the real one.
+constexpr milliseconds kTick{500};                     // How often a wait looks whether sent bytes move.
+constexpr milliseconds kEarlyAnswerWait{1'000};        // For the answer of a server that stopped listening.
+constexpr std::uint64_t kSlowestBytesPerSecond =
+    10'240;  // Of an answer's body: below, it is a trick to hold us.
+
+std::string seconds(milliseconds time) {
+  const auto tenths = time.count() / 100;
+  return std::to_string(tenths / 10) + (tenths % 10 ? "." + std::to_string(tenths % 10) : "") + " s";
+}
+
+}  // namespace
+
+struct HttpConnection::Impl {
+  explicit Impl(Origin to) : origin(std::move(to)) {}
+
+  const Origin origin;
+  asio::io_context io{1};
+  tcp::socket socket{io};
+  std::optional<asio::ssl::context> tls_context;  // Must outlive tls.
+  std::optional<asio::ssl::stream<tcp::socket&>> tls;
+  boost::beast::flat_buffer inbox{kMaxHeadBytes + kReadBytes};
+  Progress progress = Progress::kNothingSent;
+  bool reusable = false;
+
+  Error failed(Errc code, const std::string& what) const { return {code, to_string(origin) + " " + what}; }
+
+  Error broken(const error_code& wrong) const {
+    if (wrong == asio::error::eof || wrong == asio::ssl::error::stream_truncated)
+      return failed(Errc::kUnavailable, "closed the connection");
+    if (wrong == asio::error::timed_out) return failed(Errc::kTimeout, "does not answer any more");
+    return failed(Errc::kUnavailable, "broke the connection: " + wrong.message());
+  }
+
+  // Bytes that the kernel has taken from us and the other side has not.
+  int unsent() {
+    int bytes = 0;
+    return socket.is_open() && ioctl(socket.native_handle(), SIOCOUTQ, &bytes) == 0 ? bytes : 0;
+  }
+
+  // Starts one operation and runs it to its end, to `limit` without a byte moving, or to the end of the
+  // thread's Patience. In the latter two cases the socket is closed: nobody knows what is half sent on it.
+  // `start` gets the handler to hand to the operation.
+  template <class Start>
+  Result<std::size_t> await(milliseconds limit, Start&& start) {
+    const std::stop_token stop = Patience::current();
+    std::optional<error_code> outcome;
+    std::size_t moved = 0;
+    io.restart();
+    std::stop_callback wake(stop, [this] { io.stop(); });
+    start([&](error_code wrong, std::size_t bytes) {
+      outcome = wrong;
+      moved = bytes;
+    });
+    auto last_move = steady_clock::now();
+    for (int queued = unsent(); !outcome && !stop.stop_requested();) {
+      const auto left = limit - std::chrono::duration_cast<milliseconds>(steady_clock::now() - last_move);
+      if (left <= milliseconds(0)) break;
+      io.run_for(std::min(left, kTick));
+      const int still = outcome ? 0 : unsent();
+      if (still < queued) last_move = steady_clock::now();
+      queued = still;
+    }
+    if (outcome) return *outcome ? Result<std::size_t>(broken(*outcome)) : moved;
+    error_code ignored;
+    socket.close(ignored);
+    io.restart();
+    io.run();  // The operation ends as aborted; its handler refers to this frame.
+    if (stop.stop_requested()) return failed(Errc::kInterrupted, "was left waiting: interrupted");
+    return failed(Errc::kTimeout, "moved no byte for " + seconds(limit));
+  }
+
+  Result<std::size_t> read_some(asio::mutable_buffer into, milliseconds limit) {
+    return await(limit, [&](auto handler) {
+      if (tls) return tls->async_read_some(into, handler);
+      socket.async_read_some(into, handler);
+    });
+  }
+
+  Result<> write_all(asio::const_buffer from, milliseconds limit) {
+    while (from.size() > 0) {
+      if (tls) progress = Progress::kSent;  // A failed TLS write may have sent a record.
+      auto wrote = await(limit, [&](auto handler) {
+        if (tls) return tls->async_write_some(from, handler);
+        socket.async_write_some(from, handler);
+      });
+      if (!wrote) return wrote.error();
+      progress = Progress::kSent;
+      from += *wrote;
+    }
+    return {};
+  }
+
+  Result<> connect(const TlsTrust& trust, const HttpDeadlines& deadlines);
+  Result<> connect_one(const SocketAddress& address, milliseconds limit);
+  Result<> shake_hands(const TlsTrust& trust, milliseconds limit);
+  void tune(const HttpDeadlines& deadlines);
+
+  Result<bool> send(const HttpRequest& request, const HttpDeadlines& deadlines);
+  Result<bool> send_source(const ByteSource& source, std::string head, milliseconds idle);
+  bool answered_early();
+  Result<> fill_inbox(milliseconds limit);
+  Result<> read_head(std::optional<Parser>& parser, milliseconds limit);
+  Result<> read_body(Parser& parser, const HttpSink& sink, milliseconds idle, HttpResponse& response);
+  Result<> read_counted(std::span<std::byte> into, milliseconds idle);
+  Result<> read_uncounted(Parser& parser, std::size_t limit, milliseconds idle, std::string& body);
+};
+
+// ---- Connecting ----
+
+Result<> HttpConnection::Impl::connect(const TlsTrust& trust, const HttpDeadlines& deadlines) {
+  const auto deadline = steady_clock::now() + deadlines.connect;
+  const auto left = [&] { return std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()); };
+  auto addresses = resolve(origin.host, origin.port, deadline);
+  if (!addresses) return addresses.error();
+
+  Result<> connected = failed(Errc::kUnavailable, "has no address");
+  for (std::size_t i = 0; i < addresses->size(); ++i) {
+    // An address that does not answer must not use up the time of those behind it.
+    const bool last = i + 1 == addresses->size();
+    connected = connect_one((*addresses)[i], last ? left() : left() / 2);
+    if (connected || connected.error().code == Errc::kInterrupted) break;
+  }
+  if (!connected) return connected;
+  tune(deadlines);
+  if (!origin.tls) return {};
+  return shake_hands(trust, left());
+}
+
+Result<> HttpConnection::Impl::connect_one(const SocketAddress& address, milliseconds limit) {
+  tcp::endpoint endpoint;
+  std::memcpy(endpoint.data(), &address.storage, std::min<std::size_t>(address.size, endpoint.capacity()));
+  endpoint.resize(address.size);
+  error_code wrong;
+  socket.close(wrong);
+  error_code outcome;
+  auto connected = await(limit, [&](auto handler) {
+    socket.async_connect(endpoint, [&outcome, handler](error_code failure) mutable {
+      outcome = failure;
+      handler(error_code(), 0);
+    });
+  });
+  if (!connected) {
+    if (connected.error().code == Errc::kInterrupted) return connected.error();
+    return Error{Errc::kTimeout, "no connection to " + to_string(origin) + " within " + seconds(limit)};
+  }
+  if (outcome)
+    return Error{Errc::kUnavailable, "no connection to " + to_string(origin) + ": " + outcome.message()};
+  return {};
+}
+
+void HttpConnection::Impl::tune(const HttpDeadlines& deadlines) {
+  error_code ignored;
+  socket.set_option(tcp::no_delay(true), ignored);  // Small requests must not wait for each other's ACK.
+  socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  // A machine that vanished while it thought about a long copy is noticed by probes, not after minutes.
+  const int handle = socket.native_handle();
+  const auto set = [&](int option, int value) {
+    setsockopt(handle, IPPROTO_TCP, option, &value, sizeof value);
+  };
+  set(TCP_KEEPIDLE, 15);
+  set(TCP_KEEPINTVL, 5);
+  set(TCP_KEEPCNT, 3);
+  set(TCP_USER_TIMEOUT, static_cast<int>(std::max<long>(deadlines.idle.count(), 1'000)));
+}
+
+Result<> HttpConnection::Impl::shake_hands(const TlsTrust& trust, milliseconds limit) {
+  SSL_CTX_up_ref(trust.context());
+  tls_context.emplace(trust.context());
+  tls.emplace(socket, *tls_context);
+  if (!TlsTrust::expect(tls->native_handle(), origin.host))
+    return failed(Errc::kInvalid, "is no name that TLS can ask for");
+  error_code outcome;
+  auto shaken = await(limit, [&](auto handler) {
+    tls->async_handshake(asio::ssl::stream_base::client, [&outcome, handler](error_code failure) mutable {
+      outcome = failure;
+      handler(error_code(), 0);
+    });
+  });
+  if (!shaken) return shaken.error().in("TLS handshake");
+  if (!outcome) return {};
+  const std::string refusal = TlsTrust::refusal(tls->native_handle());
+  if (!refusal.empty())
+    return failed(Errc::kUntrustworthy,
+                  "shows a certificate that cannot be trusted (" + refusal +
+                      "); an authority of your own is named with --ca-file or SSL_CERT_FILE");
+  if (outcome.category() == asio::error::get_ssl_category())
+    return failed(Errc::kUntrustworthy, "does not speak TLS as we do: " + outcome.message());
+  return broken(outcome).in("TLS handshake");
+}
+
+// ---- Sending ----
+
+// True when the whole request went out; false when the server answered before it had all.
+Result<bool> HttpConnection::Impl::send(const HttpRequest& request, const HttpDeadlines& deadlines) {
+  auto head = request_head(request, host_header(origin));
+  if (!head) return head.error();
+  if (request.source) return send_source(*request.source, std::move(*head), deadlines.idle);
+  *head += request.body;  // One packet for most calls.
+  if (auto sent = write_all(asio::buffer(*head), deadlines.idle); !sent) return sent.error();
+  return true;
+}
+
+Result<bool> HttpConnection::Impl::send_source(const ByteSource& source, std::string head,
+                                               milliseconds idle) {
+  const std::uint64_t size = source.size();
+  std::vector<std::byte> chunk(head.size() +
+                               static_cast<std::size_t>(std::min<std::uint64_t>(size, kSendBytes)));
+  std::memcpy(chunk.data(), head.data(), head.size());
+  std::size_t filled = head.size();  // The head rides with the first bytes.
+  for (std::uint64_t at = 0;;) {
+    while (at < size && filled < chunk.size()) {
+      const auto room = static_cast<std::size_t>(std::min<std::uint64_t>(size - at, chunk.size() - filled));
+      auto got = source.read(at, std::span(chunk).subspan(filled, room));
+      if (!got) return got.error();
+      if (*got == 0) return Error{Errc::kLocalIo, "the bytes to upload ended at " + std::to_string(at)};
+      at += *got;
+      filled += *got;
+    }
+    if (auto sent = write_all(asio::buffer(chunk.data(), filled), idle); !sent) return sent.error();
+    filled = 0;
+    if (at == size) return true;
+    if (answered_early()) return false;
+  }
+}
+
+// A server that refuses (403, 412) need not take a large body first. Over TLS the bytes that wait may be a
+// session ticket, so there only a failed write tells.
+bool HttpConnection::Impl::answered_early() {
+  error_code ignored;
+  return !tls && socket.available(ignored) > 0;
+}
+
+// ---- Reading ----
+
+Result<> HttpConnection::Impl::fill_inbox(milliseconds limit) {
+  if (inbox.size() >= kMaxHeadBytes)
+    return failed(Errc::kUntrustworthy, "sends an endless head or chunk line");
+  auto got = read_some(inbox.prepare(kReadBytes), limit);
+  if (!got) return got.error();
+  inbox.commit(*got);
+  progress = Progress::kAnswering;
+  return {};
+}
+
+// Reads to the end of the head of the final answer; 1xx answers before it are passed over.
+Result<> HttpConnection::Impl::read_head(std::optional<Parser>& parser, milliseconds limit) {
+  const auto deadline = steady_clock::now() + limit;
+  for (int interim = 0; interim <= kMaxInterimAnswers; ++interim) {
+    parser.emplace();
+    parser->header_limit(kMaxHeadBytes);
+    parser->body_limit(boost::none);  // Bounded where it is stored.
+    while (!parser->is_header_done()) {
+      error_code wrong;
+      inbox.consume(parser->put(inbox.data(), wrong));
+      if (wrong && wrong != http::error::need_more)
+        return failed(Errc::kUntrustworthy, "does not answer in HTTP: " + wrong.message());
+      if (parser->is_header_done()) break;
+      const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
+      if (auto filled = fill_inbox(std::max(left, milliseconds(1))); !filled) return filled;
+    }
+    const int status = parser->get().result_int();
+    if (status >= 200) return {};
+    if (status == 101) break;
+  }
+  return failed(Errc::kUntrustworthy, "answers with 1xx only");
+}
+
+Result<> HttpConnection::Impl::read_counted(std::span<std::byte> into, milliseconds idle) {
+  const std::size_t held = std::min(inbox.size(), into.size());
+  std::memcpy(into.data(), inbox.data().data(), held);
+  inbox.consume(held);
+  const std::size_t size = into.size();
+  const auto deadline = steady_clock::now() + 10 * idle + std::chrono::seconds(size / kSlowestBytesPerSecond);
+  for (into = into.subspan(held); !into.empty();) {
+    auto got = read_some(asio::buffer(into.data(), into.size()), idle);
+    if (!got)
+      return got.error().in("after " + std::to_string(size - into.size()) + " of " + std::to_string(size) +
+                            " bytes");
+    into = into.subspan(*got);
+    if (steady_clock::now() > deadline) return failed(Errc::kTimeout, "sends too slowly");
+  }
+  return {};
+}
+
+// Chunked, or to the end of the connection.
+Result<> HttpConnection::Impl::read_uncounted(Parser& parser, std::size_t limit, milliseconds idle,
+                                              std::string& body) {
+  const auto deadline =
+      steady_clock::now() + 10 * idle + std::chrono::seconds(limit / kSlowestBytesPerSecond);
+  std::vector<char> piece(kReadBytes);
+  while (!parser.is_done()) {
+    auto& into = parser.get().body();
+    into.data = piece.data();
+    into.size = piece.size();
+    into.more = true;
+    error_code wrong;
+    inbox.consume(parser.put(inbox.data(), wrong));
+    const std::size_t got = piece.size() - into.size;
+    if (body.size() + got > limit)
+      return failed(Errc::kUntrustworthy, "answers with over " + std::to_string(limit) + " bytes");
+    body.append(piece.data(), got);
+    if (parser.is_done()) break;
+    if (wrong == http::error::need_buffer || (!wrong && got > 0)) continue;
+    if (wrong && wrong != http::error::need_more)
+      return failed(Errc::kUntrustworthy, "does not answer in HTTP: " + wrong.message());
+    if (auto filled = fill_inbox(idle); !filled) {
+      if (parser.need_eof() && filled.error().code == Errc::kUnavailable) return {};
+      return filled;
+    }
+    if (steady_clock::now() > deadline) return failed(Errc::kTimeout, "sends too slowly");
+  }
+  return {};
+}
+
+Result<> HttpConnection::Impl::read_body(Parser& parser, const HttpSink& sink, milliseconds idle,
+                                         HttpResponse& response) {
+  const bool good = response.status == 200 || response.status == 206;
+  const auto length = parser.content_length();
+  if (parser.is_done() || (length && *length == 0)) return {};
+  if (good && !sink.into.empty() && length && *length != sink.into.size()) {
+    reusable = false;  // Not what was asked for: the caller judges by the head, the body is left unread.
+    return {};
+  }
+  if (good && !sink.into.empty() && length) {
+    response.went_into_sink = true;
+    return read_counted(sink.into, idle);
+  }
+  const std::size_t limit =
+      good ? std::max(sink.limit, sink.into.size()) : std::min(sink.limit, kMaxErrorBodyBytes);
+  if (length && *length > limit) {
+    if (good) return failed(Errc::kUntrustworthy, "answers with over " + std::to_string(limit) + " bytes");
+    reusable = false;  // The status says enough; the rest of the page is left unread.
+    return {};
+  }
+  if (length) {
+    response.body.resize(static_cast<std::size_t>(*length));
+    return read_counted(std::as_writable_bytes(std::span(response.body)), idle);
+  }
+  auto read = read_uncounted(parser, limit, idle, response.body);
+  if (!read || !good || sink.into.empty() || response.body.size() != sink.into.size()) return read;
+  std::memcpy(sink.into.data(), response.body.data(), response.body.size());
+  response.went_into_sink = true;
+  response.body.clear();
+  return {};
+}
+
+// ---- The connection ----
+
+HttpConnection::HttpConnection(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+HttpConnection::~HttpConnection() = default;
+HttpConnection::Progress HttpConnection::progress() const {
+  return impl_->progress;
+}
+bool HttpConnection::is_reusable() const {
+  return impl_->reusable;
+}
+
+bool HttpConnection::is_quiet() const {
+  char byte = 0;
+  const ssize_t got = recv(impl_->socket.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+Result<std::unique_ptr<HttpConnection>> HttpConnection::open(const Origin& origin, const TlsTrust& trust,
+                                                             const HttpDeadlines& deadlines) {
+  try {
+    auto impl = std::make_unique<Impl>(origin);
+    if (auto connected = impl->connect(trust, deadlines); !connected) return connected.error();
+    return std::unique_ptr<HttpConnection>(new HttpConnection(std::move(impl)));
+  } catch (const boost::system::system_error& out_of_descriptors) {
+    return Error{Errc::kUnavailable,
+                 "no connection to " + to_string(origin) + ": " + out_of_descriptors.what()};
+  }
+}
+
+Result<HttpResponse> HttpConnection::exchange(const HttpRequest& request, const HttpSink& sink,
+                                              const HttpDeadlines& deadlines) {
+  Impl& self = *impl_;
+  self.progress = Progress::kNothingSent;
+  self.reusable = false;
+  auto sent = self.send(request, deadlines);
+  const bool all_sent = sent.value_or(false);
+  std::optional<Parser> parser;
+  if (!sent) {
+    // A server that refuses may answer and then stop listening: its answer says more than our broken pipe.
+    const bool may_have_answered =
+        sent.error().code == Errc::kUnavailable && self.progress == Progress::kSent;
+    if (!may_have_answered || !self.read_head(parser, kEarlyAnswerWait)) return sent.error();
+  } else if (auto read = self.read_head(parser, deadlines.answer); !read) {
+    return read.error();
+  }
+
+  HttpResponse response;
+  response.status = static_cast<int>(parser->get().result_int());
+  for (const auto& field : parser->get())
+    response.headers.add(std::string(field.name_string()), std::string(field.value()));
+  if (!all_sent && response.status < 300)
+    return self.failed(Errc::kUntrustworthy, "says it is done before it has all bytes");
+
+  self.reusable = all_sent && parser->keep_alive() && !parser->need_eof();
+  auto read = self.read_body(*parser, sink, deadlines.idle, response);
+  if (!read && response.status < 400) {
+    self.reusable = false;
+    return read.error();
+  }
+  // An error's body is only its sentence: one that broke off does not change the status.
+  self.reusable = self.reusable && read && self.inbox.size() == 0;
+  return response;
+}
+
+}  // namespace lakefuse
