@@ -21,7 +21,8 @@ struct CacheUse {
 // ObjectStore.
 class CachedStore : public ObjectStore {
  public:
-  // Makes `cache_dir` (0700) where it is missing. kLocalIo: it belongs to another user or cannot be used.
+  // Makes `cache_dir` (0700) where it is missing. kLocalIo: it belongs to another user, may be written by
+  // others, or cannot be used. With a cap of 0 there is no cache and nothing is made.
   static Result<std::unique_ptr<CachedStore>> open(ObjectStore& below, const std::filesystem::path& cache_dir,
                                                    std::uint64_t cap_bytes);
 

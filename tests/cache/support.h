@@ -6,10 +6,10 @@
 #include <filesystem>
 #include <span>
 #include <string>
-#include <string_view>
 
 #include "client/byte_source.h"
 #include "client/error.h"
+#include "tests/support/memory_bytes.h"
 
 namespace lakefuse::test {
 
@@ -33,10 +33,6 @@ class ScratchDirectory {
  private:
   std::filesystem::path path_;
 };
-
-inline std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
 
 // All of a source, as text.
 inline std::string text_of(const ByteSource& source) {

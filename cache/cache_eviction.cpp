@@ -1,0 +1,115 @@
+#include "cache/cache_eviction.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "cache/disk.h"
+
+namespace lakefuse {
+
+namespace {
+
+// Enough for the oldest of them to be old: of 512, the oldest eighth is older than 80 % of all with near
+// certainty.
+constexpr std::size_t kSampleFiles = 512;
+constexpr std::size_t kSampleShare = 8;
+
+// More than needed goes at once, so that a cache that is full does not look at 512 files for each new block.
+constexpr std::uint64_t kMostAhead = 16 << 20;
+constexpr std::uint64_t kAheadShare = 64;
+
+// A half-made file that nobody has written to for so long was left by a process that died.
+constexpr std::int64_t kHalfMadeSeconds = 600;
+
+constexpr std::uint64_t kPageBytes = 4096;
+
+}  // namespace
+
+std::uint64_t charge_of(std::uint64_t file_bytes) {
+  return (file_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+void CacheEviction::make_room(std::uint64_t bytes) {
+  if (usage_.total() + bytes <= cap_bytes_) return;
+  std::lock_guard lock(mutex_);
+  const std::uint64_t used = usage_.total();  // Another thread may have made room meanwhile.
+  if (used + bytes <= cap_bytes_) return;
+  evict(used + bytes - cap_bytes_ + std::min(cap_bytes_ / kAheadShare, kMostAhead));
+}
+
+void CacheEviction::give_back(std::uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  evict(bytes);
+}
+
+void CacheEviction::count_all(std::stop_token stop) {
+  for (std::size_t shard = 0; shard < kShards; ++shard) {
+    if (stop.stop_requested()) return;
+    std::lock_guard lock(mutex_);
+    std::vector<Candidate> ignored;
+    look(shard, ignored);
+  }
+  usage_.set_counted();
+}
+
+void CacheEviction::evict(std::uint64_t bytes) {
+  std::uint64_t freed = 0;
+  while (freed < bytes) {
+    auto files = sample();
+    if (files.empty()) return;
+    std::ranges::sort(files, {}, &Candidate::used_nanoseconds);
+    const bool is_all = files.size() < kSampleFiles;
+    const std::size_t most = is_all ? files.size() : files.size() / kSampleShare;
+    for (std::size_t n = 0; n < most && freed < bytes; ++n) {
+      const std::string path = shard_name(files[n].shard) + "/" + files[n].name;
+      freed += files[n].charge;  // Also when another process was quicker: the disk has the space.
+      if (::unlinkat(blocks_->get(), path.c_str(), 0) != 0) continue;
+      usage_.add(files[n].shard, -static_cast<std::int64_t>(files[n].charge));
+    }
+    if (is_all) return;
+  }
+}
+
+// The files of directories in random order, until there are enough or no more.
+std::vector<CacheEviction::Candidate> CacheEviction::sample() {
+  std::vector<Candidate> found;
+  const std::size_t first = random_() % kShards;
+  // An odd step visits each of 256 once.
+  const std::size_t step = 2 * (random_() % (kShards / 2)) + 1;
+  const auto shards = usage_.shards();
+  for (std::size_t n = 0; n < kShards && found.size() < kSampleFiles; ++n) {
+    const std::size_t shard = (first + n * step) % kShards;
+    if (shards[shard] > 0) look(shard, found);
+  }
+  return found;
+}
+
+void CacheEviction::look(std::size_t shard, std::vector<Candidate>& found) {
+  const std::uint64_t believed = usage_.shards()[shard];
+  const UniqueFd directory(
+      ::openat(blocks_->get(), shard_name(shard).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  const auto names = directory ? list_names(directory.get()) : Result<std::vector<std::string>>();
+  if (!names) return;
+  std::uint64_t sum = 0;
+  bool is_being_written = false;
+  for (const std::string& name : *names) {
+    struct stat facts {};
+    if (::fstatat(directory.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (name.ends_with(kHalfMade)) {
+      const bool is_left = facts.st_mtim.tv_sec + kHalfMadeSeconds < ::time(nullptr);
+      is_left ? ::unlinkat(directory.get(), name.c_str(), 0) : (is_being_written = true, 0);
+      continue;
+    }
+    const std::uint64_t charge = charge_of(static_cast<std::uint64_t>(facts.st_size));
+    sum += charge;
+    found.push_back({facts.st_mtim.tv_sec * 1'000'000'000LL + facts.st_mtim.tv_nsec, charge, shard, name});
+  }
+  // While somebody writes there, his file counts already but is not to be seen: the next look sets it right.
+  if (!is_being_written)
+    usage_.add(shard, static_cast<std::int64_t>(sum) - static_cast<std::int64_t>(believed));
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "cache/cache_usage.h"
+#include "cache/unique_fd.h"
+
+namespace lakefuse {
+
+// What a file in the cache counts for: whole pages, as on the disk, or a million tiny files would count for
+// nothing.
+[[nodiscard]] std::uint64_t charge_of(std::uint64_t file_bytes);
+
+// Throws the least lately used files out of the cache. It looks at some directories, not at all: digests
+// spread the files evenly, so what is oldest in a sample is old, and a cache small enough for one sample is
+// judged exactly.
+//
+// Safe to call from many threads and processes at once; takes as long as looking at some hundred files.
+class CacheEviction {
+ public:
+  CacheEviction(std::shared_ptr<const UniqueFd> blocks, CacheUsage& usage, std::uint64_t cap_bytes)
+      : blocks_(std::move(blocks)), usage_(usage), cap_bytes_(cap_bytes) {}
+
+  // Until `bytes` more would not exceed the cap, or nothing is left.
+  void make_room(std::uint64_t bytes);
+
+  // At least so many, where there are any: the disk is short of space.
+  void give_back(std::uint64_t bytes);
+
+  // Looks at each directory, and sets the usage right; ends early when told to.
+  void count_all(std::stop_token stop);
+
+ private:
+  struct Candidate {
+    std::int64_t used_nanoseconds;
+    std::uint64_t charge;
+    std::size_t shard;
+    std::string name;
+  };
+
+  void evict(std::uint64_t bytes);
+  std::vector<Candidate> sample();
+  void look(std::size_t shard, std::vector<Candidate>& found);
+
+  const std::shared_ptr<const UniqueFd> blocks_;
+  CacheUsage& usage_;
+  const std::uint64_t cap_bytes_;
+
+  std::mutex
+      mutex_;  // Held while files are looked at and removed: one thread of a process at a time does it.
+  std::minstd_rand random_{std::random_device{}()};  // Guarded by mutex_.
+};
+
+}  // namespace lakefuse

@@ -1,0 +1,117 @@
+#include <sys/statvfs.h>
+
+#include "cache/cached_store.h"
+#include "cache/spool.h"
+#include "tests/cache/support.h"
+#include "tests/cache/tiny_disk.h"
+#include "tests/support/memory_store.h"
+
+namespace lakefuse::test {
+
+TEST_SUITE_BEGIN("full disk");
+
+namespace {
+
+const SpoolOwner kOwner{"https://lake.example", "repo", "main"};
+
+SpoolRecord record_of(SpoolRecord::State state) {
+  SpoolRecord record;
+  record.path = "a";
+  record.state = state;
+  return record;
+}
+
+std::string read_back(const StagedFile& file) {
+  std::string text(file.size(), '?');
+  REQUIRE(file.read(0, std::as_writable_bytes(std::span(text))).has_value());
+  return text;
+}
+
+}  // namespace
+
+TEST_CASE("F2: a write that does not fit fails as such, and what was there before is still there") {
+  TinyDisk disk(1 << 20);
+  if (!disk) return;
+  const auto spool = Spool::open(disk.path() / "state", kOwner, 0).value();
+  const auto file = spool->create(record_of(SpoolRecord::State::kOpen)).value();
+  REQUIRE(file->bytes().write(0, bytes_of("before")).has_value());
+  CHECK(cause_of(file->bytes().append(bytes_of(std::string(2 << 20, 'x')))) == Errc::kNoSpace);
+  CHECK(file->bytes().size() == 6);
+  CHECK(cause_of(file->bytes().write(3, bytes_of(std::string(2 << 20, 'x')))) == Errc::kNoSpace);
+  CHECK(file->bytes().size() == 6);
+  CHECK(read_back(file->bytes()).substr(0, 3) == "bef");
+}
+
+TEST_CASE(
+    "F2: a disk that fills up in small steps fails the write that no longer fits, then takes the record") {
+  TinyDisk disk(1 << 20);
+  if (!disk) return;
+  const auto spool = Spool::open(disk.path() / "state", kOwner, 64 << 10).value();
+  const auto file = spool->create(record_of(SpoolRecord::State::kOpen)).value();
+  const std::string piece(5000, 'p');
+  std::string written;
+  for (;;) {
+    const auto appended = file->bytes().append(bytes_of(piece));
+    if (!appended) {
+      CHECK(appended.error().code == Errc::kNoSpace);
+      break;
+    }
+    written += piece;
+    REQUIRE(written.size() < 2 << 20);
+  }
+  CHECK(written.size() > 512 << 10);
+  CHECK((read_back(file->bytes()) == written));
+  CHECK(file->save(record_of(SpoolRecord::State::kFailed), SpoolFile::Safety::kDurable).has_value());
+}
+
+TEST_CASE(
+    "a full disk fails an overwrite whose old bytes are being uploaded, and the upload is still right") {
+  TinyDisk disk(1 << 20);
+  if (!disk) return;
+  const auto spool = Spool::open(disk.path() / "state", kOwner, 0).value();
+  const auto file = spool->create(record_of(SpoolRecord::State::kOpen)).value();
+  const std::string then(700 << 10, 'o');
+  REQUIRE(file->bytes().write(0, bytes_of(then)).has_value());
+  const auto snapshot = file->bytes().freeze().value();
+  CHECK(cause_of(file->bytes().write(0, bytes_of(std::string(600 << 10, 'n')))) == Errc::kNoSpace);
+  CHECK((text_of(*snapshot) == then));
+  CHECK((read_back(file->bytes()) == then));
+}
+
+TEST_CASE("a full disk means reading uncached, and asking for no more than was wanted") {
+  TinyDisk disk(512 << 10);
+  if (!disk) return;
+  MemoryStore lake;
+  const std::string text(3 << 20, 'b');
+  const ObjectInfo object = lake.put("big", text);
+  const auto cache = CachedStore::open(lake, disk.path() / "cache", 1 << 30).value();
+  std::string out(5000, '?');
+  for (int n = 0; n < 3; ++n) {
+    CHECK(cache->read(object, (1 << 20) - 100, std::as_writable_bytes(std::span(out))).value() == out.size());
+    CHECK((out == std::string(5000, 'b')));
+  }
+  CHECK(cache->use().hits == 0);
+  CHECK(cache->use().bytes == 0);
+}
+
+TEST_CASE("a cache gives space back when others fill the disk") {
+  TinyDisk disk(8 << 20);
+  if (!disk) return;
+  MemoryStore lake;
+  const auto cache = CachedStore::open(lake, disk.path() / "cache", 1 << 30).value();
+  for (int n = 0; n < 12; ++n) {
+    const std::string text(1 << 20, static_cast<char>('a' + n));
+    const ObjectInfo object = lake.put(std::to_string(n), text);
+    std::string out(text.size(), '?');
+    REQUIRE(cache->read(object, 0, std::as_writable_bytes(std::span(out))).has_value());
+    CHECK((out == text));
+  }
+  struct statvfs facts {};
+  REQUIRE(::statvfs(disk.path().c_str(), &facts) == 0);
+  CHECK(facts.f_bavail * facts.f_frsize >= (8 << 20) / 20);
+  CHECK(cache->use().bytes >= 4 << 20);
+}
+
+TEST_SUITE_END();
+
+}  // namespace lakefuse::test
