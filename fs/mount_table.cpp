@@ -103,7 +103,8 @@ class Walk {
       return {};
     }
     if (++links_ > 40) return Error{Errc::kInvalid, next.string() + ": too many levels of symbolic links"};
-    todo_.insert(todo_.begin(), target.relative_path().begin(), target.relative_path().end());
+    const stdfs::path parts = target.relative_path();
+    todo_.insert(todo_.begin(), parts.begin(), parts.end());
     if (target.is_absolute()) here_ = "/";
     return {};
   }
