@@ -36,6 +36,7 @@ bool is_passing(Errc code) {
     case Errc::kNoAttribute:
     case Errc::kResultTooLarge:
     case Errc::kCrossesMounts:
+    case Errc::kPastTheEnd:
       return false;
   }
   return false;
@@ -102,6 +103,7 @@ std::string_view to_word(Errc code) {
     case Errc::kResultTooLarge:
       return "result too large";
     case Errc::kCrossesMounts:
+    case Errc::kPastTheEnd:
       return "crosses mounts";
   }
   return "unknown";

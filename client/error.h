@@ -42,6 +42,7 @@ enum class Errc {
   kNoAttribute,
   kResultTooLarge,
   kCrossesMounts,
+  kPastTheEnd,  // SEEK_DATA or SEEK_HOLE has nowhere to go.
 };
 
 struct Error {

@@ -50,7 +50,8 @@ std::vector<std::string> default_claim_names();
 std::vector<std::string> default_temporary_names();
 std::vector<std::string> default_local_names();
 
-// A node of the mount as the kernel knows it: never reused while mounted, never made from a path. 1 is the root.
+// A node of the mount as the kernel knows it: never reused while mounted, never made from a path. 1 is the
+// root.
 enum class NodeId : std::uint64_t {};
 inline constexpr NodeId kRootNode{1};
 
@@ -63,7 +64,8 @@ struct NodeAttr {
   std::chrono::milliseconds valid{0};
 };
 
-// A looked-up name. Every one that is handed out counts as one lookup of its node until forget() takes it back.
+// A looked-up name. Every one that is handed out counts as one lookup of its node until forget() takes it
+// back.
 struct NodeEntry {
   NodeId node{0};  // 0: no such name, and this may be believed for attr.valid.
   NodeAttr attr;
@@ -77,7 +79,8 @@ struct Caller {
   mode_t umask = 0;
 };
 
-// setattr's changes; what is not set stays. Times: the outer optional says whether, the inner nothing means "now".
+// setattr's changes; what is not set stays. Times: the outer optional says whether, the inner nothing means
+// "now".
 struct AttrChange {
   std::optional<mode_t> mode;
   std::optional<uid_t> uid;
@@ -93,8 +96,8 @@ struct OpenedFile {
   bool no_flush = false;   // close(2) need not ask: nothing can be written through this handle.
 };
 
-// One directory entry for readdir. For readdirplus `entry` is looked up (and counted) where that costs no call;
-// node 0 there means "look it up when you need it".
+// One directory entry for readdir. For readdirplus `entry` is looked up (and counted) where that costs no
+// call; node 0 there means "look it up when you need it".
 struct DirEntry {
   std::string name;
   ino_t ino = 0;
@@ -104,13 +107,14 @@ struct DirEntry {
 
 class FilesystemCore;
 
-// POSIX meaning over one lakeFS ref: what each file system operation does to the tree, to the staged bytes on this machine
-// and to the lake. Knows nothing of FUSE. Every operation runs to its end on the calling thread and may block as long as
-// its network calls do; it ends early with the thread's Patience. Safe to call from many threads at once. The names are
-// checked here, where they enter: kBadName, kNameTooLong.
+// POSIX meaning over one lakeFS ref: what each file system operation does to the tree, to the staged bytes on
+// this machine and to the lake. Knows nothing of FUSE. Every operation runs to its end on the calling thread
+// and may block as long as its network calls do; it ends early with the thread's Patience. Safe to call from
+// many threads at once. The names are checked here, where they enter: kBadName, kNameTooLong.
 class Filesystem : public MountControl {
  public:
-  // `spool` may be null when read-only. What an earlier mount left in it is visible from the start and published behind.
+  // `spool` may be null when read-only. What an earlier mount left in it is visible from the start and
+  // published behind.
   Filesystem(FilesystemOptions options, ObjectStore& lake, Publisher& publisher, Spool* spool);
   ~Filesystem() override;
 
@@ -120,14 +124,16 @@ class Filesystem : public MountControl {
   void forget(NodeId node, std::uint64_t lookups);
   Result<NodeAttr> getattr(NodeId node);
   // `handle`: of ftruncate and futimens, else nothing: then a change of size is published before the answer.
-  Result<NodeAttr> setattr(NodeId node, const AttrChange& change, std::optional<HandleId> handle, const Caller& caller);
+  Result<NodeAttr> setattr(NodeId node, const AttrChange& change, std::optional<HandleId> handle,
+                           const Caller& caller);
   Result<std::string> readlink(NodeId node);
   Result<> access(NodeId node, int mask);
 
   Result<NodeEntry> mkdir(NodeId parent, std::string_view name, mode_t mode, const Caller& caller);
   // Regular files only; published (empty) before the answer.
   Result<NodeEntry> mknod(NodeId parent, std::string_view name, mode_t mode, const Caller& caller);
-  Result<NodeEntry> symlink(NodeId parent, std::string_view name, std::string_view target, const Caller& caller);
+  Result<NodeEntry> symlink(NodeId parent, std::string_view name, std::string_view target,
+                            const Caller& caller);
   Result<> unlink(NodeId parent, std::string_view name);
   Result<> rmdir(NodeId parent, std::string_view name);
   // `flags` of renameat2(2).
@@ -136,11 +142,12 @@ class Filesystem : public MountControl {
 
   // `flags` of open(2).
   Result<OpenedFile> open(NodeId node, int flags, const Caller& caller);
-  Result<std::pair<NodeEntry, OpenedFile>> create(NodeId parent, std::string_view name, mode_t mode, int flags,
-                                                  const Caller& caller);
+  Result<std::pair<NodeEntry, OpenedFile>> create(NodeId parent, std::string_view name, mode_t mode,
+                                                  int flags, const Caller& caller);
   Result<std::size_t> read(HandleId handle, std::uint64_t offset, std::span<std::byte> out);
   Result<std::size_t> write(HandleId handle, std::uint64_t offset, std::span<const std::byte> bytes);
-  // One close(2): publishes, unless the closing process or the opener still holds the file (design section 2).
+  // One close(2): publishes, unless the closing process or the opener still holds the file (design section
+  // 2).
   Result<> flush(HandleId handle, const Caller& caller);
   Result<> fsync(HandleId handle, bool data_only);
   // The last close: publishes what is still dirty. Its error is heard by nobody but log and status.
@@ -150,8 +157,9 @@ class Filesystem : public MountControl {
 
   // Asks the lake anew.
   Result<HandleId> opendir(NodeId node);
-  // Entries from `offset` on, as many as the caller takes: `take` returns false when it has no room for this one. With
-  // `plus` each file's NodeEntry is given (counted as a lookup if and only if take() returned true).
+  // Entries from `offset` on, as many as the caller takes: `take` returns false when it has no room for this
+  // one. With `plus` each file's NodeEntry is given (counted as a lookup if and only if take() returned
+  // true).
   Result<> readdir(HandleId handle, off_t offset, bool plus,
                    const std::function<bool(const DirEntry&, const NodeEntry&)>& take);
   void releasedir(HandleId handle);
@@ -169,8 +177,8 @@ class Filesystem : public MountControl {
   FlushReport flush(const FlushOptions& options, const std::function<bool(std::size_t)>& progress) override;
   bool is_ours(const std::string& physical_address) override;
 
-  // Set once by the session before it serves: makes the kernel forget a name, or the attributes of a node. May be called
-  // from any thread at any time; must not block on the kernel (design section 2).
+  // Set once by the session before it serves: makes the kernel forget a name, or the attributes of a node.
+  // May be called from any thread at any time; must not block on the kernel (design section 2).
   struct KernelNotes {
     std::function<void(NodeId parent, std::string name)> forget_name;
     std::function<void(NodeId node)> forget_attributes;

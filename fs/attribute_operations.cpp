@@ -1,0 +1,226 @@
+// Attributes: stat and what changes it, extended attributes, and what the file system as a whole says of
+// itself.
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "fs/filesystem_core.h"
+
+namespace lakefuse {
+namespace {
+
+constexpr std::string_view kUser = "user.";
+constexpr std::string_view kFacts = "user.lakefs.";
+// Much room: the lake has no end, and programs refuse to start where they see none.
+constexpr std::uint64_t kLakeBytes = std::uint64_t{1} << 50;
+
+timespec chosen(const std::optional<timespec>& time) {
+  return time ? *time : now_on_the_clock();
+}
+
+// Whether something changed that the lake keeps.
+bool apply(const AttrChange& change, Attributes& attributes) {
+  if (change.mode) attributes.mode = (attributes.mode & S_IFMT) | (*change.mode & 07777);
+  if (change.uid) attributes.uid = *change.uid;
+  if (change.gid) attributes.gid = *change.gid;
+  if (change.atime) attributes.atime = chosen(*change.atime);
+  if (change.mtime) attributes.mtime = chosen(*change.mtime);
+  attributes.ctime = now_on_the_clock();
+  return change.mode || change.uid || change.gid || change.mtime;
+}
+
+struct Facts {
+  std::optional<ObjectInfo> version;
+  std::string state;
+  std::string failure;
+};
+
+Facts facts_of(FilesystemCore& core, const InodePtr& inode) {
+  Facts facts;
+  facts.state = core.publishing.describe(inode).state;
+  const std::lock_guard lock(inode->mutex);
+  facts.version = inode->version;
+  if (facts.state == "clean" || facts.state.empty()) facts.state = "published";
+  if (inode->staging.failure) facts.failure = inode->staging.failure->message;
+  return facts;
+}
+
+}  // namespace
+
+Result<NodeAttr> Filesystem::getattr(NodeId node) {
+  FilesystemCore& core = *core_;
+  auto inode = core.tree.find(node);
+  if (!inode) return inode.error();
+  const bool asks = (*inode)->kind == Kind::kDirectory && !(*inode)->is_local_directory;
+  if (asks) {
+    const auto looked = core.view.look_into(*inode);
+    if (!looked && looked.error().code != Errc::kNotFound) return looked.error();
+    if (!looked && !core.tree.is_held_up(*inode)) return looked.error();
+    return core.attr_of(*inode, core.view.ttl());
+  }
+  // The kernel asks because what it knew is too old: what the lake holds now decides whether this is still it
+  // (R3).
+  const auto [directory, name] = core.tree.parent_and_name(*inode);
+  if (directory == nullptr) return core.attr_of(*inode, core.view.ttl());
+  auto found = core.find(directory, name);
+  if (!found) return found.error();
+  return core.attr_of(*inode, found->inode == *inode ? found->valid : std::chrono::milliseconds(0));
+}
+
+Result<NodeAttr> Filesystem::setattr(NodeId node, const AttrChange& change, std::optional<HandleId> handle,
+                                     const Caller&) {
+  FilesystemCore& core = *core_;
+  auto found = core.tree.find(node);
+  if (!found) return found.error();
+  const InodePtr& inode = *found;
+  if (core.options.read_only) return core.read_only_error();
+  if (change.size) {
+    if (inode->kind != Kind::kFile) return Error{Errc::kIsADirectory, "truncate: not a file"};
+    if (auto cut = core.truncate(inode, *change.size); !cut) return cut.error();
+  }
+  if (change.mode || change.uid || change.gid || change.atime || change.mtime) {
+    if (auto done = core.change_attributes(inode, change); !done) return done.error();
+  }
+  bool is_alone = false;
+  {
+    const std::lock_guard lock(inode->mutex);
+    is_alone = inode->writers == 0;
+  }
+  // truncate(path) has no close of its own.
+  if (change.size && !handle && is_alone) {
+    if (auto settled = core.settle(inode); !settled) return settled.error();
+  }
+  return core.attr_of(inode, core.view.ttl());
+}
+
+Result<> FilesystemCore::change_attributes(const InodePtr& inode, const AttrChange& change) {
+  auto turn = inode->turn.take();
+  if (!turn) return turn.error();
+  std::optional<ObjectInfo> version;
+  Attributes after;
+  {
+    const std::lock_guard lock(inode->mutex);
+    after = inode->attributes;
+    const bool is_kept = apply(change, after);
+    // What is not published yet goes with the bytes; access times live while mounted.
+    const bool goes_with_bytes = inode->staging.dirty || inode->is_deleted;
+    if (!is_kept || goes_with_bytes || inode->is_local_directory) {
+      inode->attributes = after;
+      if (is_kept && inode->staging.dirty) ++inode->staging.generation;
+      return {};
+    }
+    version = inode->version;
+  }
+  if (inode->kind == Kind::kDirectory) return change_directory(inode, after);
+  if (!version) return Error{Errc::kNotFound, "setattr of " + tree.last_path(inode) + ": it is gone"};
+  auto path = ObjectPath::make(version->path);
+  if (!path) return path.error();
+  auto changed = publisher.set_metadata(*path, *version,
+                                        metadata_of(after, version->metadata, options, version->checksum));
+  if (!changed) return changed.error();
+  const auto [directory, name] = tree.parent_and_name(inode);
+  if (directory != nullptr) view.changed_object(directory, inode->key, *changed);
+  const std::lock_guard lock(inode->mutex);
+  inode->attributes = after;
+  inode->version = *changed;
+  if (inode->staging.spool != nullptr) inode->staging.expected = Expectation::of(*changed);
+  return {};
+}
+
+Result<> FilesystemCore::change_directory(const InodePtr& inode, const Attributes& after) {
+  if (inode == tree.root()) {  // Without a marker of its own: while mounted.
+    const std::lock_guard lock(inode->mutex);
+    inode->attributes = after;
+    return {};
+  }
+  const auto text = tree.path(inode);
+  if (!text) return Error{Errc::kNotFound, "setattr: the directory is gone"};
+  auto path = ObjectPath::make(*text);
+  if (!path) return path.error();
+  const auto marker = tree.with_view(inode, [](const DirectoryView& known) { return known.marker; });
+  auto changed = marker ? publisher.set_metadata(
+                              *path, *marker, metadata_of(after, marker->metadata, options, marker->checksum))
+                        : publish_empty(*text, after, Expectation::absent());
+  if (!changed) return changed.error();
+  view.changed_marker(inode, *changed);
+  const std::lock_guard lock(inode->mutex);
+  inode->attributes = after;
+  inode->version = *changed;
+  inode->version_seen = std::chrono::steady_clock::now();
+  return {};
+}
+
+Result<std::string> Filesystem::readlink(NodeId node) {
+  auto inode = core_->tree.find(node);
+  if (!inode) return inode.error();
+  if ((*inode)->kind != Kind::kSymlink) return Error{Errc::kInvalid, "readlink: not a symlink"};
+  const std::lock_guard lock((*inode)->mutex);
+  return (*inode)->attributes.symlink_target;
+}
+
+Result<> Filesystem::access(NodeId node, int mask) {
+  constexpr int kWrite = 2;  // W_OK
+  auto inode = core_->tree.find(node);
+  if (!inode) return inode.error();
+  if ((mask & kWrite) != 0 && core_->options.read_only) return core_->read_only_error();
+  return {};
+}
+
+Result<struct statvfs> Filesystem::statfs() {
+  constexpr unsigned long kBlock = 4096;
+  struct statvfs facts {};
+  facts.f_bsize = facts.f_frsize = kBlock;
+  facts.f_blocks = kLakeBytes / kBlock;
+  // What can be written before it has to be on the lake.
+  facts.f_bfree = facts.f_bavail = core_->spool != nullptr ? core_->spool->free_bytes() / kBlock : 0;
+  facts.f_files = facts.f_ffree = facts.f_favail = std::uint64_t{1} << 32;
+  facts.f_namemax = 255;
+  return facts;
+}
+
+Result<std::string> Filesystem::getxattr(NodeId node, std::string_view name) {
+  const Error none{Errc::kNoAttribute, "no such attribute"};
+  if (!name.starts_with(kUser)) return none;  // Asked at every write: answered without a lock or a call.
+  auto inode = core_->tree.find(node);
+  if (!inode) return inode.error();
+  const Facts facts = facts_of(*core_, *inode);
+  if (name.starts_with(kFacts)) {
+    const auto fact = name.substr(kFacts.size());
+    if (fact == "state" && (*inode)->kind != Kind::kDirectory) return facts.state;
+    if (fact == "error" && !facts.failure.empty()) return facts.failure;
+    if (fact == "physical_address" && facts.version) return facts.version->physical_address;
+    if (fact == "checksum" && facts.version) return facts.version->checksum;
+    return none;
+  }
+  const std::string key(name.substr(kUser.size()));
+  if (!facts.version || is_reserved_key(key)) return none;
+  const auto found = facts.version->metadata.find(key);
+  return found == facts.version->metadata.end() ? Result<std::string>(none) : found->second;
+}
+
+Result<std::vector<std::string>> Filesystem::listxattr(NodeId node) {
+  auto inode = core_->tree.find(node);
+  if (!inode) return inode.error();
+  const Facts facts = facts_of(*core_, *inode);
+  std::vector<std::string> names;
+  if ((*inode)->kind != Kind::kDirectory) names.push_back(std::string(kFacts) + "state");
+  if (!facts.failure.empty()) names.push_back(std::string(kFacts) + "error");
+  if (!facts.version) return names;
+  names.push_back(std::string(kFacts) + "physical_address");
+  names.push_back(std::string(kFacts) + "checksum");
+  for (const auto& [key, value] : facts.version->metadata) {
+    if (!is_reserved_key(key)) names.push_back(std::string(kUser) + key);
+  }
+  return names;
+}
+
+Result<> Filesystem::setxattr(NodeId, std::string_view, std::string_view, int) {
+  return Error{Errc::kUnsupported, "extended attributes cannot be changed"};
+}
+
+Result<> Filesystem::removexattr(NodeId, std::string_view) {
+  return Error{Errc::kUnsupported, "extended attributes cannot be changed"};
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <ctime>
+#include <string>
+
+#include "client/object_store.h"
+#include "fs/filesystem.h"
+
+namespace lakefuse {
+
+// The keys by which lakectl keeps what POSIX knows of a file (lakeFS pkg/api/apiutil/constant.go, pkg/local),
+// so that a tree written here round-trips through `lakectl local`; and our own beside them.
+inline constexpr std::string_view kMtimeKey = "::lakefs::client-mtime";
+inline constexpr std::string_view kPermissionsKey = "::lakefs::posix-permissions";
+inline constexpr std::string_view kSymlinkKey = "::lakefs::symlink-target";
+inline constexpr std::string_view kMtimeNanosKey = "lakefuse-mtime-ns";
+// The checksum that metadata of ours was written for; on an entry with another one it is ignored (design rule
+// 9).
+inline constexpr std::string_view kMeantForKey = "lakefuse-for";
+
+// What POSIX says of one file, directory or symlink. A value type.
+struct Attributes {
+  mode_t mode = 0;  // With the type's bits.
+  uid_t uid = 0;
+  gid_t gid = 0;
+  timespec mtime = {};
+  timespec atime = {};
+  timespec ctime = {};
+  std::string symlink_target;
+};
+
+[[nodiscard]] timespec now_on_the_clock();
+
+// What an entry of the lake says, and the mount's defaults where it says nothing.
+[[nodiscard]] Attributes attributes_of(const ObjectInfo& object, const FilesystemOptions& options);
+// The same for a directory; `marker` may be absent.
+[[nodiscard]] Attributes directory_attributes(const ObjectInfo* marker, const FilesystemOptions& options,
+                                              timespec default_mtime);
+
+// The user metadata that says these attributes: the user's own keys of `before`, lakectl's keys set anew.
+// `meant_for`: the checksum of the entry it will be written to, when that entry is there already; else empty.
+[[nodiscard]] Metadata metadata_of(const Attributes& attributes, const Metadata& before,
+                                   const FilesystemOptions& options, const std::string& meant_for);
+
+// True for keys that are lakeFS's or lakefuse's own, and are no `user.*` xattr.
+[[nodiscard]] bool is_reserved_key(std::string_view key);
+
+}  // namespace lakefuse

@@ -1,0 +1,224 @@
+// Directories: mkdir and rmdir, and reading them.
+
+#include <algorithm>
+
+#include "fs/filesystem_core.h"
+
+namespace lakefuse {
+namespace {
+
+mode_t type_of(Kind kind) {
+  return kind == Kind::kDirectory ? S_IFDIR : kind == Kind::kSymlink ? S_IFLNK : S_IFREG;
+}
+
+}  // namespace
+
+Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t mode, const Caller& caller) {
+  FilesystemCore& core = *core_;
+  if (core.options.read_only) return core.read_only_error();
+  auto directory = core.tree.find_directory(parent);
+  if (!directory) return directory.error();
+  auto found = core.find(*directory, name);
+  if (!found) return found.error();
+  if (found->inode != nullptr) return Error{Errc::kExists, "mkdir: " + std::string(name) + " is there"};
+  const std::string key(name);
+  const timespec now = now_on_the_clock();
+  const Attributes attributes{.mode = S_IFDIR | (mode & 07777 & ~caller.umask),
+                              .uid = caller.uid,
+                              .gid = caller.gid,
+                              .mtime = now,
+                              .atime = now,
+                              .ctime = now,
+                              .symlink_target = {}};
+  const bool is_local = (*directory)->is_local_directory || core.rules.is_local_directory(name);
+  std::optional<ObjectInfo> marker;
+  if (!is_local) {
+    // The marker can be linked although there are objects below the prefix: look for them (design rule 11).
+    const std::string path = core.tree.path_below(*directory, key) + "/";
+    auto page = core.lake.list({.prefix = path, .after = {}, .delimited = true, .amount = 1});
+    if (!page) return page.error();
+    auto linked = page->entries.empty()
+                      ? core.publish_empty(path, attributes, Expectation::absent())
+                      : Result<ObjectInfo>(Error{Errc::kExists, "mkdir: " + path + " is there"});
+    if (!linked) {
+      core.view.distrust(*directory, key);
+      return linked.error();
+    }
+    marker = *std::move(linked);
+  }
+  InodePtr made;
+  {
+    const std::lock_guard naming(core.naming);
+    made = core.tree.add(*directory, key, key, Kind::kDirectory);
+    made->is_local_directory = is_local;
+    const std::lock_guard lock(made->mutex);
+    made->attributes = attributes;
+    made->version = marker;
+    made->version_seen = std::chrono::steady_clock::now();
+  }
+  if (!is_local) {
+    core.view.changed_prefix(*directory, key, true);
+    core.view.changed_marker(made, marker);
+    core.tree.with_view(made, [](DirectoryView& view) { view.saw_all(std::chrono::steady_clock::now()); });
+  }
+  core.view.changed_time(*directory);
+  return core.entry_for(made, core.view.ttl());
+}
+
+Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
+  FilesystemCore& core = *core_;
+  if (core.options.read_only) return core.read_only_error();
+  auto directory = core.tree.find_directory(parent);
+  if (!directory) return directory.error();
+  auto found = core.find_existing(*directory, name);
+  if (!found) return found.error();
+  const InodePtr& inode = *found;
+  if (inode->kind != Kind::kDirectory) return Error{Errc::kNotADirectory, "rmdir: not a directory"};
+  const auto children = core.tree.children(inode);
+  const bool has_ours = std::any_of(children.begin(), children.end(), [&](const InodePtr& child) {
+    return child->is_ours || child->is_local_directory ||
+           (child->kind == Kind::kDirectory && core.tree.is_held_up(child));
+  });
+  if (has_ours) return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};
+  if (inode->is_local_directory) {
+    if (!children.empty()) return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};
+    inode->is_local_directory = false;
+    core.tree.unname(inode);
+    return {};
+  }
+  auto empty = core.view.is_empty(inode);
+  if (!empty) return empty.error();
+  if (!*empty) return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};
+  const auto path = core.tree.path(inode);
+  if (!path) return Error{Errc::kNotFound, "rmdir: the directory is gone"};
+  if (auto kept = core.keep_directory(*directory, inode->key); !kept) return kept.error();
+  auto marker = ObjectPath::make(*path);
+  if (!marker) return marker.error();
+  if (auto removed = core.publisher.remove(*marker, std::nullopt); !removed) {
+    core.view.distrust(*directory, inode->key);
+    return removed.error();
+  }
+  core.view.changed_prefix(*directory, inode->key, false);
+  core.view.changed_time(*directory);
+  core.tree.unname(inode);
+  return {};
+}
+
+Result<HandleId> Filesystem::opendir(NodeId node) {
+  FilesystemCore& core = *core_;
+  auto directory = core.tree.find_directory(node);
+  if (!directory) return directory.error();
+  auto handle = std::make_shared<DirectoryHandle>();
+  handle->inode = *directory;
+  core.tree.count_handle(*directory);
+  return core.directories.add(std::move(handle));
+}
+
+namespace {
+
+void begin(FilesystemCore& core, DirectoryHandle& handle) {
+  handle.rows.clear();
+  handle.has_local_rows = false;
+  handle.listing.reset();
+  handle.rows.push_back({".", ".", S_IFDIR, std::nullopt});
+  handle.rows.push_back({"..", "..", S_IFDIR, std::nullopt});
+  if (handle.inode->is_local_directory) return;
+  if (auto listing = core.view.list(handle.inode)) handle.listing.emplace(*std::move(listing));
+}
+
+// What this machine alone has, after all that the lake has; and beside what the lake does not know of yet.
+void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
+  handle.has_local_rows = true;
+  for (const InodePtr& child : core.tree.children(handle.inode)) {
+    const bool is_there = child->is_ours || child->is_local_directory ||
+                          (child->kind == Kind::kDirectory && core.tree.is_held_up(child));
+    if (!is_there) continue;
+    const auto [parent, name] = core.tree.parent_and_name(child);
+    const bool is_shown =
+        std::any_of(handle.rows.begin(), handle.rows.end(),
+                    [&name = name](const DirectoryHandle::Row& row) { return row.name == name; });
+    if (!is_shown) handle.rows.push_back({name, name, type_of(child->kind), std::nullopt});
+  }
+}
+
+// Brings one more row into being; false at the end.
+Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
+  while (handle.listing && !handle.listing->is_at_end()) {
+    auto page = handle.listing->next();
+    if (!page) return page.error();
+    if (!*page) break;
+    const auto before = handle.rows.size();
+    for (auto& [key, holding] : **page) {
+      const bool is_the_prefix = holding.is_prefix;
+      // The page may be older than what we did meanwhile.
+      const auto last = core.tree.with_view(handle.inode, [&key = key](const DirectoryView& view) {
+        const Holding* known = view.last_known(key);
+        return known ? std::optional(*known) : std::nullopt;
+      });
+      if (last) holding = *last;
+      const InodePtr child = core.tree.child(handle.inode, key);
+      if (child != nullptr && child->is_ours) continue;  // Among the local rows.
+      if (is_the_prefix) {
+        if (holding.is_prefix) handle.rows.push_back({key, key, S_IFDIR, std::nullopt});
+        continue;
+      }
+      if (!holding.object) continue;
+      const bool is_link = S_ISLNK(attributes_of(*holding.object, core.options).mode);
+      const std::string shown = holding.is_prefix ? key + ".lakefs-object" : key;
+      handle.rows.push_back({shown, key, static_cast<mode_t>(is_link ? S_IFLNK : S_IFREG), holding.object});
+    }
+    if (handle.rows.size() > before) return true;
+  }
+  if (handle.has_local_rows) return false;
+  const auto before = handle.rows.size();
+  add_local_rows(core, handle);
+  return handle.rows.size() > before;
+}
+
+}  // namespace
+
+Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
+                             const std::function<bool(const DirEntry&, const NodeEntry&)>& take) {
+  FilesystemCore& core = *core_;
+  auto found = core.directories.find(id);
+  if (!found) return found.error();
+  DirectoryHandle& handle = **found;
+  const std::lock_guard reading(handle.mutex);
+  // rewinddir(3) shows what is there now.
+  if (offset == 0) begin(core, handle);
+  for (auto at = static_cast<std::size_t>(offset);; ++at) {
+    if (at >= handle.rows.size()) {
+      auto more = extend(core, handle);
+      if (!more) return more.error();
+      if (!*more) return {};
+    }
+    const DirectoryHandle::Row row = handle.rows[at];
+    NodeEntry looked_up;
+    InodePtr inode = core.tree.child(handle.inode, row.name);
+    if (plus && at >= 2 && row.type != S_IFDIR) {
+      if (row.object) {
+        const std::lock_guard naming(core.naming);
+        inode = core.inode_for(handle.inode, row.name, row.key,
+                               Holding{.object = row.object, .is_prefix = false});
+      }
+      if (inode != nullptr) looked_up = core.entry_for(inode, core.view.ttl());
+    }
+    DirEntry entry{.name = row.name, .ino = 0, .type = row.type, .next = static_cast<off_t>(at + 1)};
+    entry.ino = inode != nullptr ? inode->ino
+                : at == 0        ? handle.inode->ino
+                                 : core.tree.number_of(handle.inode, row.name);
+    if (!take(entry, looked_up)) {
+      if (looked_up.node != NodeId{0}) core.tree.forget(looked_up.node, 1);
+      return {};
+    }
+  }
+}
+
+void Filesystem::releasedir(HandleId id) {
+  const auto handle = core_->directories.remove(id);
+  if (handle == nullptr) return;
+  core_->tree.drop_handle(handle->inode);
+  core_->tree.tidy(handle->inode);
+}
+
+}  // namespace lakefuse

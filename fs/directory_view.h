@@ -1,0 +1,65 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "client/object_store.h"
+
+namespace lakefuse {
+
+using Moment = std::chrono::steady_clock::time_point;
+
+// What one path of the lake holds: an object, a prefix with objects below, both or nothing.
+struct Holding {
+  std::optional<ObjectInfo> object;
+  bool is_prefix = false;
+  [[nodiscard]] bool is_nothing() const { return !object && !is_prefix; }
+};
+
+// What is known of the entries of one directory, and since when. Answers from it are as old as the call that
+// they came from, or as young as our own last change; whoever asks says how old is too old. Not safe for
+// several threads at once: the tree's lock guards it.
+class DirectoryView {
+ public:
+  // A listing's answers hold as of `asked`, the moment before its first call; an object and a prefix of one
+  // name that the same listing saw belong together. What we changed after that moment stays.
+  void saw(const std::string& name, Holding holding, Moment asked);
+  // All of the directory was listed since `asked`: names that were not seen since then are absent.
+  void saw_all(Moment asked);
+  // We changed it ourselves, just now.
+  void changed(const std::string& name, Holding holding, Moment now);
+
+  // Whatever is known of the name is not to be believed: the next question goes to the lake.
+  void distrust(const std::string& name);
+
+  // What is known that is not older than `oldest`; nothing when the lake must be asked.
+  [[nodiscard]] std::optional<std::pair<Holding, Moment>> find(const std::string& name, Moment oldest) const;
+
+  // The youngest knowledge of any age.
+  [[nodiscard]] const Holding* last_known(const std::string& name) const;
+  // Whether anything but `except` is known to be in it, however long ago.
+  [[nodiscard]] bool knows_another_than(const std::string& except) const;
+
+  // More entries than one page: its names are asked for one by one.
+  bool is_large = false;
+  // The marker object of the directory itself, as last seen; and when that was.
+  std::optional<ObjectInfo> marker;
+  std::optional<Moment> marker_seen;
+  // How many changes of our own there were: an answer that was worked out across one is worked out again.
+  std::uint64_t own_changes = 0;
+  // Of the whole listing, to see that another client changed something; nothing after a change of our own.
+  std::optional<std::uint64_t> fingerprint;
+
+ private:
+  struct Known {
+    Holding holding;
+    Moment since;
+  };
+  std::map<std::string, Known> known_;
+  std::optional<Moment> complete_since_;  // A whole listing was begun then.
+};
+
+}  // namespace lakefuse

@@ -1,0 +1,283 @@
+// Files: open to release. A write stays on this machine; a close brings it to the lake.
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "client/nonce.h"
+#include "fs/filesystem_core.h"
+#include "fs/log.h"
+#include "fs/processes.h"
+
+namespace lakefuse {
+namespace {
+
+bool wants_to_write(int flags) {
+  return (flags & O_ACCMODE) != O_RDONLY;
+}
+
+// The largest object that goes up in one PUT: S3's limit.
+constexpr std::uint64_t kLargestObject = std::uint64_t{5} << 30;
+
+Error too_large(const std::string& path) {
+  return {Errc::kTooLarge, "write to " + path + ": an object ends at 5 GiB"};
+}
+
+std::shared_ptr<FileHandle> open_handle(FilesystemCore& core, const InodePtr& inode, int flags,
+                                        const Caller& caller) {
+  auto handle = std::make_shared<FileHandle>();
+  handle->inode = inode;
+  handle->may_write = wants_to_write(flags);
+  handle->appends = (flags & O_APPEND) != 0;
+  core.tree.count_handle(inode);
+  if (handle->may_write) {
+    const pid_t opener = caller.tid == 0 ? 0 : process_of(caller.tid).value_or(0);
+    const std::lock_guard lock(inode->mutex);
+    ++inode->writers;
+    inode->opener = opener;
+  }
+  return handle;
+}
+
+OpenedFile opened(FilesystemCore& core, std::shared_ptr<FileHandle> handle) {
+  const bool may_write = handle->may_write;
+  return {.handle = core.files.add(std::move(handle)), .keep_cache = true, .no_flush = !may_write};
+}
+
+}  // namespace
+
+Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller) {
+  FilesystemCore& core = *core_;
+  auto found = core.tree.find(node);
+  if (!found) return found.error();
+  const InodePtr& inode = *found;
+  if (inode->kind == Kind::kDirectory) return Error{Errc::kIsADirectory, "is a directory"};
+  if (wants_to_write(flags) && core.options.read_only) return core.read_only_error();
+  auto handle = open_handle(core, inode, flags, caller);
+  if ((flags & O_TRUNC) != 0 && wants_to_write(flags)) {
+    bool has_bytes = true;
+    {
+      const std::lock_guard lock(inode->mutex);
+      has_bytes = inode->staging.spool != nullptr || (inode->version && inode->version->size_bytes > 0);
+    }
+    // Emptying an empty file changes nothing that would have to be published.
+    if (has_bytes) {
+      if (auto cut = core.truncate(inode, 0); !cut) {
+        {
+          const std::lock_guard lock(inode->mutex);
+          --inode->writers;
+        }
+        core.tree.drop_handle(inode);
+        return cut.error();
+      }
+    }
+  }
+  return opened(core, std::move(handle));
+}
+
+Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::string_view name, mode_t mode,
+                                                            int flags, const Caller& caller) {
+  FilesystemCore& core = *core_;
+  if (core.options.read_only) return core.read_only_error();
+  auto directory = core.tree.find_directory(parent);
+  if (!directory) return directory.error();
+  auto found = core.find(*directory, name);
+  if (!found) return found.error();
+  if (found->inode != nullptr) {
+    if ((flags & O_EXCL) != 0)
+      return Error{Errc::kExists, "create of " + core.tree.last_path(found->inode) + ": it is there"};
+    auto handle = open(found->inode->node, flags & ~(O_CREAT | O_EXCL), caller);
+    if (!handle) return handle.error();
+    return std::pair(core.entry_for(found->inode, found->valid), *handle);
+  }
+  const std::string path = core.tree.path_below(*directory, name);
+  if (auto legal = ObjectPath::make(path); !legal) return legal.error();
+
+  const bool is_exclusive = (flags & O_EXCL) != 0;
+  const Attributes attributes{.mode = S_IFREG | (mode & 07777 & ~caller.umask),
+                              .uid = caller.uid,
+                              .gid = caller.gid,
+                              .mtime = now_on_the_clock(),
+                              .atime = now_on_the_clock(),
+                              .ctime = now_on_the_clock(),
+                              .symlink_target = {}};
+  const bool is_claimed = is_exclusive && !core.rules.is_local(path) &&
+                          (core.options.exclusive == ExclusiveMode::kClaim || core.rules.is_claimed(name));
+  std::optional<ObjectInfo> claim;
+  if (is_claimed) {
+    auto linked = core.publish_empty(path, attributes, Expectation::absent());
+    if (!linked) {
+      core.view.distrust(*directory, std::string(name));
+      return linked.error();
+    }
+    claim = *std::move(linked);
+  }
+  InodePtr inode;
+  {
+    const std::lock_guard naming(core.naming);
+    inode = core.tree.add(*directory, std::string(name), std::string(name), Kind::kFile);
+    const std::lock_guard lock(inode->mutex);
+    inode->attributes = attributes;
+    inode->made_exclusively = is_exclusive;
+    inode->version = claim;
+    inode->claimed_by_us = is_claimed;
+    if (!is_claimed) inode->is_ours = true;
+  }
+  if (is_claimed) {
+    core.view.changed(*directory, std::string(name), Holding{.object = claim, .is_prefix = false});
+  } else {
+    auto staged = core.stage(inode, false);
+    if (!staged) {
+      inode->is_ours = false;
+      core.tree.unname(inode);
+      return staged.error();
+    }
+    const std::lock_guard lock(inode->mutex);
+    core.touch(*inode, true);
+    inode->staging.exclusive = is_exclusive;
+  }
+  {
+    const std::lock_guard lock((*directory)->mutex);
+    (*directory)->attributes.mtime = (*directory)->attributes.ctime = attributes.mtime;
+  }
+  auto handle = opened(core, open_handle(core, inode, flags, caller));
+  return std::pair(core.entry_for(inode, core.view.ttl()), handle);
+}
+
+Result<NodeEntry> Filesystem::mknod(NodeId parent, std::string_view name, mode_t mode, const Caller& caller) {
+  if (!S_ISREG(mode) && (mode & S_IFMT) != 0)
+    return Error{Errc::kNotPermitted, "mknod of " + std::string(name) + ": only regular files"};
+  auto made = create(parent, name, mode, O_CREAT | O_EXCL | O_WRONLY, caller);
+  if (!made) return made.error();
+  const auto handle = core_->files.find(made->second.handle);
+  const auto settled = core_->settle((*handle)->inode);  // No close will come.
+  release(made->second.handle);
+  if (!settled) {
+    forget(made->first.node, 1);
+    return settled.error();
+  }
+  return made->first;
+}
+
+Result<std::size_t> Filesystem::read(HandleId id, std::uint64_t offset, std::span<std::byte> out) {
+  auto handle = core_->files.find(id);
+  if (!handle) return handle.error();
+  return core_->read_bytes((*handle)->inode, offset, out);
+}
+
+Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::span<const std::byte> bytes) {
+  FilesystemCore& core = *core_;
+  auto handle = core.files.find(id);
+  if (!handle) return handle.error();
+  const InodePtr& inode = (*handle)->inode;
+  if (offset + bytes.size() > kLargestObject) return too_large(core.tree.last_path(inode));
+  auto file = core.stage(inode, true);
+  if (!file) return file.error();
+  const std::lock_guard lock(inode->mutex);
+  if (inode->staging.spool != nullptr) file = inode->staging.spool;
+  StagedFile& staged = (*file)->bytes();
+  Result<> written;
+  if ((*handle)->appends) {
+    if (auto at = staged.append(bytes); !at) written = at.error();
+  } else {
+    written = staged.write(offset, bytes);
+  }
+  if (!written) {
+    // Part of what the program wrote is not there: this version must not be published (F2).
+    inode->staging.spoilt = written.error();
+    core.touch(*inode, false);
+    return written.error();
+  }
+  core.touch(*inode, (*handle)->appends);
+  return bytes.size();
+}
+
+Result<> Filesystem::flush(HandleId id, const Caller& caller) {
+  auto handle = core_->files.find(id);
+  if (!handle) return handle.error();
+  return core_->close_file(*handle, caller);
+}
+
+Result<> Filesystem::fsync(HandleId id, bool) {
+  auto handle = core_->files.find(id);
+  if (!handle) return handle.error();
+  const InodePtr& inode = (*handle)->inode;
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (inode->staging.spoilt) return *inode->staging.spoilt;
+  }
+  return core_->publishing.make_safe(inode);
+}
+
+void Filesystem::release(HandleId id) {
+  FilesystemCore& core = *core_;
+  const auto handle = core.files.remove(id);
+  if (handle == nullptr) return;
+  const InodePtr inode = handle->inode;
+  bool is_left = false;
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (handle->may_write) --inode->writers;
+    const Staging& staging = inode->staging;
+    is_left = staging.dirty && inode->writers == 0 && !inode->is_deleted && staging.wait == Wait::kClose;
+    if (is_left && staging.spoilt) {
+      // The writer was told so at write and at close; the lake keeps its version.
+      is_left = false;
+      inode->is_ours = false;
+    }
+  }
+  // What became dirty after the last flush: mapped pages, duplicated descriptors. Whoever wrote it is gone.
+  if (is_left) {
+    if (auto settled = core.settle(inode); !settled) note_failure("release", settled.error(), true);
+  }
+  core.tree.drop_handle(inode);
+  core.release_journals(inode);
+  core.publishing.drop_if_clean(inode);
+  core.tree.tidy(inode);
+}
+
+Result<> Filesystem::fallocate(HandleId id, int mode, std::uint64_t offset, std::uint64_t length) {
+  FilesystemCore& core = *core_;
+  auto handle = core.files.find(id);
+  if (!handle) return handle.error();
+  if (!(*handle)->may_write) return Error{Errc::kBadHandle, "not open for writing"};
+  const bool keeps_size = (mode & FALLOC_FL_KEEP_SIZE) != 0;
+  const bool zeroes = (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0;
+  if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0)
+    return Error{Errc::kUnsupported, "fallocate: only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE"};
+  const InodePtr& inode = (*handle)->inode;
+  if (offset + length > kLargestObject) return too_large(core.tree.last_path(inode));
+  auto file = core.stage(inode, true);
+  if (!file) return file.error();
+  const std::lock_guard lock(inode->mutex);
+  StagedFile& staged = (*file)->bytes();
+  if (zeroes) {
+    if (auto done = staged.zero(offset, length, keeps_size); !done) return done.error();
+  } else if (!keeps_size && offset + length > staged.size()) {
+    if (auto done = staged.truncate(offset + length); !done) return done.error();
+  } else {
+    return {};  // Room ahead is no change.
+  }
+  core.touch(*inode, false);
+  return {};
+}
+
+Result<std::uint64_t> Filesystem::lseek(HandleId id, std::uint64_t offset, int whence) {
+  auto handle = core_->files.find(id);
+  if (!handle) return handle.error();
+  const InodePtr& inode = (*handle)->inode;
+  std::shared_ptr<SpoolFile> file;
+  std::uint64_t size = 0;
+  {
+    const std::lock_guard lock(inode->mutex);
+    file = inode->staging.spool;
+    size = file ? file->bytes().size() : inode->version ? inode->version->size_bytes : 0;
+  }
+  if (offset >= size) return Error{Errc::kPastTheEnd, "lseek past the end"};
+  if (whence == SEEK_DATA) return file ? file->bytes().seek_data(offset) : Result<std::uint64_t>(offset);
+  if (whence == SEEK_HOLE) return file ? file->bytes().seek_hole(offset) : Result<std::uint64_t>(size);
+  return Error{Errc::kInvalid, "lseek: only SEEK_DATA and SEEK_HOLE"};
+}
+
+}  // namespace lakefuse

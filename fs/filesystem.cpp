@@ -1,0 +1,153 @@
+// What a mount begins as, what it tells of itself, and how all of it is brought to the lake at the end.
+
+#include "fs/filesystem.h"
+
+#include <ctime>
+#include <thread>
+
+#include "fs/filesystem_core.h"
+#include "fs/log.h"
+
+namespace lakefuse {
+namespace {
+
+constexpr std::size_t kFailuresRemembered = 32;  // Enough for a person to read; the log has all.
+
+}  // namespace
+
+FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_lake, Publisher& the_publisher,
+                               Spool* the_spool)
+    : options(std::move(the_options)),
+      lake(the_lake),
+      publisher(the_publisher),
+      spool(the_spool),
+      rules(options),
+      mounted_at(now_on_the_clock()),
+      tree(options.prefix),
+      view(options, lake, tree),
+      publishing(options, lake, publisher, tree, view) {
+  tree.root()->attributes = directory_attributes(nullptr, options, mounted_at);
+  publishing.set_forget_name([this](const InodePtr& directory, const std::string& name) {
+    std::function<void(NodeId, std::string)> forget;
+    {
+      const std::lock_guard lock(mutex);
+      forget = notes.forget_name;
+    }
+    if (forget) forget(directory->node, name);
+  });
+  if (spool == nullptr) return;
+  for (auto& left : spool->take_left_behind()) recover(std::move(left));
+}
+
+Filesystem::Filesystem(FilesystemOptions options, ObjectStore& lake, Publisher& publisher, Spool* spool)
+    : core_(std::make_unique<FilesystemCore>(std::move(options), lake, publisher, spool)) {}
+
+Filesystem::~Filesystem() = default;
+
+const FilesystemOptions& Filesystem::options() const {
+  return core_->options;
+}
+
+void Filesystem::note_failure(std::string_view operation, const Error& error, bool unseen) {
+  log_warn(std::string(operation) + ": " + error.message + " (" + std::string(to_word(error.code)) + ")");
+  if (unseen) ++core_->unseen_failures;
+  const std::lock_guard lock(core_->mutex);
+  core_->failures.push_back({std::time(nullptr), std::string(operation), error.message});
+  if (core_->failures.size() > kFailuresRemembered) core_->failures.pop_front();
+}
+
+MountStatus Filesystem::status() {
+  FilesystemCore& core = *core_;
+  MountStatus status;
+  status.uri = core.options.uri;
+  status.read_only = core.options.read_only;
+  status.inodes = core.tree.size();
+  status.open_handles = core.tree.open_handles();
+  status.hidden_names = core.view.hidden_names();
+  status.unseen_failures = core.unseen_failures;
+  if (const auto* cached = dynamic_cast<const CachedStore*>(&core.lake)) {
+    const CacheUse use = cached->use();
+    status.cache_hits = use.hits;
+    status.cache_misses = use.misses;
+    status.cache_bytes = use.bytes;
+  }
+  if (core.spool != nullptr) status.spool_free_bytes = core.spool->free_bytes();
+  for (const InodePtr& inode : core.publishing.staged()) {
+    PendingFile file = core.publishing.describe(inode);
+    if (file.state == "clean") continue;
+    if (file.state == "local") {
+      ++status.local_files;
+      continue;
+    }
+    status.pending.push_back(std::move(file));
+  }
+  const std::lock_guard lock(core.mutex);
+  status.failures.assign(core.failures.begin(), core.failures.end());
+  return status;
+}
+
+FlushReport Filesystem::flush(const FlushOptions& options, const std::function<bool(std::size_t)>& progress) {
+  FilesystemCore& core = *core_;
+  std::stop_source patience_ends;
+  FlushReport report;
+  std::vector<InodePtr> wanted;
+  for (const InodePtr& inode : core.publishing.staged()) {
+    PendingFile file = core.publishing.describe(inode);
+    if (file.state == "clean" || file.state == "local") continue;
+    if (file.state == "conflict") {
+      report.failed.push_back(std::move(file));
+      continue;
+    }
+    const bool is_wanted =
+        file.state == "open" ? options.open_files : file.state != "held" || options.held_files;
+    if (is_wanted)
+      wanted.push_back(inode);
+    else
+      report.left_out.push_back(std::move(file));
+  }
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t left = wanted.size();  // Guarded by mutex.
+  for (const InodePtr& inode : wanted) {
+    core.publishing.workers().post([&, inode] {
+      const Patience patience(patience_ends.get_token());
+      const std::string path = core.tree.last_path(inode);
+      const auto done = core.publishing.publish(inode);
+      PendingFile after = core.publishing.describe(inode);
+      const std::lock_guard lock(mutex);
+      if (done)
+        report.published.push_back(path);
+      else
+        report.failed.push_back(std::move(after));
+      --left;
+      changed.notify_one();
+    });
+  }
+  const auto deadline = std::chrono::steady_clock::now() + options.patience;
+  std::unique_lock lock(mutex);
+  while (left > 0) {
+    changed.wait_for(lock, std::chrono::milliseconds(200));
+    const std::size_t now_left = left;
+    lock.unlock();
+    const bool goes_on = progress ? progress(now_left) : true;
+    if (!goes_on || std::chrono::steady_clock::now() >= deadline) patience_ends.request_stop();
+    lock.lock();
+  }
+  return report;
+}
+
+bool Filesystem::is_ours(const std::string& physical_address) {
+  return core_->publishing.is_ours(physical_address);
+}
+
+void Filesystem::set_kernel_notes(KernelNotes notes) {
+  const std::lock_guard lock(core_->mutex);
+  core_->notes = std::move(notes);
+}
+
+void Filesystem::set_device(dev_t device) {
+  core_->device = device;
+}
+
+}  // namespace lakefuse

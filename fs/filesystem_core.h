@@ -1,0 +1,124 @@
+#pragma once
+
+// The inside of Filesystem, shared by its .cpp files and by nobody else: each of them holds the operations of
+// one noun (names, files, directories, attributes).
+
+#include <atomic>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "fs/filesystem.h"
+#include "fs/handle_table.h"
+#include "fs/lake_view.h"
+#include "fs/name_rules.h"
+#include "fs/publishing.h"
+#include "fs/tree.h"
+
+namespace lakefuse {
+
+struct FileHandle {
+  InodePtr inode;
+  bool may_write = false;
+  bool appends = false;
+};
+
+struct DirectoryHandle {
+  InodePtr inode;
+
+  std::mutex mutex;  // Held while the lake is asked: one reader of one handle at a time. Guards all below.
+  std::optional<LakeView::Listing> listing;
+  struct Row {
+    std::string name;
+    std::string key;
+    mode_t type;
+    std::optional<ObjectInfo> object;  // Of files.
+  };
+  std::vector<Row> rows;  // So far; offset n is rows[n - 1]'s end.
+  bool has_local_rows = false;
+};
+
+class FilesystemCore {
+ public:
+  FilesystemCore(FilesystemOptions options, ObjectStore& lake, Publisher& publisher, Spool* spool);
+
+  // Names (fs/lookups.cpp).
+  struct Found {
+    InodePtr inode;  // Null: no such name.
+    std::chrono::milliseconds valid{0};
+  };
+  Result<Found> find(const InodePtr& directory, std::string_view name);
+  // One try; nothing when a change of our own came across it.
+  Result<std::optional<Found>> try_find(const InodePtr& directory, const std::string& name);
+  // The same, where there must be something: kNotFound.
+  Result<InodePtr> find_existing(const InodePtr& directory, std::string_view name);
+  NodeEntry entry_for(const InodePtr& inode, std::chrono::milliseconds valid);
+  // The inode of what the lake holds under a name: the one that was there if it is that version, or a new
+  // one.
+  InodePtr inode_for(const InodePtr& directory, const std::string& name, const std::string& key,
+                     const Holding& holding);
+  NodeAttr attr_of(const InodePtr& inode, std::chrono::milliseconds valid);
+
+  // Staged bytes (fs/staging.cpp).
+  // Makes sure that writes have a place to go; `keep_bytes`: those of the version it has now stay.
+  Result<std::shared_ptr<SpoolFile>> stage(const InodePtr& inode, bool keep_bytes);
+  // Under the inode's mutex: the staged bytes or attributes changed.
+  void touch(Inode& inode, bool appended);
+  Result<std::size_t> read_bytes(const InodePtr& inode, std::uint64_t offset, std::span<std::byte> out);
+  // So that an open file outlives its name: its bytes, or a way to them, before the name goes.
+  void keep_readable(const InodePtr& inode);
+  Result<> truncate(const InodePtr& inode, std::uint64_t size);
+  bool is_local_name(const InodePtr& inode) const;
+  bool is_held_name(const InodePtr& inode) const;
+  bool is_journal_in_use(const InodePtr& inode) const;
+  // The last writer of a database is gone: journals that were held back with it are its own now.
+  void release_journals(const InodePtr& database);
+  Result<> close_file(const std::shared_ptr<FileHandle>& handle, const Caller& caller);
+  // What closing means under this name: publish, hold back or keep.
+  Result<> settle(const InodePtr& inode);
+  // chmod, chown, utimens: without the bytes (fs/attribute_operations.cpp).
+  Result<> change_attributes(const InodePtr& inode, const AttrChange& change);
+  Result<> change_directory(const InodePtr& inode, const Attributes& after);
+  Result<> settle_in_turn(const InodePtr& inode);
+  void recover(LeftBehind left);
+
+  // Renames, once the names are found and checked (fs/name_operations.cpp, fs/directory_rename.cpp).
+  Result<> rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
+                       const std::string& new_name, const InodePtr& replaced, bool may_replace);
+  Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
+                            const std::string& new_name, const InodePtr& replaced);
+
+  // The directory's marker, so that it stays when `key`, the last thing in it, goes.
+  Result<> keep_directory(const InodePtr& directory, const std::string& key);
+  Result<ObjectInfo> publish_empty(const std::string& path, const Attributes& attributes,
+                                   const Expectation& expected);
+
+  [[nodiscard]] Error read_only_error() const {
+    return {Errc::kReadOnly, options.uri + " is mounted read-only"};
+  }
+
+  const FilesystemOptions options;
+  ObjectStore& lake;
+  Publisher& publisher;
+  Spool* const spool;
+  const NameRules rules;
+  const timespec mounted_at;
+  Tree tree;
+  LakeView view;
+  Publishing publishing;
+  HandleTable<FileHandle> files;
+  HandleTable<DirectoryHandle> directories;
+  Turns directory_renames;  // One at a time.
+
+  std::mutex naming;  // Giving a name an inode: in-memory work only. Taken before the tree's lock.
+
+  std::atomic<dev_t> device{0};
+  std::atomic<std::uint64_t> unseen_failures{0};
+
+  std::mutex mutex;  // A leaf. Guards all below.
+  std::deque<RecentFailure> failures;
+  Filesystem::KernelNotes notes;
+};
+
+}  // namespace lakefuse

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "cache/spool.h"
+#include "client/object_store.h"
+#include "client/publisher.h"
+#include "fs/attributes.h"
+#include "fs/directory_view.h"
+#include "fs/filesystem.h"
+#include "fs/turn.h"
+
+namespace lakefuse {
+
+enum class Kind { kFile, kDirectory, kSymlink };
+
+// What keeps bytes of ours from the lake.
+enum class Wait {
+  kNothing,  // They are there, or there are none.
+  kClose,    // Being written.
+  kRename,   // Held back under a temporary name (W9).
+  kRetry,    // A publish failed for a passing cause.
+  kPerson,   // Lost a race, met another version, or was cut short: never published by itself (W2).
+  kForever,  // Litter (W9).
+};
+
+// What this machine holds of one file that the lake does not.
+struct Staging {
+  std::shared_ptr<SpoolFile> spool;  // Null: nothing is staged; reads go to the lake.
+  bool dirty = false;                // The staged bytes or attributes are not all on the lake.
+  std::uint64_t generation = 0;      // Moves with each change, so that a publish knows what it published.
+  std::optional<ObjectInfo> base;    // Where bytes come from that the spool lacks.
+  Expectation expected;              // What a publish may replace (W5, W6).
+  std::string nonce;                 // Of this version's conditional link, kept until it is published.
+  bool exclusive = false;            // Made with O_EXCL by us: a lost race is EEXIST.
+  bool append_only = true;           // Nothing but O_APPEND writes since it was staged.
+  Wait wait = Wait::kNothing;
+  std::optional<Error> failure;  // Of the last publish.
+  std::optional<Error> spoilt;   // A write failed: nothing of this version may be published (F2).
+  std::int64_t since_seconds = 0;
+  Moment due{};   // When to try again, or when a held-back file has aged.
+  int tries = 0;  // In a row without success.
+  bool uploading = false;
+  std::optional<UploadTarget> target;  // Asked for ahead of time, good for target_path alone.
+  std::string target_path;
+};
+
+// One file, directory or symlink of the mount: a name's version, or bytes of ours that will be one. A name
+// whose object another client replaced gets a new inode, for the kernel's pages belong to the inode (R1).
+struct Inode {
+  Inode(NodeId node_id, ino_t number, Kind what) : node(node_id), ino(number), kind(what) {}
+
+  const NodeId node;
+  const ino_t ino;
+  const Kind kind;
+
+  // Guarded by the tree's lock.
+  std::shared_ptr<Inode> parent;  // Null for the root, and where it has no name any more.
+  std::string name;               // As the mount shows it.
+  std::string key;        // As the lake knows it: differs only for an object beside a prefix of its name.
+  std::string last_path;  // On the branch, when it lost its name.
+  std::uint64_t lookups = 0;
+  std::uint64_t handles = 0;                                            // Open files or directories.
+  std::map<std::string, std::shared_ptr<Inode>, std::less<>> children;  // Directories: by `name`.
+  DirectoryView view;                                                   // Directories.
+
+  // The name is this inode's whatever the lake says: it has bytes that the lake does not. Changed under
+  // mutex.
+  std::atomic<bool> is_ours = false;
+  // A directory that exists on this machine only.
+  std::atomic<bool> is_local_directory = false;
+
+  // Publish, unlink, rename and metadata changes of this inode take turns; held over network calls (rule 7).
+  // Taken before any other lock. For several inodes: in the order of their nodes.
+  Turns turn;
+  // Directories: one thread asks the lake for a first page, the others wait for its answer.
+  Turns listing_turn;
+
+  std::mutex mutex;  // A leaf, but for the tree's lock, under which it may be taken. Guards all below.
+  Attributes attributes;
+  std::optional<ObjectInfo> version;  // On the lake; nothing for what never was there, and for directories.
+  Moment version_seen{};
+  bool made_exclusively = false;  // Created here with O_EXCL.
+  bool claimed_by_us = false;  // Its version was made with O_EXCL by this mount: unlinked only after a look.
+  bool is_deleted = false;     // Unlinked here: never published again.
+  unsigned writers = 0;        // Handles that may write.
+  pid_t opener = 0;            // The process that last opened it for writing.
+  std::stop_source publish_stop;  // Ends a running upload: unlink drops it.
+  Staging staging;
+};
+
+using InodePtr = std::shared_ptr<Inode>;
+
+}  // namespace lakefuse

@@ -1,0 +1,259 @@
+#include "fs/lake_view.h"
+
+#include <algorithm>
+#include <functional>
+
+namespace lakefuse {
+namespace {
+
+using std::chrono::duration_cast;
+using std::chrono::milliseconds;
+
+constexpr std::size_t kPage = 1000;  // lakeFS's largest.
+constexpr std::size_t kHiddenRemembered =
+    10000;  // Enough for a count; a hostile listing must not fill memory.
+constexpr milliseconds kForEver = std::chrono::hours(24);
+
+Moment clock_now() {
+  return std::chrono::steady_clock::now();
+}
+
+}  // namespace
+
+LakeView::LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree)
+    : options_(options), lake_(lake), tree_(tree) {}
+
+milliseconds LakeView::ttl() const {
+  return options_.immutable_ref ? kForEver : options_.metadata_ttl;
+}
+
+Moment LakeView::oldest() const {
+  return options_.immutable_ref ? Moment::min() : clock_now() - options_.metadata_ttl;
+}
+
+std::optional<LakeView::Answer> LakeView::known(const InodePtr& directory, const std::string& key) {
+  const auto found = tree_.with_view(
+      directory, [&, limit = oldest()](const DirectoryView& view) { return view.find(key, limit); });
+  if (!found) return std::nullopt;
+  const auto age = duration_cast<milliseconds>(clock_now() - found->second);
+  return Answer{found->first, std::max(milliseconds(0), ttl() - age)};
+}
+
+Result<LakeView::Answer> LakeView::find(const InodePtr& directory, const std::string& key) {
+  if (auto answer = known(directory, key)) return *answer;
+  if (!tree_.with_view(directory, [](const DirectoryView& view) { return view.is_large; })) {
+    auto turn = directory->listing_turn.take();
+    if (!turn) return turn.error();
+    if (auto answer = known(directory, key)) return *answer;  // Somebody else asked while we waited.
+    if (auto fetched = fetch_first_page(directory); !fetched) return fetched.error();
+    if (auto answer = known(directory, key)) return *answer;
+  }
+  auto holding = look(directory, key);
+  if (!holding) return holding.error();
+  return Answer{*std::move(holding), ttl()};
+}
+
+Result<Holding> LakeView::look(const InodePtr& directory, const std::string& key) {
+  const Moment asked = clock_now();
+  auto holding = ask(tree_.path_below(directory, key), directory, key);
+  if (!holding) return holding;
+  tree_.with_view(directory, [&](DirectoryView& view) {
+    view.saw(key, *holding, asked);
+    // A change of our own that is younger than the answer counts.
+    if (const Holding* last = view.last_known(key)) *holding = *last;
+  });
+  return holding;
+}
+
+// The object itself comes first among all that begins with its path; its prefix may be far behind.
+Result<Holding> LakeView::ask(const std::string& path, const InodePtr&, const std::string&) {
+  constexpr std::size_t kFew = 16;
+  ListRequest request{.prefix = path, .after = {}, .delimited = true, .amount = kFew};
+  auto page = lake_.list(request);
+  if (!page) return page.error();
+  Holding holding;
+  const std::string prefix = path + "/";
+  for (auto& entry : page->entries) {
+    if (!entry.is_prefix && entry.object.path == path) holding.object = std::move(entry.object);
+    if (entry.is_prefix && entry.object.path == prefix) holding.is_prefix = true;
+  }
+  const bool is_behind = page->has_more && (page->entries.empty() || page->next < prefix);
+  if (holding.is_prefix || !is_behind) return holding;
+  request = {.prefix = prefix, .after = {}, .delimited = true, .amount = 1};
+  page = lake_.list(request);
+  if (!page) return page.error();
+  holding.is_prefix = !page->entries.empty();
+  return holding;
+}
+
+Result<> LakeView::fetch_first_page(const InodePtr& directory) {
+  const auto path = tree_.path(directory);
+  if (!path) return Error{Errc::kNotFound, "the directory is gone"};
+  const Moment asked = clock_now();
+  const auto page = lake_.list({.prefix = *path, .after = {}, .delimited = true, .amount = kPage});
+  if (!page) return page.error();
+  take_in(directory, *path, *page, asked, {.has_marker = true, .is_alone = true});
+  tree_.with_view(directory, [&](DirectoryView& view) {
+    view.is_large = page->has_more;
+    if (!page->has_more) view.saw_all(asked);
+  });
+  if (page->entries.empty() && directory != tree_.root())
+    return Error{Errc::kNotFound, "there is nothing below " + *path + " on the lake"};
+  return {};
+}
+
+Result<> LakeView::look_into(const InodePtr& directory) {
+  const auto is_known = [&] {
+    return tree_.with_view(directory, [limit = oldest()](const DirectoryView& view) {
+      return view.marker_seen && *view.marker_seen >= limit;
+    });
+  };
+  if (is_known()) return {};
+  auto turn = directory->listing_turn.take();
+  if (!turn) return turn.error();
+  if (is_known()) return {};
+  return fetch_first_page(directory);
+}
+
+std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& directory, const std::string& path,
+                                                        const ListPage& page, Moment asked, PageKind kind) {
+  std::vector<Listing::Named> named;
+  std::optional<ObjectInfo> marker;
+  for (const ListEntry& entry : page.entries) {
+    const std::string& full = entry.object.path;
+    if (!full.starts_with(path)) continue;  // Not what was asked for (F4).
+    std::string key = full.substr(path.size());
+    if (key.empty()) {
+      marker = entry.object;
+      continue;
+    }
+    if (entry.is_prefix) key.pop_back();
+    if (!is_posix_name(key)) {
+      hide(full);
+      continue;
+    }
+    Holding holding;
+    holding.is_prefix = entry.is_prefix;
+    if (!entry.is_prefix) holding.object = entry.object;
+    named.push_back({std::move(key), std::move(holding)});
+  }
+  tree_.with_view(directory, [&](DirectoryView& view) {
+    if (kind.has_marker && (!view.marker_seen || *view.marker_seen < asked)) {
+      view.marker = std::move(marker);
+      view.marker_seen = asked;
+    }
+    for (const auto& [key, holding] : named) {
+      // What a page's end cuts off may still be a prefix too.
+      if (page.has_more && !holding.is_prefix && page.next < path + key + "/" && kind.is_alone) continue;
+      view.saw(key, holding, asked);
+    }
+  });
+  return named;
+}
+
+void LakeView::hide(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  if (hidden_.size() < kHiddenRemembered) hidden_.insert(path);
+}
+
+std::uint64_t LakeView::hidden_names() const {
+  const std::lock_guard lock(mutex_);
+  return hidden_.size();
+}
+
+Result<LakeView::Listing> LakeView::list(const InodePtr& directory) {
+  auto path = tree_.path(directory);
+  if (!path) return Error{Errc::kNotFound, "the directory is gone"};
+  return Listing(*this, directory, *std::move(path));
+}
+
+LakeView::Listing::Listing(LakeView& view, InodePtr directory, std::string path)
+    : view_(view), directory_(std::move(directory)), path_(std::move(path)), asked_(clock_now()) {}
+
+Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::next() {
+  if (is_at_end_) return std::optional<std::vector<Named>>();
+  const auto page = view_.lake_.list({.prefix = path_, .after = after_, .delimited = true, .amount = kPage});
+  if (!page) return page.error();
+  saw_anything_ |= !page->entries.empty();
+  auto named = view_.take_in(directory_, path_, *page, asked_, {.has_marker = is_first_, .is_alone = false});
+  for (const auto& [key, holding] : named) {
+    const std::string& address = holding.object ? holding.object->physical_address : "/";
+    fingerprint_ ^= std::hash<std::string>{}(key + "\n" + address);
+  }
+  view_.tree_.with_view(directory_, [&](DirectoryView& view) {
+    // The object of a page's last name may have its prefix on the next: only a listing without a gap tells.
+    if (!is_first_) return;
+    view.is_large = page->has_more;
+  });
+  is_first_ = false;
+  after_ = page->next;
+  is_at_end_ = !page->has_more;
+  if (is_at_end_) {
+    const bool was_changed = view_.tree_.with_view(directory_, [&](DirectoryView& view) {
+      view.saw_all(asked_);
+      const bool differs = view.fingerprint && *view.fingerprint != fingerprint_;
+      view.fingerprint = fingerprint_;
+      return differs;
+    });
+    if (was_changed) {
+      const std::lock_guard lock(directory_->mutex);
+      directory_->attributes.mtime = directory_->attributes.ctime = now_on_the_clock();
+    }
+  }
+  return std::optional(std::move(named));
+}
+
+Result<bool> LakeView::is_empty(const InodePtr& directory, std::optional<std::string> except) {
+  const auto path = tree_.path(directory);
+  if (!path) return true;
+  const auto page = lake_.list({.prefix = *path, .after = {}, .delimited = true, .amount = 4});
+  if (!page) return page.error();
+  for (const auto& entry : page->entries) {
+    if (entry.object.path == *path) continue;
+    if (except && entry.object.path == *path + *except) continue;
+    return false;
+  }
+  return true;
+}
+
+void LakeView::changed(const InodePtr& directory, const std::string& key, Holding holding) {
+  tree_.with_view(directory,
+                  [&](DirectoryView& view) { view.changed(key, std::move(holding), clock_now()); });
+}
+
+void LakeView::changed_time(const InodePtr& directory) {
+  const std::lock_guard lock(directory->mutex);
+  directory->attributes.mtime = directory->attributes.ctime = now_on_the_clock();
+}
+
+void LakeView::changed_object(const InodePtr& directory, const std::string& key,
+                              std::optional<ObjectInfo> object) {
+  tree_.with_view(directory, [&](DirectoryView& view) {
+    Holding holding;
+    if (const Holding* last = view.last_known(key)) holding.is_prefix = last->is_prefix;
+    holding.object = std::move(object);
+    view.changed(key, std::move(holding), clock_now());
+  });
+}
+
+void LakeView::changed_prefix(const InodePtr& directory, const std::string& key, bool is_prefix) {
+  tree_.with_view(directory, [&](DirectoryView& view) {
+    Holding holding;
+    if (const Holding* last = view.last_known(key)) holding.object = last->object;
+    holding.is_prefix = is_prefix;
+    view.changed(key, std::move(holding), clock_now());
+  });
+}
+
+void LakeView::distrust(const InodePtr& directory, const std::string& key) {
+  tree_.with_view(directory, [&](DirectoryView& view) { view.distrust(key); });
+}
+
+void LakeView::changed_marker(const InodePtr& directory, std::optional<ObjectInfo> marker) {
+  tree_.with_view(directory, [&](DirectoryView& view) {
+    view.marker = std::move(marker);
+    view.marker_seen = clock_now();
+  });
+}
+
+}  // namespace lakefuse

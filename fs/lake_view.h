@@ -1,0 +1,103 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "client/object_store.h"
+#include "fs/tree.h"
+
+namespace lakefuse {
+
+// The names of the lake, as directories: who is asked, how often, and how long the answer is believed (R3,
+// R4). Keeps what it learns in the directories' views. Safe to use from many threads at once; calls block as
+// ObjectStore's do.
+class LakeView {
+ public:
+  LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree);
+
+  struct Answer {
+    Holding holding;
+    std::chrono::milliseconds valid{0};  // How much longer it may be believed.
+  };
+  // What the lake holds under that key of the directory. No call where the directory was listed within the
+  // TTL, one for the first page of a directory that was not, one or two for one name of a directory of more
+  // than a page.
+  Result<Answer> find(const InodePtr& directory, const std::string& key);
+  // The same, asked anew whatever is known.
+  Result<Holding> look(const InodePtr& directory, const std::string& key);
+
+  // Makes the directory's marker (its mode, owner and mtime) known: with its first page, which its lookups
+  // will need too. kNotFound: nothing of it is on the lake.
+  Result<> look_into(const InodePtr& directory);
+
+  // The names of a directory, page by page, asked anew; what passes by is remembered.
+  class Listing {
+   public:
+    Listing(LakeView& view, InodePtr directory, std::string path);
+    // The entries of the next page, by name; nothing at the end.
+    struct Named {
+      std::string key;
+      Holding holding;
+    };
+    Result<std::optional<std::vector<Named>>> next();
+    [[nodiscard]] bool saw_anything() const { return saw_anything_; }
+    [[nodiscard]] bool is_at_end() const { return is_at_end_; }
+
+   private:
+    LakeView& view_;
+    const InodePtr directory_;
+    const std::string path_;
+    const Moment asked_;
+    std::string after_;
+    std::uint64_t fingerprint_ = 0;
+    bool saw_anything_ = false;
+    bool is_at_end_ = false;
+    bool is_first_ = true;
+  };
+  Result<Listing> list(const InodePtr& directory);
+
+  // Whether the lake holds anything below the directory besides its marker (and `except`, a key); asked anew,
+  // one call.
+  Result<bool> is_empty(const InodePtr& directory, std::optional<std::string> except = std::nullopt);
+
+  // Our own changes of names; and that the directory's times move with them.
+  void changed_time(const InodePtr& directory);
+  void changed(const InodePtr& directory, const std::string& key, Holding holding);
+  void changed_object(const InodePtr& directory, const std::string& key, std::optional<ObjectInfo> object);
+  void changed_prefix(const InodePtr& directory, const std::string& key, bool is_prefix);
+  // What is known of a name was wrong: the next question goes to the lake.
+  void distrust(const InodePtr& directory, const std::string& key);
+  void changed_marker(const InodePtr& directory, std::optional<ObjectInfo> marker);
+
+  [[nodiscard]] std::chrono::milliseconds ttl() const;
+  [[nodiscard]] std::uint64_t hidden_names() const;
+
+ private:
+  friend class Listing;
+  [[nodiscard]] Moment oldest() const;
+  [[nodiscard]] std::optional<Answer> known(const InodePtr& directory, const std::string& key);
+  Result<> fetch_first_page(const InodePtr& directory);
+  Result<Holding> ask(const std::string& path, const InodePtr& directory, const std::string& key);
+  struct PageKind {
+    bool has_marker;  // The first: the directory's own marker comes before all that is in it.
+    bool is_alone;    // No page that follows it will be asked for.
+  };
+  // Remembers the entries of one page and answers those that a directory can show.
+  std::vector<Listing::Named> take_in(const InodePtr& directory, const std::string& path,
+                                      const ListPage& page, Moment asked, PageKind kind);
+  void hide(const std::string& path);
+
+  const FilesystemOptions& options_;
+  ObjectStore& lake_;
+  Tree& tree_;
+
+  mutable std::mutex mutex_;                // A leaf.
+  std::unordered_set<std::string> hidden_;  // Guarded by mutex_. Paths that no POSIX name can hold.
+};
+
+}  // namespace lakefuse

@@ -1,0 +1,191 @@
+// Names: what the mount shows under them, out of what the lake holds and what this machine has not published
+// yet.
+
+#include <cstring>
+
+#include "fs/filesystem_core.h"
+
+namespace lakefuse {
+namespace {
+
+// An object beside a prefix of its own name: the directory has the name, the object this one (design section
+// 5).
+constexpr std::string_view kBesidePrefix = ".lakefs-object";
+
+}  // namespace
+
+Result<FilesystemCore::Found> FilesystemCore::find(const InodePtr& directory, std::string_view name) {
+  if (auto fine = check_name(name); !fine) return fine.error();
+  while (true) {
+    auto found = try_find(directory, std::string(name));
+    if (!found) return found.error();
+    if (*found) return **found;
+  }
+}
+
+Result<std::optional<FilesystemCore::Found>> FilesystemCore::try_find(const InodePtr& directory,
+                                                                      const std::string& name) {
+  const auto own_changes = [&] {
+    return tree.with_view(directory, [](const DirectoryView& known) { return known.own_changes; });
+  };
+  const auto ours = [&]() -> std::optional<Found> {
+    const InodePtr child = tree.child(directory, name);
+    if (child == nullptr)
+      return directory->is_local_directory ? std::optional(Found{nullptr, view.ttl()}) : std::nullopt;
+    if (child->is_ours || child->is_local_directory || directory->is_local_directory)
+      return Found{child, view.ttl()};
+    return std::nullopt;
+  };
+  const auto before = own_changes();
+  if (auto found = ours()) return found;
+
+  std::string key = name;
+  auto answer = view.find(directory, key);
+  if (!answer && answer.error().code != Errc::kNotFound) return answer.error();
+  if (!answer) answer = LakeView::Answer{};  // The directory itself is gone, or was never more than ours.
+  if (answer->holding.is_nothing() && name.ends_with(kBesidePrefix) && name.size() > kBesidePrefix.size()) {
+    key.resize(name.size() - kBesidePrefix.size());
+    auto beside = view.find(directory, key);
+    if (!beside) return beside.error();
+    if (beside->holding.object && beside->holding.is_prefix) {
+      answer = *std::move(beside);
+      answer->holding.is_prefix = false;
+    }
+  }
+
+  const std::lock_guard lock(naming);
+  if (auto found = ours()) return found;
+  if (own_changes() != before) return std::optional<Found>();
+  if (!answer->holding.is_nothing())
+    return std::optional(Found{inode_for(directory, name, key, answer->holding), answer->valid});
+  const InodePtr child = tree.child(directory, name);
+  if (child == nullptr) return std::optional(Found{nullptr, answer->valid});
+  // A directory that only bytes of ours hold up is there, whatever the lake says.
+  if (child->kind == Kind::kDirectory && tree.is_held_up(child))
+    return std::optional(Found{child, view.ttl()});
+  tree.unname(child);
+  return std::optional(Found{nullptr, answer->valid});
+}
+
+Result<InodePtr> FilesystemCore::find_existing(const InodePtr& directory, std::string_view name) {
+  auto found = find(directory, name);
+  if (!found) return found.error();
+  if (found->inode == nullptr)
+    return Error{Errc::kNotFound, "no such file or directory: " + std::string(name)};
+  return found->inode;
+}
+
+InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string& name, const std::string& key,
+                                   const Holding& holding) {
+  InodePtr child = tree.child(directory, name);
+  if (child != nullptr && (child->is_ours || child->is_local_directory)) return child;
+  if (holding.is_prefix) {
+    if (child != nullptr && child->kind == Kind::kDirectory) return child;
+    InodePtr made = tree.add(directory, name, key, Kind::kDirectory);
+    const std::lock_guard lock(made->mutex);
+    made->attributes = directory_attributes(nullptr, options, mounted_at);
+    return made;
+  }
+  const ObjectInfo& object = *holding.object;
+  if (child != nullptr && child->kind != Kind::kDirectory) {
+    const std::lock_guard lock(child->mutex);
+    if (child->version && same_version(*child->version, object)) {
+      child->version_seen = std::chrono::steady_clock::now();
+      return child;
+    }
+    // Other metadata on the same bytes is no other file (a chmod by somebody else); other bytes are (R1).
+    if (child->version && child->version->checksum == object.checksum &&
+        child->version->size_bytes == object.size_bytes && child->staging.spool == nullptr) {
+      const timespec atime = child->attributes.atime;
+      child->version = object;
+      child->attributes = attributes_of(object, options);
+      child->attributes.atime = atime;
+      return child;
+    }
+  }
+  const Attributes attributes = attributes_of(object, options);
+  InodePtr made = tree.add(directory, name, key, S_ISLNK(attributes.mode) ? Kind::kSymlink : Kind::kFile);
+  const std::lock_guard lock(made->mutex);
+  made->attributes = attributes;
+  made->version = object;
+  made->version_seen = std::chrono::steady_clock::now();
+  return made;
+}
+
+NodeAttr FilesystemCore::attr_of(const InodePtr& inode, std::chrono::milliseconds valid) {
+  if (inode->kind == Kind::kDirectory) {
+    const auto marker = tree.with_view(
+        inode, [](const DirectoryView& known) { return std::pair(known.marker, known.marker_seen); });
+    const std::lock_guard lock(inode->mutex);
+    if (marker.first && marker.second > inode->version_seen) {
+      // What the marker says, but for times that moved since by changes in the directory.
+      const Attributes said = directory_attributes(&*marker.first, options, mounted_at);
+      const bool is_news = !inode->version || inode->version->metadata != marker.first->metadata ||
+                           inode->version->mtime_seconds != marker.first->mtime_seconds;
+      if (is_news) {
+        const Attributes before = inode->attributes;
+        inode->attributes = said;
+        if (inode->version) inode->attributes.mtime = before.mtime;
+        inode->version = marker.first;
+      }
+      inode->version_seen = *marker.second;
+    }
+  }
+  const bool is_named = tree.is_named(inode);
+  const std::lock_guard lock(inode->mutex);
+  NodeAttr attr;
+  attr.valid = valid;
+  struct stat& stat = attr.stat;
+  stat.st_ino = inode->ino;
+  stat.st_mode = inode->attributes.mode;
+  stat.st_nlink = is_named ? 1 : 0;
+  stat.st_uid = inode->attributes.uid;
+  stat.st_gid = inode->attributes.gid;
+  stat.st_blksize = 1 << 20;  // What programs should read and write at once: the largest FUSE request.
+  stat.st_atim = inode->attributes.atime;
+  stat.st_mtim = inode->attributes.mtime;
+  stat.st_ctim = inode->attributes.ctime;
+  if (inode->kind == Kind::kSymlink)
+    stat.st_size = static_cast<off_t>(inode->attributes.symlink_target.size());
+  if (inode->kind == Kind::kFile) {
+    const auto size = inode->staging.spool != nullptr ? inode->staging.spool->bytes().size()
+                      : inode->version                ? inode->version->size_bytes
+                                                      : 0;
+    stat.st_size = static_cast<off_t>(size);
+  }
+  stat.st_blocks = (stat.st_size + 511) / 512;
+  return attr;
+}
+
+NodeEntry FilesystemCore::entry_for(const InodePtr& inode, std::chrono::milliseconds valid) {
+  tree.count_lookup(inode);
+  return {inode->node, attr_of(inode, valid)};
+}
+
+Result<NodeEntry> Filesystem::lookup(NodeId parent, std::string_view name) {
+  FilesystemCore& core = *core_;
+  auto directory = core.tree.find_directory(parent);
+  if (!directory) return directory.error();
+  auto found = core.find(*directory, name);
+  if (!found) return found.error();
+  if (found->inode == nullptr) {
+    NodeEntry none;
+    none.attr.valid = found->valid;
+    return none;
+  }
+  if (found->inode->kind == Kind::kDirectory && !found->inode->is_local_directory) {
+    const auto looked = core.view.look_into(found->inode);
+    if (!looked && looked.error().code != Errc::kNotFound) return looked.error();
+    if (!looked && !core.tree.is_held_up(found->inode)) {
+      NodeEntry none;  // Emptied by another client since its parent was listed.
+      return none;
+    }
+  }
+  return core.entry_for(found->inode, found->valid);
+}
+
+void Filesystem::forget(NodeId node, std::uint64_t lookups) {
+  core_->tree.forget(node, lookups);
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,367 @@
+// Names that come and go: unlink, symlink, and rename of files. Directories are next door.
+
+#include <linux/fs.h>
+
+#include <algorithm>
+
+#include "fs/filesystem_core.h"
+#include "fs/log.h"
+
+namespace lakefuse {
+namespace {
+
+class NoBytes : public ByteSource {
+ public:
+  [[nodiscard]] std::uint64_t size() const override { return 0; }
+  Result<std::size_t> read(std::uint64_t, std::span<std::byte>) const override { return std::size_t{0}; }
+};
+
+// The name is the lake's no more, and this inode never will be published.
+void bury(FilesystemCore& core, const InodePtr& inode) {
+  {
+    const std::lock_guard lock(inode->mutex);
+    inode->is_deleted = true;
+    inode->is_ours = false;
+    inode->attributes.ctime = now_on_the_clock();
+  }
+  core.publishing.drop_if_clean(inode);
+}
+
+// A publish whose answer was lost may have put the name on the lake after all.
+Result<> remove_what_we_may_have_linked(FilesystemCore& core, const ObjectPath& path,
+                                        const std::string& nonce) {
+  const auto there = core.lake.stat(path, ObjectStore::Look::kEntry);
+  if (!there) return there.error().code == Errc::kNotFound ? Result<>() : there.error();
+  const auto found = there->metadata.find(std::string(kNonceKey));
+  if (found == there->metadata.end() || found->second != nonce) return {};
+  return core.publisher.remove(path, *there, Publisher::Sight::kJustNow);
+}
+
+Result<> remove_from_lake(FilesystemCore& core, const InodePtr& inode, const ObjectPath& path) {
+  std::optional<ObjectInfo> version;
+  std::string nonce;
+  bool is_claim = false, may_be_linked = false;
+  {
+    const std::lock_guard lock(inode->mutex);
+    version = inode->version;
+    nonce = inode->staging.nonce;
+    is_claim = inode->claimed_by_us;
+    may_be_linked = inode->staging.failure.has_value();
+  }
+  if (!version) return may_be_linked ? remove_what_we_may_have_linked(core, path, nonce) : Result<>();
+  if (!is_claim) return core.publisher.remove(path, std::nullopt);
+  auto removed = core.publisher.remove(path, version, Publisher::Sight::kLook);
+  // Another client's claim by now. ENOENT, for after ESTALE the kernel would come again and remove that one.
+  if (!removed && removed.error().code == Errc::kConflict)
+    return Error{Errc::kNotFound, "unlink of " + path.str() + ": the object there is not the one made here"};
+  return removed;
+}
+
+}  // namespace
+
+Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const Attributes& attributes,
+                                                 const Expectation& expected) {
+  auto legal = ObjectPath::make(path);
+  if (!legal) return legal.error();
+  auto slot_free = publisher.publish({.path = *std::move(legal),
+                                      .meta = {.mtime_seconds = attributes.mtime.tv_sec,
+                                               .content_type = {},
+                                               .metadata = metadata_of(attributes, {}, options, "")},
+                                      .expected = expected},
+                                     NoBytes{});
+  if (slot_free) publishing.is_ours_now(slot_free->physical_address);
+  return slot_free;
+}
+
+Result<> FilesystemCore::keep_directory(const InodePtr& directory, const std::string& key) {
+  if (directory == tree.root()) return {};
+  const bool will_stay = tree.with_view(
+      directory, [&](const DirectoryView& known) { return known.marker || known.knows_another_than(key); });
+  if (will_stay) return {};
+  auto empties = view.is_empty(directory, key);
+  if (!empties) return empties.error();
+  if (!*empties) return {};
+  const auto path = tree.path(directory);
+  if (!path) return {};
+  Attributes attributes;
+  {
+    const std::lock_guard lock(directory->mutex);
+    attributes = directory->attributes;
+  }
+  auto marker = publish_empty(*path, attributes, Expectation::absent());
+  if (!marker && marker.error().code != Errc::kExists) return marker.error();
+  if (marker) view.changed_marker(directory, *marker);
+  return {};
+}
+
+Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
+  FilesystemCore& core = *core_;
+  if (core.options.read_only) return core.read_only_error();
+  auto directory = core.tree.find_directory(parent);
+  if (!directory) return directory.error();
+  auto found = core.find_existing(*directory, name);
+  if (!found) return found.error();
+  const InodePtr& inode = *found;
+  if (inode->kind == Kind::kDirectory) return Error{Errc::kIsADirectory, "unlink of a directory"};
+  {
+    const std::lock_guard lock(inode->mutex);
+    inode->publish_stop.request_stop();  // Its bytes are not wanted any more.
+  }
+  auto turn = inode->turn.take();
+  if (!turn) return turn.error();
+  const auto text = core.tree.path(inode);
+  if (!text) return Error{Errc::kNotFound, "unlink: the name is gone"};
+  auto path = ObjectPath::make(*text);
+  if (!path) return path.error();
+
+  if (!core.is_local_name(inode)) {
+    core.keep_readable(inode);
+    bool is_on_lake = false;
+    {
+      const std::lock_guard lock(inode->mutex);
+      is_on_lake = inode->version.has_value();
+    }
+    if (is_on_lake) {
+      if (auto kept = core.keep_directory(*directory, inode->key); !kept) return kept.error();
+    }
+    if (auto removed = remove_from_lake(core, inode, *path); !removed) {
+      core.view.distrust(*directory, inode->key);
+      if (removed.error().code == Errc::kNotFound) core.tree.unname(inode);
+      return removed.error();
+    }
+  }
+  core.view.changed_object(*directory, inode->key, std::nullopt);
+  core.view.changed_time(*directory);
+  core.tree.unname(inode);
+  bury(core, inode);
+  return {};
+}
+
+Result<NodeEntry> Filesystem::symlink(NodeId parent, std::string_view name, std::string_view target,
+                                      const Caller& caller) {
+  FilesystemCore& core = *core_;
+  if (core.options.read_only) return core.read_only_error();
+  auto directory = core.tree.find_directory(parent);
+  if (!directory) return directory.error();
+  auto found = core.find(*directory, name);
+  if (!found) return found.error();
+  if (found->inode != nullptr) return Error{Errc::kExists, "symlink: " + std::string(name) + " is there"};
+  if (!is_utf8(target))
+    return Error{Errc::kBadName, "symlink: the target is not UTF-8, which lakeFS could not say back"};
+  const timespec now = now_on_the_clock();
+  const Attributes attributes{.mode = S_IFLNK | 0777,
+                              .uid = caller.uid,
+                              .gid = caller.gid,
+                              .mtime = now,
+                              .atime = now,
+                              .ctime = now,
+                              .symlink_target = std::string(target)};
+  auto linked = core.publish_empty(core.tree.path_below(*directory, name), attributes, Expectation::absent());
+  if (!linked) {
+    core.view.distrust(*directory, std::string(name));
+    return linked.error();
+  }
+  const Holding holding{.object = *linked, .is_prefix = false};
+  core.view.changed(*directory, std::string(name), holding);
+  core.view.changed_time(*directory);
+  const std::lock_guard naming(core.naming);
+  return core.entry_for(core.inode_for(*directory, std::string(name), std::string(name), holding),
+                        core.view.ttl());
+}
+
+namespace {
+
+// One rename of a file or symlink, by somebody who has the turns of all that it touches.
+struct FileRename {
+  FilesystemCore& core;
+  const InodePtr& inode;
+  const InodePtr& from_directory;
+  const InodePtr& to_directory;
+  const std::string new_name;
+  const InodePtr& replaced;  // Null: nothing is there.
+  const bool may_replace;
+
+  [[nodiscard]] std::string new_path() const { return core.tree.path_below(to_directory, new_name); }
+
+  [[nodiscard]] Expectation expected() const {
+    if (replaced == nullptr) return Expectation::absent();
+    if (core.options.on_conflict == OnConflict::kOverwrite) return Expectation::anything();
+    const std::lock_guard lock(replaced->mutex);
+    return replaced->version ? Expectation::of(*replaced->version) : Expectation::absent();
+  }
+
+  // W6: ESTALE would be hidden by the kernel, which comes again.
+  [[nodiscard]] Error told(Error error) const {
+    const bool is_conflict = error.code == Errc::kConflict || (error.code == Errc::kExists && may_replace);
+    if (is_conflict) error.code = Errc::kBusy;
+    return error;
+  }
+
+  void finish(std::optional<ObjectInfo> now_there) {
+    const auto [old_directory, old_name] = core.tree.parent_and_name(inode);
+    core.view.changed_object(from_directory, inode->key, std::nullopt);
+    if (now_there) core.view.changed_object(to_directory, new_name, std::move(now_there));
+    core.view.changed_time(from_directory);
+    core.view.changed_time(to_directory);
+    {
+      const std::lock_guard naming(core.naming);
+      core.tree.move(inode, to_directory, new_name);
+    }
+    if (replaced != nullptr) bury(core, replaced);
+    core.publishing.save(inode);
+    {
+      const std::lock_guard lock(inode->mutex);
+      inode->attributes.ctime = now_on_the_clock();
+    }
+  }
+
+  // Bytes that are not on the lake just change their target, or get there by this rename.
+  Result<> move_staged(bool is_open) {
+    const auto destination = new_path();
+    std::optional<ObjectInfo> old_version;
+    const Expectation expectation = expected();
+    {
+      const std::lock_guard lock(inode->mutex);
+      old_version = inode->version;
+    }
+    const bool stays_here =
+        core.rules.is_local(shown_destination()) || core.rules.is_temporary(new_name, false);
+    if (!old_version && (is_open || stays_here)) {
+      {
+        const std::lock_guard lock(inode->mutex);
+        inode->staging.expected = expectation;
+        inode->staging.exclusive = false;
+        inode->staging.target.reset();  // An address is bound to its path.
+      }
+      finish(std::nullopt);
+      if (!is_open) return core.settle_in_turn(inode);
+      return {};
+    }
+    if (auto done = core.publishing.publish_in_turn(inode, Publishing::Aim{destination, expectation}); !done)
+      return done.error();
+    std::optional<ObjectInfo> now_there;
+    {
+      const std::lock_guard lock(inode->mutex);
+      now_there = inode->version;
+    }
+    if (old_version) {
+      if (auto done = remove_old(*old_version, Publisher::Sight::kLook); !done) return done.error();
+    }
+    finish(std::move(now_there));
+    return {};
+  }
+
+  Result<> move_published(const ObjectInfo& version) {
+    auto destination = ObjectPath::make(new_path());
+    if (!destination) return destination.error();
+    Metadata metadata;
+    {
+      const std::lock_guard lock(inode->mutex);
+      const bool was_meant = version.metadata.contains(std::string(kMeantForKey));
+      metadata =
+          metadata_of(inode->attributes, version.metadata, core.options, was_meant ? version.checksum : "");
+    }
+    if (replaced != nullptr) core.keep_readable(replaced);
+    const Expectation expectation = expected();
+    auto copied = core.publisher.copy(version, *destination, expectation, metadata);
+    if (!copied) {
+      core.view.distrust(to_directory, new_name);
+      return told(copied.error());
+    }
+    core.publishing.is_ours_now(copied->physical_address);
+    // The copy looked at the old name where it could not tell from its answer what it had copied.
+    const bool just_seen = metadata != version.metadata || expectation.kind == Expectation::Kind::kVersion;
+    if (auto done = remove_old(version, just_seen ? Publisher::Sight::kJustNow : Publisher::Sight::kLook);
+        !done)
+      return done.error();
+    {
+      const std::lock_guard lock(inode->mutex);
+      inode->version = *copied;
+      if (inode->staging.spool != nullptr) {
+        inode->staging.expected = Expectation::of(*copied);
+        inode->staging.base = inode->staging.base ? copied.value() : inode->staging.base;
+      }
+    }
+    finish(*copied);
+    return {};
+  }
+
+  Result<> remove_old(const ObjectInfo& version, Publisher::Sight sight) {
+    if (auto kept = core.keep_directory(from_directory, inode->key); !kept) return kept.error();
+    auto path = ObjectPath::make(version.path);
+    if (!path) return path.error();
+    auto removed = core.publisher.remove(*path, version, sight);
+    if (removed || removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
+    core.view.distrust(from_directory, inode->key);
+    core.view.distrust(to_directory, new_name);
+    return removed.error().in("rename made the new name, but the old one is still there");
+  }
+
+  [[nodiscard]] std::string shown_destination() const {
+    const std::string shown = core.tree.shown_path(to_directory);
+    return shown.empty() ? new_name : shown + "/" + new_name;
+  }
+};
+
+}  // namespace
+
+Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
+                                     const std::string& new_name, const InodePtr& replaced,
+                                     bool may_replace) {
+  std::vector<InodePtr> both{inode};
+  if (replaced != nullptr) both.push_back(replaced);
+  std::sort(both.begin(), both.end(), [](const InodePtr& a, const InodePtr& b) { return a->node < b->node; });
+  std::vector<Turns::Held> turns;
+  for (const InodePtr& one : both) {
+    auto turn = one->turn.take();
+    if (!turn) return turn.error();
+    turns.push_back(*std::move(turn));
+  }
+  FileRename change{*this, inode, from, to, new_name, replaced, may_replace};
+  bool is_dirty = false, is_open = false;
+  std::optional<ObjectInfo> version;
+  {
+    const std::lock_guard lock(inode->mutex);
+    is_dirty = inode->staging.dirty;
+    is_open = inode->writers > 0;
+    version = inode->version;
+  }
+  if (is_dirty) return change.move_staged(is_open);
+  if (!version) return Error{Errc::kNotFound, "rename of " + tree.last_path(inode) + ": it is gone"};
+  return change.move_published(*version);
+}
+
+Result<> Filesystem::rename(NodeId parent, std::string_view name, NodeId new_parent,
+                            std::string_view new_name, unsigned flags, const Caller&) {
+  FilesystemCore& core = *core_;
+  if (core.options.read_only) return core.read_only_error();
+  if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE)) != 0)
+    return Error{Errc::kInvalid, "rename: of the flags only NOREPLACE is supported"};
+  auto from = core.tree.find_directory(parent);
+  if (!from) return from.error();
+  auto to = core.tree.find_directory(new_parent);
+  if (!to) return to.error();
+  auto inode = core.find_existing(*from, name);
+  if (!inode) return inode.error();
+  auto there = core.find(*to, new_name);
+  if (!there) return there.error();
+  const bool is_directory = (*inode)->kind == Kind::kDirectory;
+  const std::string suffix = is_directory ? "/" : "";
+  if (auto legal = ObjectPath::make(core.tree.path_below(*to, new_name) + suffix); !legal)
+    return legal.error();
+  if (there->inode == *inode) return {};
+  if (there->inode != nullptr) {
+    if ((flags & RENAME_NOREPLACE) != 0)
+      return Error{Errc::kExists, "rename: " + std::string(new_name) + " is there"};
+    const bool onto_directory = there->inode->kind == Kind::kDirectory;
+    if (onto_directory && !is_directory)
+      return Error{Errc::kIsADirectory, "rename of a file onto a directory"};
+    if (!onto_directory && is_directory)
+      return Error{Errc::kNotADirectory, "rename of a directory onto a file"};
+  }
+  const bool may_replace = (flags & RENAME_NOREPLACE) == 0;
+  if (is_directory) return core.rename_directory(*inode, *from, *to, std::string(new_name), there->inode);
+  return core.rename_file(*inode, *from, *to, std::string(new_name), there->inode, may_replace);
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,459 @@
+#include "fs/publishing.h"
+
+#include <algorithm>
+#include <ctime>
+
+#include "client/nonce.h"
+#include "fs/log.h"
+
+namespace lakefuse {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr std::size_t kBackgroundThreads = 16;  // As many parallel copies as pay on one origin.
+constexpr std::size_t kFetchBytes = 4 << 20;    // What one fill from the base takes at once.
+constexpr milliseconds kTendEvery{200};         // The grain of temporary_age and of retries.
+constexpr seconds kLongestPause{60};
+constexpr seconds kPauseForAPerson{300};  // Rights and protection change when a person changes them.
+constexpr std::size_t kOursRemembered =
+    1'000'000;  // Addresses of this mount's writes, for commit's question.
+
+Moment clock_now() {
+  return std::chrono::steady_clock::now();
+}
+
+bool is_a_conflict(Errc code) {
+  return code == Errc::kExists || code == Errc::kConflict;
+}
+
+}  // namespace
+
+struct Publishing::Snapshot {
+  std::optional<PublishJob> job;  // Nothing: there is nothing to publish.
+  std::shared_ptr<const ByteSource> bytes;
+  std::uint64_t generation = 0;
+  bool exclusive = false;
+  std::stop_token dropped;
+};
+
+SpoolRecord record_of(const Inode& inode, const std::string& path, const FilesystemOptions& options) {
+  const Staging& staging = inode.staging;
+  SpoolRecord record;
+  switch (staging.wait) {
+    case Wait::kNothing:
+    case Wait::kClose:
+      record.state = SpoolRecord::State::kOpen;
+      break;
+    case Wait::kRename:
+    case Wait::kForever:
+      record.state = SpoolRecord::State::kHeld;
+      break;
+    case Wait::kRetry:
+      record.state = SpoolRecord::State::kFailed;
+      break;
+    case Wait::kPerson:
+      record.state = SpoolRecord::State::kConflict;
+      break;
+  }
+  record.path = path;
+  record.base = staging.base;
+  record.expected = staging.expected;
+  record.meta.mtime_seconds = inode.attributes.mtime.tv_sec;
+  record.meta.content_type = inode.version ? inode.version->content_type : "";
+  record.meta.metadata =
+      metadata_of(inode.attributes, inode.version ? inode.version->metadata : Metadata{}, options, "");
+  if (!staging.nonce.empty()) record.meta.metadata[std::string(kNonceKey)] = staging.nonce;
+  record.append_only = staging.append_only;
+  if (staging.failure) {
+    record.reason = staging.failure->message;
+    record.cause = to_word(staging.failure->code);
+  }
+  record.since_seconds = staging.since_seconds;
+  return record;
+}
+
+Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publisher& publisher, Tree& tree,
+                       LakeView& view)
+    : options_(options),
+      lake_(lake),
+      publisher_(publisher),
+      tree_(tree),
+      view_(view),
+      slots_(options.publishes_at_once),
+      workers_(kBackgroundThreads),
+      tender_([this](const std::stop_token& stop) { tend(stop); }) {}
+
+Publishing::~Publishing() {
+  tender_.request_stop();
+  tender_.join();
+}
+
+void Publishing::set_forget_name(ForgetName forget_name) {
+  const std::lock_guard lock(mutex_);
+  forget_name_ = std::move(forget_name);
+}
+
+Result<> Publishing::publish(const InodePtr& inode) {
+  auto turn = inode->turn.take();
+  if (!turn) return turn.error();
+  return publish_in_turn(inode);
+}
+
+Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim) {
+  auto taken = snapshot(inode, aim);
+  if (!taken) return taken.error();
+  if (!taken->job) return {};
+  auto slot = slots_.take();
+  if (!slot) return failed(inode, slot.error(), aim.has_value());
+
+  // Two may end the upload: whoever waits for it, and an unlink that makes it needless.
+  std::stop_source either;
+  const std::stop_callback by_waiter(Patience::current(), [&] { either.request_stop(); });
+  const std::stop_callback by_unlink(taken->dropped, [&] { either.request_stop(); });
+  const Patience patience(either.get_token());
+  auto published = publisher_.publish(*taken->job, *taken->bytes);
+  if (!published) return failed(inode, published.error(), aim.has_value());
+  succeeded(inode, *taken, *published);
+  return {};
+}
+
+Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const std::optional<Aim>& aim) {
+  const auto own_path = aim ? std::optional(aim->path) : tree_.path(inode);
+  {
+    const std::lock_guard lock(inode->mutex);
+    const Staging& staging = inode->staging;
+    if (!staging.dirty || inode->is_deleted) return Snapshot{};
+    if (staging.spoilt) return *staging.spoilt;
+    if (staging.wait == Wait::kPerson) return *staging.failure;
+  }
+  if (!own_path) {  // Another client's object has the name since, or nothing has.
+    return failed(inode,
+                  {Errc::kConflict, "publish of " + tree_.last_path(inode) +
+                                        ": another client replaced or removed it after it was opened"},
+                  false);
+  }
+  auto path = ObjectPath::make(*own_path);
+  if (!path) return path.error();
+  if (auto whole = complete(inode, 0, UINT64_MAX); !whole)
+    return failed(inode, whole.error(), aim.has_value());
+
+  const std::lock_guard lock(inode->mutex);
+  Staging& staging = inode->staging;
+  if (!staging.dirty || staging.spool == nullptr) return Snapshot{};
+  auto frozen = staging.spool->bytes().freeze();
+  if (!frozen) return frozen.error();
+  const SpoolRecord record = record_of(*inode, *own_path, options_);
+  Snapshot taken;
+  taken.bytes = *std::move(frozen);
+  taken.generation = staging.generation;
+  taken.exclusive = staging.exclusive;
+  taken.job.emplace(PublishJob{.path = *std::move(path), .meta = record.meta});
+  taken.job->expected = options_.on_conflict == OnConflict::kOverwrite && !staging.exclusive
+                            ? Expectation::anything()
+                        : aim ? aim->expected
+                              : staging.expected;
+  taken.job->nonce = staging.nonce;
+  if (staging.target && staging.target_path == *own_path) taken.job->target = std::move(staging.target);
+  staging.target.reset();
+  staging.uploading = true;
+  inode->publish_stop = std::stop_source();
+  taken.dropped = inode->publish_stop.get_token();
+  return taken;
+}
+
+void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info) {
+  is_ours_now(info.physical_address);
+  // First the directory's view, then the inode: a lookup in between must find the name.
+  const auto [directory, name] = tree_.parent_and_name(inode);
+  if (directory != nullptr && tree_.path(inode) == info.path)
+    view_.changed_object(directory, inode->key, info);
+  {
+    const std::lock_guard lock(inode->mutex);
+    Staging& staging = inode->staging;
+    staging.uploading = false;
+    staging.failure.reset();
+    staging.tries = 0;
+    staging.wait = Wait::kNothing;
+    staging.expected = Expectation::of(info);
+    staging.nonce = draw_nonce();
+    staging.exclusive = false;
+    inode->claimed_by_us |= snapshot.exclusive;
+    inode->version = info;
+    inode->version_seen = clock_now();
+    staging.dirty = staging.generation != snapshot.generation;
+    if (staging.dirty)
+      staging.wait = Wait::kClose;
+    else
+      inode->is_ours = false;
+  }
+  drop_if_clean(inode);
+  save(inode);  // Where it is kept for its writer, it says what it became.
+}
+
+Error Publishing::failed(const InodePtr& inode, const Error& why, bool is_rename) {
+  bool lost_a_race = false;
+  Error told = why;
+  {
+    const std::lock_guard lock(inode->mutex);
+    Staging& staging = inode->staging;
+    staging.uploading = false;
+    if (inode->is_deleted) return why;
+    if (is_rename) {
+      // The rename fails and nothing else changes: the bytes are where they were.
+      if (is_a_conflict(why.code)) told.code = Errc::kBusy;
+      return told;
+    }
+    // Somebody made a name that was absent when it was opened here: only O_EXCL asked to be told so (W5, W6).
+    if (why.code == Errc::kExists && !staging.exclusive) told.code = Errc::kConflict;
+    staging.failure = told;
+    lost_a_race = is_a_conflict(told.code);
+    if (!lost_a_race) {
+      staging.wait = Wait::kRetry;
+      const milliseconds pause =
+          is_passing(told.code)
+              ? std::min<milliseconds>(kLongestPause, seconds(1) * (1 << std::min(staging.tries, 6)))
+              : kPauseForAPerson;
+      ++staging.tries;
+      staging.due = clock_now() + pause;
+      staging.since_seconds = std::time(nullptr);
+    }
+  }
+  if (lost_a_race)
+    set_aside(inode, told);
+  else
+    save(inode);
+  return told;
+}
+
+void Publishing::set_aside(const InodePtr& inode, const Error& why) {
+  const std::string path = tree_.last_path(inode);
+  {
+    const std::lock_guard lock(inode->mutex);
+    Staging& staging = inode->staging;
+    staging.wait = Wait::kPerson;
+    staging.failure = why;
+    staging.since_seconds = std::time(nullptr);
+    inode->is_ours = false;
+    if (staging.spool != nullptr) {
+      if (auto saved = staging.spool->save(record_of(*inode, path, options_), SpoolFile::Safety::kSoon);
+          !saved)
+        log_error("the record of " + path + " cannot be written: " + saved.error().message);
+    }
+  }
+  const auto [directory, name] = tree_.parent_and_name(inode);
+  tree_.unname(inode);
+  if (directory == nullptr) return;
+  // What the lake holds there now is not what we believed.
+  view_.distrust(directory, name);
+  ForgetName forget;
+  {
+    const std::lock_guard lock(mutex_);
+    forget = forget_name_;
+  }
+  if (forget) forget(directory, name);
+}
+
+Result<> Publishing::make_safe(const InodePtr& inode) {
+  const auto path = tree_.path(inode);
+  const std::lock_guard lock(
+      inode->mutex);  // Held over an fsync: a write of this file waits for it, as on any disk.
+  const Staging& staging = inode->staging;
+  if (!staging.dirty || staging.spool == nullptr || inode->is_deleted || !path) return {};
+  SpoolRecord record = record_of(*inode, *path, options_);
+  if (record.state == SpoolRecord::State::kOpen) record.state = SpoolRecord::State::kSynced;
+  return staging.spool->save(record, SpoolFile::Safety::kDurable);
+}
+
+Result<> Publishing::hold_back(const InodePtr& inode, bool ages) {
+  const auto path = tree_.path(inode);
+  if (!path) return {};
+  const std::lock_guard lock(inode->mutex);
+  Staging& staging = inode->staging;
+  if (!staging.dirty || staging.spool == nullptr) return {};
+  if (staging.spoilt) return *staging.spoilt;
+  if (staging.wait == Wait::kPerson) return *staging.failure;
+  staging.wait = Wait::kRename;
+  staging.since_seconds = std::time(nullptr);
+  staging.due = ages ? clock_now() + options_.temporary_age : Moment::max();
+  return staging.spool->save(record_of(*inode, *path, options_), SpoolFile::Safety::kDurable);
+}
+
+void Publishing::keep_here(const InodePtr& inode) {
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (inode->staging.spool == nullptr) return;
+    inode->staging.wait = Wait::kForever;
+    inode->staging.since_seconds = std::time(nullptr);
+  }
+  save(inode);
+}
+
+void Publishing::take_up(const InodePtr& inode) {
+  inode->is_ours = true;
+  remember(inode);
+}
+
+void Publishing::save(const InodePtr& inode, SpoolFile::Safety safety) {
+  const auto path = tree_.path(inode);
+  if (!path) return;
+  const std::lock_guard lock(inode->mutex);
+  if (inode->staging.spool == nullptr) return;
+  if (auto saved = inode->staging.spool->save(record_of(*inode, *path, options_), safety); !saved)
+    log_error("the record of " + *path + " cannot be written: " + saved.error().message);
+}
+
+void Publishing::drop_if_clean(const InodePtr& inode) {
+  std::shared_ptr<SpoolFile> dropped;
+  const bool is_open = tree_.handles(inode) > 0;
+  {
+    const std::lock_guard lock(inode->mutex);
+    Staging& staging = inode->staging;
+    if (staging.spool == nullptr || staging.wait == Wait::kPerson) return;
+    if (staging.dirty && !inode->is_deleted && !staging.spoilt) return;
+    // Who still writes goes on in it; who still has a deleted file open reads it.
+    if (inode->writers > 0) return;
+    if (inode->is_deleted && is_open) return;
+    dropped = std::exchange(staging.spool, nullptr);
+    staging = Staging{};
+    inode->is_ours = false;
+  }
+  abandon(inode);
+  dropped->discard();
+}
+
+void Publishing::ask_ahead(const InodePtr& inode) {
+  if (!lake_.facts().can_presign) return;
+  workers_.post([this, inode] {
+    const auto text = tree_.path(inode);
+    const auto path = text ? ObjectPath::make(*text) : Error{Errc::kNotFound, ""};
+    if (!path) return;
+    auto target = lake_.upload_target(*path);
+    if (!target) return;  // publish() asks again and tells.
+    const std::lock_guard lock(inode->mutex);
+    inode->staging.target = *std::move(target);
+    inode->staging.target_path = *text;
+  });
+}
+
+Result<> Publishing::complete(const InodePtr& inode, std::uint64_t offset, std::uint64_t length) {
+  std::shared_ptr<SpoolFile> spool;
+  std::optional<ObjectInfo> base;
+  {
+    const std::lock_guard lock(inode->mutex);
+    spool = inode->staging.spool;
+    base = inode->staging.base;
+  }
+  if (spool == nullptr) return {};
+  std::vector<std::byte> buffer;
+  while (const auto missing = spool->bytes().missing(offset, length)) {
+    if (!base) return Error{Errc::kLocalIo, "the staged file lacks bytes of a version that is not known"};
+    buffer.resize(std::min<std::uint64_t>(kFetchBytes, missing->end - missing->begin));
+    const auto got = lake_.read(*base, missing->begin, buffer);
+    if (!got) return got.error();
+    if (*got == 0) return Error{Errc::kUntrustworthy, "the object " + base->path + " ends before its size"};
+    if (auto filled = spool->bytes().fill(missing->begin, std::span(buffer).first(*got)); !filled)
+      return filled.error();
+  }
+  return {};
+}
+
+std::vector<InodePtr> Publishing::staged() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<InodePtr> all;
+  for (const auto& [node, inode] : staged_) all.push_back(inode);
+  return all;
+}
+
+void Publishing::remember(const InodePtr& inode) {
+  const std::lock_guard lock(mutex_);
+  staged_[inode->node] = inode;
+}
+
+void Publishing::abandon(const InodePtr& inode) {
+  {
+    const std::lock_guard lock(mutex_);
+    staged_.erase(inode->node);
+  }
+  tree_.tidy(inode);
+}
+
+bool Publishing::is_ours(const std::string& physical_address) const {
+  const std::lock_guard lock(mutex_);
+  return ours_.contains(physical_address);
+}
+
+void Publishing::is_ours_now(const std::string& physical_address) {
+  const std::lock_guard lock(mutex_);
+  if (ours_.size() < kOursRemembered) ours_.insert(physical_address);
+}
+
+PendingFile Publishing::describe(const InodePtr& inode) const {
+  PendingFile file;
+  file.path = tree_.last_path(inode);
+  const std::lock_guard lock(inode->mutex);
+  const Staging& staging = inode->staging;
+  switch (staging.wait) {
+    case Wait::kNothing:
+    case Wait::kClose:
+      file.state = staging.dirty ? inode->writers > 0 ? "open" : "dirty" : "clean";
+      break;
+    case Wait::kRename:
+      file.state = "held";
+      break;
+    case Wait::kRetry:
+      file.state = "failed";
+      break;
+    case Wait::kPerson:
+      file.state = "conflict";
+      break;
+    case Wait::kForever:
+      file.state = "local";
+      break;
+  }
+  if (staging.uploading) file.state = "uploading";
+  if (staging.spool != nullptr) {
+    file.size_bytes = staging.spool->bytes().size();
+    file.kept_in = staging.spool->data_path();
+  }
+  if (staging.failure) {
+    file.cause = to_word(staging.failure->code);
+    file.reason = staging.failure->message;
+  }
+  file.since_seconds = staging.since_seconds;
+  return file;
+}
+
+std::vector<InodePtr> Publishing::due_now() {
+  std::vector<InodePtr> due;
+  const Moment now = clock_now();
+  for (const InodePtr& inode : staged()) {
+    const std::lock_guard lock(inode->mutex);
+    const Staging& staging = inode->staging;
+    const bool waits = staging.wait == Wait::kRetry || (staging.wait == Wait::kRename && inode->writers == 0);
+    if (waits && staging.due <= now && !staging.uploading) due.push_back(inode);
+  }
+  return due;
+}
+
+// Nobody waits for these: their failures were told already, or are told by status.
+void Publishing::tend(const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  while (!stop.stop_requested()) {
+    for (const InodePtr& inode : due_now()) {
+      {
+        const std::lock_guard lock(inode->mutex);
+        inode->staging.due = clock_now() + kLongestPause;  // Not again while it is under way.
+      }
+      workers_.post([this, inode] {
+        if (auto done = publish(inode); !done) log_warn("still not on the lake: " + done.error().message);
+      });
+    }
+    std::unique_lock lock(mutex);
+    never.wait_for(lock, stop, kTendEvery, [] { return false; });
+  }
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <vector>
+
+#include "client/publisher.h"
+#include "fs/lake_view.h"
+#include "fs/mount_control.h"
+#include "fs/tree.h"
+#include "fs/workers.h"
+
+namespace lakefuse {
+
+// Brings staged bytes to the lake and keeps what could not be brought there (W1, W2): the one publish that
+// flush, release, fsync, rename and the retries call, what becomes of its failures, and who waits for what.
+// Safe to use from many threads at once.
+class Publishing {
+ public:
+  // Tells the kernel that a name is another file's now.
+  using ForgetName = std::function<void(const InodePtr& directory, const std::string& name)>;
+
+  Publishing(const FilesystemOptions& options, ObjectStore& lake, Publisher& publisher, Tree& tree,
+             LakeView& view);
+  ~Publishing();
+
+  void set_forget_name(ForgetName forget_name);
+
+  // Brings the inode's bytes to its path, if any of them are not there. Takes the inode's turn. Blocks as
+  // Publisher.
+  Result<> publish(const InodePtr& inode);
+  // The same by somebody who has the turn; to another path and expectation, for a rename that publishes.
+  struct Aim {
+    std::string path;
+    Expectation expected;
+  };
+  Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
+
+  // Makes the staged bytes safe on this machine (W3).
+  Result<> make_safe(const InodePtr& inode);
+  // Closed under a temporary name: safe here, published when renamed, unmounted or, where it `ages`, after a
+  // while (W9).
+  Result<> hold_back(const InodePtr& inode, bool ages);
+  // Closed as litter: stays here.
+  void keep_here(const InodePtr& inode);
+  // Never published by itself: waits for a person, and the name is the lake's again (W2).
+  void set_aside(const InodePtr& inode, const Error& why);
+  // An inode that an earlier mount left, linked at its path already: published behind.
+  void take_up(const InodePtr& inode);
+
+  // The record of what is staged, on disk; called when it changes what a next mount would do. Under no lock.
+  void save(const InodePtr& inode, SpoolFile::Safety safety = SpoolFile::Safety::kSoon);
+  // Frees the staged bytes when nobody needs them.
+  void drop_if_clean(const InodePtr& inode);
+
+  // Asks for an upload's address while the file is still being written.
+  void ask_ahead(const InodePtr& inode);
+
+  // Bytes of the base that a range of the staged file still lacks come from the lake. Under no lock.
+  Result<> complete(const InodePtr& inode, std::uint64_t offset, std::uint64_t length);
+
+  // For status and flush.
+  [[nodiscard]] std::vector<InodePtr> staged() const;
+  [[nodiscard]] PendingFile describe(const InodePtr& inode) const;
+  void remember(const InodePtr& inode);  // It has staged bytes now.
+  void abandon(const InodePtr& inode);   // They are gone.
+  [[nodiscard]] bool is_ours(const std::string& physical_address) const;
+  void is_ours_now(const std::string& physical_address);
+
+  [[nodiscard]] Workers& workers() { return workers_; }
+
+ private:
+  struct Snapshot;
+  Result<Snapshot> snapshot(const InodePtr& inode, const std::optional<Aim>& aim);
+  void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
+  Error failed(const InodePtr& inode, const Error& why, bool is_rename);
+  void tend(const std::stop_token& stop);
+  std::vector<InodePtr> due_now();
+
+  const FilesystemOptions& options_;
+  ObjectStore& lake_;
+  Publisher& publisher_;
+  Tree& tree_;
+  LakeView& view_;
+  Turns slots_;  // Publishes at once: fewer than the threads that answer the kernel.
+  ForgetName forget_name_;
+
+  mutable std::mutex mutex_;  // A leaf. Guards all below.
+  std::map<NodeId, InodePtr> staged_;
+  std::unordered_set<std::string> ours_;  // Addresses that we linked.
+
+  Workers workers_;
+  std::jthread tender_;  // Last: uses all above.
+};
+
+// What the record on disk says of an inode. REQUIRES: the inode's mutex is held.
+SpoolRecord record_of(const Inode& inode, const std::string& path, const FilesystemOptions& options);
+
+}  // namespace lakefuse

@@ -1,0 +1,259 @@
+// The bytes of a file while it is written here: where they are staged, what a read of them sees, what a close
+// means.
+
+#include <ctime>
+
+#include "client/nonce.h"
+#include "fs/filesystem_core.h"
+#include "fs/log.h"
+#include "fs/processes.h"
+
+namespace lakefuse {
+namespace {
+
+// An open file that small is fetched whole before its name goes; of a larger one the URL is kept, which lives
+// for minutes (the data itself stays in the store until garbage collection, a day at least).
+constexpr std::uint64_t kKeptWhole = 64 << 20;
+
+}  // namespace
+
+Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, bool keep_bytes) {
+  if (spool == nullptr) return read_only_error();
+  const std::string path = tree.last_path(inode);
+  const bool goes_to_the_lake = !is_local_name(inode) && !is_held_name(inode);
+  std::shared_ptr<SpoolFile> file;
+  {
+    const std::lock_guard lock(inode->mutex);
+    Staging& staging = inode->staging;
+    if (staging.spool != nullptr) return staging.spool;
+    staging = Staging{};
+    if (keep_bytes) staging.base = inode->version;
+    staging.expected = inode->version ? Expectation::of(*inode->version) : Expectation::absent();
+    staging.nonce = draw_nonce();
+    staging.since_seconds = std::time(nullptr);
+    auto made = spool->create(record_of(*inode, path, options));
+    if (!made) return made.error();
+    staging.spool = *std::move(made);
+    file = staging.spool;
+  }
+  publishing.remember(inode);
+  if (goes_to_the_lake) publishing.ask_ahead(inode);
+  return file;
+}
+
+void FilesystemCore::touch(Inode& inode, bool appended) {
+  Staging& staging = inode.staging;
+  staging.dirty = true;
+  ++staging.generation;
+  staging.append_only &= appended;
+  if (staging.wait == Wait::kNothing || staging.wait == Wait::kRename) staging.wait = Wait::kClose;
+  inode.attributes.mtime = inode.attributes.ctime = now_on_the_clock();
+  if (staging.wait != Wait::kPerson && !inode.is_deleted) inode.is_ours = true;
+}
+
+Result<std::size_t> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_t offset,
+                                               std::span<std::byte> out) {
+  std::shared_ptr<SpoolFile> file;
+  std::optional<ObjectInfo> version;
+  {
+    const std::lock_guard lock(inode->mutex);
+    file = inode->staging.spool;
+    version = inode->version;
+  }
+  if (file != nullptr) {
+    if (auto whole = publishing.complete(inode, offset, out.size()); !whole) return whole.error();
+    return file->bytes().read(offset, out);
+  }
+  if (!version || offset >= version->size_bytes) return std::size_t{0};
+  return lake.read(*version, offset,
+                   out.first(std::min<std::uint64_t>(out.size(), version->size_bytes - offset)));
+}
+
+void FilesystemCore::keep_readable(const InodePtr& inode) {
+  if (inode->kind != Kind::kFile || tree.handles(inode) == 0) return;
+  std::optional<ObjectInfo> version;
+  {
+    const std::lock_guard lock(inode->mutex);
+    version = inode->version;
+  }
+  if (!version || version->size_bytes == 0) return;
+  if (version->size_bytes <= kKeptWhole && spool != nullptr) {
+    auto file = stage(inode, true);
+    if (file && publishing.complete(inode, 0, UINT64_MAX)) return;
+  }
+  if (const auto path = ObjectPath::make(version->path))
+    std::ignore = lake.stat(*path, ObjectStore::Look::kForReading);
+}
+
+Result<> FilesystemCore::truncate(const InodePtr& inode, std::uint64_t size) {
+  auto file = stage(inode, size != 0);
+  if (!file) return file.error();
+  const std::lock_guard lock(inode->mutex);
+  if (auto cut = (*file)->bytes().truncate(size); !cut) return cut.error();
+  if (size == 0) inode->staging.spoilt.reset();  // Begun anew.
+  touch(*inode, false);
+  return {};
+}
+
+bool FilesystemCore::is_local_name(const InodePtr& inode) const {
+  return rules.is_local(tree.shown_path(inode));
+}
+
+bool FilesystemCore::is_held_name(const InodePtr& inode) const {
+  const auto [directory, name] = tree.parent_and_name(inode);
+  if (directory == nullptr) return false;
+  const std::lock_guard lock(inode->mutex);
+  const bool is_claim = inode->made_exclusively && rules.is_claimed(name);
+  return rules.is_temporary(name, inode->made_exclusively) && !is_claim;
+}
+
+// A journal belongs to a database that is open: published with it or not at all (W9).
+bool FilesystemCore::is_journal_in_use(const InodePtr& inode) const {
+  const auto [directory, name] = tree.parent_and_name(inode);
+  const auto database_name = database_of_journal(name);
+  if (directory == nullptr || database_name.empty()) return false;
+  const InodePtr database = tree.child(directory, database_name);
+  if (database == nullptr) return false;
+  const std::lock_guard lock(database->mutex);
+  return database->writers > 0;
+}
+
+void FilesystemCore::release_journals(const InodePtr& database) {
+  {
+    const std::lock_guard lock(database->mutex);
+    if (database->writers > 0) return;
+  }
+  const auto [directory, name] = tree.parent_and_name(database);
+  if (directory == nullptr) return;
+  for (const char* ending : {"-journal", "-wal", "-shm"}) {
+    const InodePtr journal = tree.child(directory, name + ending);
+    if (journal == nullptr) continue;
+    bool is_held = false;
+    {
+      const std::lock_guard lock(journal->mutex);
+      is_held = journal->staging.wait == Wait::kRename && journal->writers == 0;
+    }
+    if (!is_held) continue;
+    if (auto done = settle(journal); !done) log_warn("a journal is not on the lake: " + done.error().message);
+  }
+}
+
+Result<> FilesystemCore::settle(const InodePtr& inode) {
+  auto turn = inode->turn.take();
+  if (!turn) return turn.error();
+  return settle_in_turn(inode);
+}
+
+Result<> FilesystemCore::settle_in_turn(const InodePtr& inode) {
+  if (is_local_name(inode)) {
+    publishing.keep_here(inode);
+    return {};
+  }
+  if (is_journal_in_use(inode)) return publishing.hold_back(inode, false);
+  if (is_held_name(inode)) return publishing.hold_back(inode, true);
+  return publishing.publish_in_turn(inode);
+}
+
+Result<> FilesystemCore::close_file(const std::shared_ptr<FileHandle>& handle, const Caller& caller) {
+  const InodePtr& inode = handle->inode;
+  pid_t opener = 0;
+  bool is_half_a_file = false;
+  {
+    const std::lock_guard lock(inode->mutex);
+    const Staging& staging = inode->staging;
+    if (!staging.dirty || inode->is_deleted) return {};
+    if (!handle->may_write) return {};
+    if (staging.spoilt) return *staging.spoilt;
+    if (staging.wait == Wait::kPerson) return *staging.failure;
+    opener = inode->opener;
+    is_half_a_file = staging.expected.kind == Expectation::Kind::kVersion && !staging.append_only;
+  }
+  if (is_half_a_file && caller.tid != 0 && is_killed_by_signal(caller.tid)) {
+    const Error why{Errc::kInterrupted,
+                    "close of " + tree.last_path(inode) +
+                        ": its writer was killed by a signal, so that it may be half written"};
+    publishing.set_aside(inode, why);
+    return why;
+  }
+  const auto closer = caller.tid == 0 ? std::nullopt : process_of(caller.tid);
+  const auto still_open = [&](pid_t process) -> std::optional<bool> {
+    const auto mount = mount_id_of(process, device);
+    return mount ? holds_descriptor(process, *mount, inode->ino) : std::nullopt;
+  };
+  // One that is gone holds nothing; of one that cannot be read only the opener's close counts.
+  bool is_held_open = false;
+  if (closer) {
+    const auto held = still_open(*closer);
+    is_held_open = held ? *held : (opener != 0 && *closer != opener);
+    if (!is_held_open && opener != 0 && opener != *closer) is_held_open = still_open(opener).value_or(false);
+  }
+  return is_held_open ? publishing.make_safe(inode) : settle(inode);
+}
+
+void FilesystemCore::recover(LeftBehind left) {
+  const SpoolRecord& record = left.record;
+  using State = SpoolRecord::State;
+  StagedFile& bytes = left.file->bytes();
+  const bool nobody_was_told = record.state == State::kOpen;
+  if (nobody_was_told && bytes.size() == 0) {
+    left.file->discard();
+    return;
+  }
+  if (!record.path.starts_with(options.prefix)) {
+    log_warn("bytes for " + record.path + " wait for a mount of that prefix; see `lakefuse pending`");
+    return;
+  }
+  // The inode gets its name where directories that the lake may lack are made up on the way.
+  InodePtr at = tree.root();
+  std::string rest = record.path.substr(options.prefix.size());
+  for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
+    const std::string name = rest.substr(0, slash);
+    rest.erase(0, slash + 1);
+    InodePtr next = tree.child(at, name);
+    if (next == nullptr) {
+      next = tree.add(at, name, name, Kind::kDirectory);
+      const std::lock_guard lock(next->mutex);
+      next->attributes = directory_attributes(nullptr, options, mounted_at);
+      next->is_local_directory = rules.is_local_directory(name) || at->is_local_directory;
+    }
+    at = next;
+  }
+  const InodePtr inode = tree.add(at, rest, rest, Kind::kFile);
+  const bool may_publish = record.state == State::kFailed || record.state == State::kHeld ||
+                           (record.state == State::kSynced &&
+                            (record.expected.kind == Expectation::Kind::kAbsent || record.append_only));
+  {
+    const std::lock_guard lock(inode->mutex);
+    ObjectInfo says;
+    says.metadata = record.meta.metadata;
+    says.mtime_seconds = record.meta.mtime_seconds;
+    inode->attributes = attributes_of(says, options);
+    if (record.expected.kind == Expectation::Kind::kVersion) inode->version = record.expected.version;
+    Staging& staging = inode->staging;
+    staging.spool = left.file;
+    staging.dirty = true;
+    staging.base = record.base;
+    staging.expected = record.expected;
+    const auto nonce = record.meta.metadata.find(std::string(kNonceKey));
+    staging.nonce = nonce == record.meta.metadata.end() ? draw_nonce() : nonce->second;
+    staging.append_only = record.append_only;
+    staging.since_seconds = record.since_seconds;
+    staging.wait = Wait::kRetry;
+    if (!record.reason.empty()) staging.failure = Error{Errc::kUnavailable, record.reason};
+  }
+  publishing.take_up(inode);
+  if (is_local_name(inode)) {
+    publishing.keep_here(inode);
+    return;
+  }
+  if (may_publish) {
+    log_info("recovered " + record.path + " from an earlier mount; publishing it");
+    return;  // The retries do it.
+  }
+  publishing.set_aside(
+      inode,
+      {Errc::kConflict, record.reason.empty() ? record.path + " was being written when an earlier mount ended"
+                                              : record.reason});
+}
+
+}  // namespace lakefuse

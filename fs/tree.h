@@ -1,0 +1,98 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "client/error.h"
+#include "client/object_path.h"
+#include "fs/inode.h"
+
+namespace lakefuse {
+
+// The nodes that the kernel or we still need, and their names. Only what is in memory: whether a name is true
+// is asked elsewhere. Safe to use from many threads at once; no call waits for anything but the tree's lock,
+// which is held briefly and never over a call to disk or network.
+class Tree {
+ public:
+  // `prefix` of the branch is the root's.
+  explicit Tree(std::string prefix);
+
+  [[nodiscard]] InodePtr root() const { return root_; }
+  // kStale for a node that was forgotten.
+  Result<InodePtr> find(NodeId node) const;
+  // kNotADirectory as well.
+  Result<InodePtr> find_directory(NodeId node) const;
+  [[nodiscard]] InodePtr child(const InodePtr& directory, std::string_view name) const;
+  [[nodiscard]] std::vector<InodePtr> children(const InodePtr& directory) const;
+  // All files and symlinks below (or the inode itself), by node.
+  [[nodiscard]] std::vector<InodePtr> below(const InodePtr& top) const;
+
+  // A new inode with that name; one that had the name loses it.
+  InodePtr add(const InodePtr& directory, std::string name, std::string key, Kind kind);
+  // Gives the inode another name; one that had that name loses it and is answered.
+  InodePtr move(const InodePtr& inode, const InodePtr& directory, std::string name);
+  // Takes the name away. Does nothing where the name is another inode's by now.
+  void unname(const InodePtr& inode);
+  [[nodiscard]] bool is_named(const InodePtr& inode) const;
+  [[nodiscard]] std::pair<InodePtr, std::string> parent_and_name(const InodePtr& inode) const;
+
+  // The inode number that a name without an inode would get.
+  [[nodiscard]] ino_t number_of(const InodePtr& directory, std::string_view name) const;
+
+  // The kernel's references. forget() frees what nobody needs any more.
+  void count_lookup(const InodePtr& inode);
+  void forget(NodeId node, std::uint64_t lookups);
+  void count_handle(const InodePtr& inode);
+  // How many are left.
+  std::uint64_t drop_handle(const InodePtr& inode);
+  [[nodiscard]] std::uint64_t handles(const InodePtr& inode) const;
+  // Frees it if nobody needs it any more.
+  void tidy(const InodePtr& inode);
+
+  // The path on the branch: "prefix/dir/file", for a directory "prefix/dir/" ("" for a root without prefix).
+  // Nothing when it has no name any more.
+  [[nodiscard]] std::optional<std::string> path(const InodePtr& inode) const;
+  // The same, or where it was when it lost its name.
+  [[nodiscard]] std::string last_path(const InodePtr& inode) const;
+  [[nodiscard]] std::string path_below(const InodePtr& directory, std::string_view key) const;
+  // The same relative to the mount.
+  [[nodiscard]] std::string shown_path(const InodePtr& inode) const;
+  // Whether `inode` is `directory` or lies below it.
+  [[nodiscard]] bool is_within(const InodePtr& inode, const InodePtr& directory) const;
+  // Whether bytes of ours make this directory exist, whatever the lake says.
+  [[nodiscard]] bool is_held_up(const InodePtr& directory) const;
+
+  // Reads or changes a directory's view under the tree's lock; `work` must be brief.
+  template <class Work>
+  auto with_view(const InodePtr& directory, Work&& work) {
+    const std::lock_guard lock(mutex_);
+    return work(directory->view);
+  }
+
+  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::uint64_t open_handles() const;
+
+ private:
+  std::string path_locked(const Inode& inode) const;
+  bool is_reachable_locked(const Inode& inode) const;
+  ino_t number_for(const std::string& path);
+  void detach_locked(Inode& inode);
+  void tidy_locked(const InodePtr& inode);
+  bool is_held_up_locked(const Inode& directory) const;
+
+  const std::string prefix_;
+  const InodePtr root_;
+
+  mutable std::mutex mutex_;  // Inode::mutex may be taken under it, nothing else. Guards all below.
+  std::unordered_map<std::uint64_t, InodePtr> nodes_;
+  std::unordered_map<ino_t, std::uint64_t> numbers_;  // Inode numbers in use.
+  std::uint64_t next_node_ = 2;
+};
+
+}  // namespace lakefuse

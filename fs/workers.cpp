@@ -1,0 +1,55 @@
+#include "fs/workers.h"
+
+#include <latch>
+#include <memory>
+
+#include "client/patience.h"
+
+namespace lakefuse {
+
+Workers::Workers(std::size_t threads) {
+  for (std::size_t i = 0; i < threads; ++i)
+    threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+}
+
+Workers::~Workers() {
+  for (auto& thread : threads_) thread.request_stop();
+  threads_.clear();
+}
+
+void Workers::post(std::function<void()> job) {
+  {
+    const std::lock_guard lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  changed_.notify_one();
+}
+
+void Workers::run_all(std::vector<std::function<void()>> jobs) {
+  const auto done = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(jobs.size()));
+  const std::stop_token callers = Patience::current();
+  for (auto& job : jobs) {
+    post([job = std::move(job), done, callers] {
+      const Patience as_the_caller(callers);
+      job();
+      done->count_down();
+    });
+  }
+  done->wait();
+}
+
+void Workers::work(const std::stop_token& stop) {
+  const Patience until_the_end(stop);
+  while (true) {
+    std::function<void()> job;
+    {
+      std::unique_lock lock(mutex_);
+      if (!changed_.wait(lock, stop, [this] { return !jobs_.empty(); })) return;
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    job();
+  }
+}
+
+}  // namespace lakefuse
