@@ -23,9 +23,9 @@
 #include <string_view>
 #include <vector>
 
-#include "call_log.h"
-#include "faults.h"
-#include "gate.h"
+#include "tests/devserver/call_log.h"
+#include "tests/devserver/faults.h"
+#include "tests/devserver/gate.h"
 
 namespace lakefuse::test {
 

@@ -74,7 +74,8 @@ class Faults {
   void clear();
   std::size_t fired(FaultId id) const;
   // The first fault that hits this call, if one does; counts the call for every fault it matches.
-  std::optional<Fault> take(std::string_view operation, std::string_view path);
+  // False 412s see conditional calls only.
+  std::optional<Fault> take(std::string_view operation, std::string_view path, bool conditional);
 
  private:
   struct Armed {
