@@ -64,7 +64,7 @@ std::string to_base64(std::string_view text) {
 }
 
 std::optional<Md5> md5_from_base64(std::string_view text) {
-  if (text.size() != 24 || !text.ends_with("==")) return std::nullopt;
+  if (text.size() != 24 || text.find('=') != 22 || !text.ends_with("==")) return std::nullopt;
   unsigned char out[18];
   const int length = EVP_DecodeBlock(out, reinterpret_cast<const unsigned char*>(text.data()), 24);
   if (length != 18) return std::nullopt;  // The two bytes of padding are counted.

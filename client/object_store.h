@@ -40,8 +40,8 @@ struct ListEntry {
 };
 
 struct ListRequest {
-  std::string prefix;
-  std::string after;          // Exclusive; empty: from the start. A page's `next`.
+  std::string prefix = {};
+  std::string after = {};     // Exclusive; empty: from the start. A page's `next`.
   bool delimited = true;      // Stop at "/"; otherwise all that lies below.
   std::size_t amount = 1000;  // 1 to 1,000, lakeFS's largest page.
 };

@@ -7,6 +7,7 @@ namespace {
 
 // More alternatives than any rule a person writes; a server that sends more gets no match and no memory.
 constexpr std::size_t kMaxAlternatives = 1024;
+constexpr std::size_t kMaxPatternBytes = 1024;
 
 std::size_t after_escape(std::string_view pattern, std::size_t at) {
   return pattern[at] == '\\' && at + 1 < pattern.size() ? at + 2 : at + 1;
@@ -98,6 +99,7 @@ bool ServerVersion::is_older_than(int other_major, int other_minor) const {
 }
 
 bool rule_covers(const std::string& pattern, const std::string& branch) {
+  if (pattern.size() > kMaxPatternBytes) return pattern == branch;
   std::vector<std::string> alternatives;
   expand(pattern, alternatives);
   return std::any_of(alternatives.begin(), alternatives.end(),

@@ -425,8 +425,7 @@ ErrorAnswer parse_error(std::string_view body) {
   json::stream_parser parser({}, options());
   json::error_code wrong;
   parser.write_some(body.data(), body.size(), wrong);
-  if (!wrong) parser.finish(wrong);
-  if (!wrong) {
+  if (!wrong && parser.done()) {
     const json::value value = parser.release();
     if (value.is_object()) {
       const json::value* message = find(value.get_object(), "message");

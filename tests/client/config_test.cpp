@@ -1,0 +1,166 @@
+#include "client/config.h"
+
+#include <doctest/doctest.h>
+
+#include <fstream>
+#include <map>
+
+#include "support_temp_directory.h"
+
+namespace lakefuse::test {
+namespace {
+
+struct Home {
+  TempDirectory directory;
+  std::map<std::string, std::string> variables{{"HOME", directory.path().string()}};
+
+  std::filesystem::path write(const std::string& name, const std::string& text) const {
+    std::ofstream(directory.path() / name) << text;
+    return directory.path() / name;
+  }
+  [[nodiscard]] Environment environment() const {
+    return [variables = variables](const std::string& name) -> std::optional<std::string> {
+      const auto found = variables.find(name);
+      return found == variables.end() ? std::nullopt : std::optional(found->second);
+    };
+  }
+  [[nodiscard]] Result<LakeAccess> load(const AccessFlags& flags = {}) const {
+    return load_access(flags, environment());
+  }
+};
+
+const std::string kYaml = R"(credentials:
+  access_key_id: AKIAFILE
+  secret_access_key: hunter2
+server:
+  endpoint_url: https://file.example
+metastore:
+  type: something of lakectl's
+)";
+
+std::string key_id(const LakeAccess& access) {
+  return std::get<BasicCredentials>(access.credentials).access_key_id;
+}
+
+}  // namespace
+
+TEST_CASE("config: a lakectl user's file is enough") {
+  const Home home;
+  home.write(".lakectl.yaml", kYaml);
+  const auto access = home.load().value();
+  CHECK(access.endpoint == "https://file.example/api/v1");
+  CHECK(key_id(access) == "AKIAFILE");
+  CHECK(std::get<BasicCredentials>(access.credentials).secret_access_key.reveal() == "hunter2");
+}
+
+TEST_CASE("config: flags go over environment, environment over file, each value for itself") {
+  Home home;
+  home.write(".lakectl.yaml", kYaml);
+  home.variables["LAKECTL_CREDENTIALS_ACCESS_KEY_ID"] = "AKIAENV";
+  home.variables["LAKECTL_SERVER_ENDPOINT_URL"] = "http://env.example:8000/";
+  const auto from_environment = home.load().value();
+  CHECK(from_environment.endpoint == "http://env.example:8000/api/v1");
+  CHECK(key_id(from_environment) == "AKIAENV");
+  AccessFlags flags;
+  flags.endpoint = "http://flag.example/lake/api";
+  flags.ca_file = "/ca.pem";
+  const auto from_flags = home.load(flags).value();
+  CHECK(from_flags.endpoint == "http://flag.example/lake/api");
+  CHECK(from_flags.ca_file == "/ca.pem");
+}
+
+TEST_CASE("config: the file is the one named by flag, else by LAKECTL_CONFIG_FILE, and must then be there") {
+  Home home;
+  home.write(".lakectl.yaml", "nonsense: [");
+  home.variables["LAKECTL_CONFIG_FILE"] = home.write("env.yaml", kYaml).string();
+  CHECK(key_id(home.load().value()) == "AKIAFILE");
+  AccessFlags flags;
+  flags.config_file = home.directory.path() / "gone.yaml";
+  CHECK(home.load(flags).error().message.find("gone.yaml") != std::string::npos);
+  home.variables["LAKECTL_CONFIG_FILE"] = "/gone/too.yaml";
+  CHECK(home.load().error().message.find("LAKECTL_CONFIG_FILE: /gone/too.yaml") != std::string::npos);
+}
+
+TEST_CASE("config: a token goes over keys, a cookie over both") {
+  Home home;
+  home.write(".lakectl.yaml", kYaml);
+  home.variables["LAKECTL_CREDENTIALS_SESSION_TOKEN"] = "ey.J.x";
+  CHECK(std::get<BearerToken>(home.load()->credentials).jwt.reveal() == "ey.J.x");
+  for (const std::string name : {"internal_auth_session", "oidc_auth_session", "saml_auth_session"}) {
+    home.variables["LAKEFUSE_AUTH_COOKIE"] = name + "=MTcw=";
+    const auto cookie = std::get<SessionCookie>(home.load()->credentials);
+    CHECK(cookie.name == name);
+    CHECK(cookie.value.reveal() == "MTcw=");
+  }
+}
+
+TEST_CASE("config: each mistake is told in a sentence that names its place and repeats no secret") {
+  const auto sentence = [](const Home& home) {
+    const auto access = home.load();
+    REQUIRE_FALSE(access);
+    CHECK(access.error().message.find("hunter2") == std::string::npos);
+    return access.error().message;
+  };
+  const auto names = [&](const Home& home, const std::string& what) {
+    const std::string text = sentence(home);
+    CAPTURE(text);
+    CHECK(text.find(what) != std::string::npos);
+  };
+  Home home;
+  names(home, "no lakeFS endpoint");
+  home.variables["LAKECTL_SERVER_ENDPOINT_URL"] = "http://lake";
+  names(home, "no credentials");
+  home.variables["LAKECTL_CREDENTIALS_ACCESS_KEY_ID"] = "AKIA";
+  names(home, "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY");
+  home.variables.erase("LAKECTL_CREDENTIALS_ACCESS_KEY_ID");
+  home.variables["LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY"] = "hunter2";
+  names(home, "LAKECTL_CREDENTIALS_ACCESS_KEY_ID");
+  home.variables["LAKECTL_SERVER_ENDPOINT_URL"] = "lake.example";
+  names(home, "https://");
+  home.variables["LAKECTL_SERVER_ENDPOINT_URL"] = "http://user:hunter2@lake";
+  sentence(home);
+
+  for (const std::string cookie :
+       {"internal_auth_session", "other=hunter2", "internal_auth_session=", "=x",
+        "internal_auth_session=hunter2; x=y", "saml_auth_session=hunter2\r\nX: y"}) {
+    home.variables["LAKEFUSE_AUTH_COOKIE"] = cookie;
+    home.variables["LAKECTL_SERVER_ENDPOINT_URL"] = "http://lake";
+    names(home, "LAKEFUSE_AUTH_COOKIE");
+  }
+}
+
+TEST_CASE("config: a file that is no YAML is named with its line") {
+  Home home;
+  for (const std::string text :
+       {"credentials: [hunter2\n", "- hunter2\n", "credentials: hunter2\n",
+        "credentials:\n  access_key_id: [hunter2]\n", "a: &x [*x, *x]\nserver: {endpoint_url: {a: b}}\n"}) {
+    CAPTURE(text);
+    home.write(".lakectl.yaml", text);
+    const auto access = home.load();
+    REQUIRE_FALSE(access);
+    CHECK(access.error().code == Errc::kInvalid);
+    CHECK(access.error().message.find(".lakectl.yaml") != std::string::npos);
+    CHECK(access.error().message.find("hunter2") == std::string::npos);
+  }
+  home.write(".lakectl.yaml", std::string(2'000'000, '#'));
+  CHECK(home.load().error().message.find("1 MiB") != std::string::npos);
+}
+
+TEST_CASE("config: renewed credentials come from the same places, read again") {
+  const Home home;
+  home.write(".lakectl.yaml", kYaml);
+  const auto access = home.load().value();
+  home.write(".lakectl.yaml", "credentials:\n  access_key_id: AKIANEW\n  secret_access_key: new\n");
+  CHECK(std::get<BasicCredentials>(access.renew_credentials().value()).access_key_id == "AKIANEW");
+}
+
+TEST_CASE("config: an endpoint becomes what lakectl makes of it") {
+  CHECK(normalised_endpoint("http://lake:8000").value() == "http://lake:8000/api/v1");
+  CHECK(normalised_endpoint("http://lake:8000/").value() == "http://lake:8000/api/v1");
+  CHECK(normalised_endpoint("https://LAKE/some/path").value() == "https://lake/some/path");
+  CHECK_FALSE(normalised_endpoint("http://lake?x=y"));
+  CHECK_FALSE(normalised_endpoint("ftp://lake"));
+  CHECK_FALSE(normalised_endpoint(""));
+}
+
+}  // namespace lakefuse::test

@@ -1,0 +1,47 @@
+#include "client/url_cache.h"
+
+#include <doctest/doctest.h>
+
+namespace lakefuse::test {
+namespace {
+
+ObjectInfo version(const std::string& address, const std::string& checksum = "c") {
+  ObjectInfo object;
+  object.physical_address = address;
+  object.checksum = checksum;
+  return object;
+}
+
+}  // namespace
+
+TEST_CASE("url cache: gives out a URL until shortly before it dies") {
+  UrlCache urls;
+  const auto now = UrlCache::Clock::now();
+  urls.put(version("a"), Secret("url"), now + std::chrono::seconds(60));
+  CHECK(urls.find(version("a"), now)->reveal() == "url");
+  CHECK(urls.find(version("a"), now + std::chrono::seconds(44)));
+  CHECK_FALSE(urls.find(version("a"), now + std::chrono::seconds(46)));
+  CHECK(urls.size() == 0);
+}
+
+TEST_CASE("url cache: another checksum at one address is another object") {
+  UrlCache urls;
+  const auto later = UrlCache::Clock::now() + std::chrono::hours(1);
+  urls.put(version("a", "1"), Secret("url"), later);
+  CHECK_FALSE(urls.find(version("a", "2")));
+  urls.put(version("a", "1"), Secret("new"), later);
+  CHECK(urls.find(version("a", "1"))->reveal() == "new");
+  urls.drop(version("a", "1"));
+  CHECK_FALSE(urls.find(version("a", "1")));
+}
+
+TEST_CASE("url cache: does not grow without end") {
+  UrlCache urls;
+  const auto later = UrlCache::Clock::now() + std::chrono::hours(1);
+  for (int i = 0; i < 10'050; ++i) urls.put(version(std::to_string(i)), Secret("url"), later);
+  CHECK(urls.size() == 10'000);
+  CHECK_FALSE(urls.find(version("0")));
+  CHECK(urls.find(version("10049")));
+}
+
+}  // namespace lakefuse::test
