@@ -24,6 +24,9 @@ std::optional<int> mount_id_of(pid_t process, dev_t device);
 // (/proc/TID/status SigPnd and ShdPnd, less SigBlk and SigIgn). A handled SIGCHLD or SIGALRM must not fail a close.
 bool has_ending_signal(pid_t tid);
 
+// True when SIGKILL waits for the thread. The kernel puts it there for every signal that ends a process without a core dump.
+bool is_being_killed(pid_t tid);
+
 // True when the process is being ended by a signal (PF_SIGNALED in the flags of /proc/TID/stat).
 bool is_killed_by_signal(pid_t tid);
 

@@ -1,0 +1,279 @@
+#include "fs/fuse_session.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <utility>
+
+#include "cache/unique_fd.h"
+#include "fs/filesystem.h"
+#include "fs/fuse_api.h"
+#include "fs/fuse_arguments.h"
+#include "fs/fuse_bridge.h"
+#include "fs/interrupts.h"
+#include "fs/kernel_notes.h"
+#include "fs/log.h"
+#include "fs/mount_table.h"
+#include "fs/mount_trouble.h"
+#include "fs/mountinfo.h"
+#include "fs/processes.h"
+
+namespace lakefuse {
+namespace {
+
+// Threads that publishes and read-ahead leave for all that answers at once: ls beside a hundred closes.
+constexpr unsigned kQuickThreads = 64;
+
+// Threads kept for the next burst. Each holds a request buffer and a read buffer, a mebibyte both.
+constexpr unsigned kIdleThreads = 16;
+
+// After a lazy unmount: programs that end together with us (a shutdown, a logout) may still close their files
+// truly.
+constexpr std::chrono::seconds kGrace{3};
+
+// -- libfuse's words
+// -------------------------------------------------------------------------------------------
+
+// While set, what libfuse says on this thread is collected instead of logged.
+thread_local std::string* heard = nullptr;
+
+void on_fuse_log(fuse_log_level level, const char* format, va_list arguments) {
+  std::array<char, 512> text{};
+  std::vsnprintf(text.data(), text.size(), format, arguments);
+  std::string_view said = text.data();
+  while (said.ends_with('\n')) said.remove_suffix(1);
+  if (said.starts_with("fuse: ")) said.remove_prefix(6);
+  if (heard != nullptr) {
+    *heard += (heard->empty() ? "" : "; ") + std::string(said);
+  } else if (level <= FUSE_LOG_WARNING) {
+    log_warn("libfuse: " + std::string(said));
+  } else {
+    log_debug("libfuse: " + std::string(said));
+  }
+}
+
+class Hearing {
+ public:
+  Hearing() { heard = &said_; }
+  ~Hearing() { heard = nullptr; }
+  Hearing(const Hearing&) = delete;
+  Hearing& operator=(const Hearing&) = delete;
+  [[nodiscard]] const std::string& said() const { return said_; }
+
+ private:
+  std::string said_;
+};
+
+// -- libfuse's objects
+// -----------------------------------------------------------------------------------------
+
+fuse_session* make_session(std::vector<std::string>& arguments, FuseBridge& bridge) {
+  std::vector<char*> pointers;
+  for (auto& argument : arguments) pointers.push_back(argument.data());
+  fuse_args args = FUSE_ARGS_INIT(static_cast<int>(pointers.size()), pointers.data());
+  fuse_session* const session =
+      fuse_session_new(&args, &fuse_operations(), sizeof(fuse_lowlevel_ops), &bridge);
+  fuse_opt_free_args(&args);
+  return session;
+}
+
+using LoopConfig = std::unique_ptr<fuse_loop_config, decltype(&fuse_loop_cfg_destroy)>;
+
+LoopConfig loop_config(const FilesystemOptions& options) {
+  LoopConfig config(fuse_loop_cfg_create(), &fuse_loop_cfg_destroy);
+  if (!config) throw std::bad_alloc();
+  fuse_loop_cfg_set_clone_fd(config.get(), 0);
+  fuse_loop_cfg_set_idle_threads(config.get(), kIdleThreads);
+  fuse_loop_cfg_set_max_threads(
+      config.get(), kReadAheadRequests + static_cast<unsigned>(options.publishes_at_once) + kQuickThreads);
+  return config;
+}
+
+// The device of the topmost mount at this place. Without stat, which would ask ourselves before we serve.
+std::optional<dev_t> device_at(const std::filesystem::path& mountpoint) {
+  const std::string place = escape_mountpoint(mountpoint);
+  std::optional<dev_t> found;
+  visit_mounts("/proc/self", [&](const MountId& mount) {
+    if (mount.mountpoint == place) found = mount.device;
+    return true;
+  });
+  return found;
+}
+
+// -- The session
+// -----------------------------------------------------------------------------------------------
+
+class MountedSession : public FuseSession {
+ public:
+  MountedSession(Filesystem& filesystem, std::filesystem::path mountpoint)
+      : filesystem_(filesystem), mountpoint_(std::move(mountpoint)) {}
+
+  ~MountedSession() override { close(); }
+
+  Result<> open(std::vector<std::string> arguments, const SessionOptions& options);
+  Result<> serve() override;
+  Result<> stop(bool even_if_busy) override;
+
+ private:
+  [[nodiscard]] bool is_mounted() const { return device_ && device_at(mountpoint_) == device_; }
+  Result<> unmount_ours(bool even_if_busy);
+  void end_connection(const std::stop_token& given_up);
+  void wake_loop();
+  void close();
+
+  Filesystem& filesystem_;
+  const std::filesystem::path mountpoint_;
+  Interrupts interrupts_;
+  FuseBridge bridge_{filesystem_, interrupts_};
+  fuse_session* session_ = nullptr;     // Constant between open() and close().
+  std::optional<dev_t> device_;         // Constant after open().
+  std::shared_ptr<KernelNotes> notes_;  // Constant after open(). The Filesystem holds it, too.
+
+  std::mutex mutex_;  // A leaf.
+  std::condition_variable_any changed_;
+  bool served_ = false;  // Guarded by mutex_. The loop has ended.
+  std::jthread ending_;  // Guarded by mutex_. Ends the connection after a lazy unmount.
+};
+
+Result<> MountedSession::open(std::vector<std::string> arguments, const SessionOptions& options) {
+  fuse_set_log_func(on_fuse_log);
+  const Hearing hearing;
+  session_ = make_session(arguments, bridge_);
+  if (session_ == nullptr) return Error{Errc::kLocalIo, "libfuse refuses the mount: " + hearing.said()};
+  if (fuse_session_mount(session_, mountpoint_.c_str()) != 0) return mount_trouble(options, hearing.said());
+  device_ = device_at(mountpoint_);
+  if (device_) filesystem_.set_device(*device_);
+  notes_ = std::make_shared<KernelNotes>(KernelNotes::Kernel{
+      .forget_name =
+          [session = session_](NodeId parent, const std::string& name) {
+            fuse_lowlevel_notify_inval_entry(session, static_cast<fuse_ino_t>(parent), name.data(),
+                                             name.size());
+          },
+      // Offset -1: the attributes only. Pages that are being read could not be dropped without waiting for
+      // ourselves.
+      .forget_attributes =
+          [session = session_](NodeId node) {
+            fuse_lowlevel_notify_inval_inode(session, static_cast<fuse_ino_t>(node), -1, 0);
+          }});
+  filesystem_.set_kernel_notes(
+      {.forget_name = [notes = notes_](NodeId parent,
+                                       std::string name) { notes->forget_name(parent, std::move(name)); },
+       .forget_attributes = [notes = notes_](NodeId node) { notes->forget_attributes(node); }});
+  return {};
+}
+
+Result<> MountedSession::serve() {
+  const int outcome = fuse_session_loop_mt(session_, loop_config(filesystem_.options()).get());
+  close();
+  if (outcome < 0) return Error{Errc::kLocalIo, std::string("the FUSE loop: ") + std::strerror(-outcome)};
+  return {};
+}
+
+Result<> MountedSession::stop(bool even_if_busy) {
+  {
+    std::lock_guard lock(mutex_);
+    if (served_) return {};
+  }
+  if (auto done = unmount_ours(even_if_busy); !done) return done;
+  if (!even_if_busy) return {};
+  std::lock_guard lock(mutex_);
+  if (served_ || ending_.joinable()) return {};
+  ending_ = std::jthread([this](const std::stop_token& given_up) { end_connection(given_up); });
+  return {};
+}
+
+// If nothing is open below it, the kernel ends the connection with it, and that the loop.
+Result<> MountedSession::unmount_ours(bool even_if_busy) {
+  if (!device_ || is_mounted())
+    return unmount(mountpoint_, even_if_busy ? UnmountHow::kLazily : UnmountHow::kWhenIdle);
+  if (even_if_busy || !mount_id_of(::getpid(), *device_)) return {};
+  return Error{Errc::kBusy, mountpoint_.string() + " lies below another mount, or was moved"};
+}
+
+// Files are still open, on a mount that nobody can reach any more. In this order: while a request waits here,
+// the program that made it holds locks of the kernel's, and a note may wait for those.
+void MountedSession::end_connection(const std::stop_token& given_up) {
+  {
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, given_up, kGrace, [&] { return served_; })) return;
+    if (given_up.stop_requested()) return;
+  }
+  log_warn("files are still open below " + mountpoint_.string() +
+           ": the programs that hold them get errors from now on");
+  interrupts_.end_all();
+  notes_->close();
+  fuse_session_exit(session_);
+  wake_loop();
+}
+
+// libfuse's threads look at the flag of fuse_session_exit only when a request comes. Asking the kernel for
+// pages of the root (which has none) makes it send one, an empty answer; once for each time that a thread
+// might have been past the flag.
+void MountedSession::wake_loop() {
+  std::unique_lock lock(mutex_);
+  while (!served_) {
+    lock.unlock();
+    fuse_lowlevel_notify_retrieve(session_, FUSE_ROOT_ID, 1, 0, nullptr);
+    lock.lock();
+    changed_.wait_for(lock, std::chrono::milliseconds(100), [&] { return served_; });
+  }
+}
+
+void MountedSession::close() {
+  std::jthread ending;
+  {
+    std::lock_guard lock(mutex_);
+    served_ = true;
+    ending = std::move(ending_);
+  }
+  changed_.notify_all();
+  if (ending.joinable()) {
+    ending.request_stop();
+    ending.join();
+  }
+  if (session_ == nullptr) return;
+  // Ends the connection: programs that still wait get their errors now. (A descriptor that shows POLLERR
+  // takes the place of /dev/fuse. libfuse sees by it that it must not unmount: what lies at the place now may
+  // be somebody else's.)
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) == 0) {
+    ::close(ends[0]);
+    ::dup3(ends[1], fuse_session_fd(session_), O_CLOEXEC);
+    ::close(ends[1]);
+  }
+  if (notes_) notes_->close();
+  fuse_session_unmount(session_);
+  fuse_session_destroy(std::exchange(session_, nullptr));
+  if (!is_mounted()) return;
+  if (auto gone = unmount(mountpoint_, UnmountHow::kLazily); !gone) log_warn(gone.error().message);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FuseSession>> FuseSession::mount(Filesystem& filesystem,
+                                                        const SessionOptions& options) {
+  auto arguments = fuse_arguments(options);
+  if (!arguments) return arguments.error();
+  std::error_code error;
+  auto mountpoint = std::filesystem::canonical(options.mountpoint, error);
+  if (error) {
+    return Error{Errc::kLocalIo,
+                 "the mount point " + options.mountpoint.string() + " cannot be used: " + error.message()};
+  }
+  auto session = std::make_unique<MountedSession>(filesystem, std::move(mountpoint));
+  if (auto opened = session->open(*std::move(arguments), options); !opened) return opened.error();
+  return session;
+}
+
+}  // namespace lakefuse

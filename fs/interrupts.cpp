@@ -1,0 +1,101 @@
+#include "fs/interrupts.h"
+
+#include <algorithm>
+#include <iterator>
+
+#include "fs/processes.h"
+
+namespace lakefuse {
+namespace {
+
+using std::chrono::milliseconds;
+
+// A blocked close ends within a second of Ctrl-C (F1); reading one file of /proc five times a second costs
+// nothing.
+constexpr milliseconds kLookAgain{200};
+
+// A program in another pid namespace, or hidden from us: its signals cannot be seen. Ending it at once would
+// fail closes of every Go program in a container, which gets SIGURG all the time; never, would leave it
+// unkillable as long as the lake is.
+constexpr milliseconds kBlindPatience{10'000};
+
+}  // namespace
+
+// A request that was interrupted, as it is looked at without the lock.
+struct Interrupts::Suspect {
+  pid_t tid;
+  EndedBy ended_by;
+  Request::Clock::time_point since;
+  std::stop_source stop;
+
+  [[nodiscard]] bool must_end() const {
+    if (tid == 0 || !process_of(tid)) return Request::Clock::now() - since >= kBlindPatience;
+    return ended_by == EndedBy::kKill ? is_being_killed(tid) : has_ending_signal(tid);
+  }
+};
+
+Interrupts::Request::Request(Interrupts& interrupts, pid_t tid, EndedBy ended_by)
+    : interrupts_(interrupts), tid_(tid), ended_by_(ended_by) {
+  std::lock_guard lock(interrupts_.mutex_);
+  interrupts_.requests_.push_back(this);
+  if (interrupts_.ended_) stop_.request_stop();
+}
+
+Interrupts::Request::~Request() {
+  std::lock_guard lock(interrupts_.mutex_);
+  auto& all = interrupts_.requests_;
+  *std::find(all.begin(), all.end(), this) = all.back();
+  all.pop_back();
+}
+
+void Interrupts::Request::interrupted() {
+  {
+    std::lock_guard lock(interrupts_.mutex_);
+    if (!since_) since_ = Clock::now();
+    interrupts_.news_ = true;
+  }
+  interrupts_.changed_.notify_one();
+}
+
+Interrupts::Interrupts() : watcher_([this](const std::stop_token& stop) { watch(stop); }) {}
+
+void Interrupts::end_all() {
+  std::vector<std::stop_source> all;
+  {
+    std::lock_guard lock(mutex_);
+    ended_ = true;
+    std::transform(requests_.begin(), requests_.end(), std::back_inserter(all),
+                   [](const Request* request) { return request->stop_; });
+  }
+  // Without the lock: it calls back into whatever waits.
+  for (auto& stop : all) stop.request_stop();
+}
+
+std::vector<Interrupts::Suspect> Interrupts::suspects() const {
+  std::vector<Suspect> found;
+  for (const Request* request : requests_) {
+    if (!request->since_ || request->stop_.stop_requested()) continue;
+    found.push_back({request->tid_, request->ended_by_, *request->since_, request->stop_});
+  }
+  return found;
+}
+
+void Interrupts::watch(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (!stop.stop_requested()) {
+    news_ = false;
+    auto found = suspects();
+    if (found.empty()) {
+      changed_.wait(lock, stop, [&] { return news_; });
+      continue;
+    }
+    lock.unlock();
+    for (auto& suspect : found) {
+      if (suspect.must_end()) suspect.stop.request_stop();
+    }
+    lock.lock();
+    changed_.wait_for(lock, stop, kLookAgain, [&] { return news_; });
+  }
+}
+
+}  // namespace lakefuse

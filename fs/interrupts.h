@@ -1,0 +1,71 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <vector>
+
+#include "client/patience.h"
+
+namespace lakefuse {
+
+// Ends what waits for the lake when the program that asks gets a signal that means "stop". The kernel tells
+// us of any signal, once, and not of which: a handled SIGCHLD must not fail a close, and the SIGINT after it
+// must end it. So one thread looks at the pending signals of interrupted requests again and again until they
+// are done. Safe to call from many threads at once; no call waits.
+class Interrupts {
+ public:
+  // What ends a request. kKill: a read of a program that handles SIGINT goes on, as on a local disk.
+  enum class EndedBy { kEndingSignal, kKill };
+
+  Interrupts();
+  Interrupts(const Interrupts&) = delete;
+  Interrupts& operator=(const Interrupts&) = delete;
+
+  // One request, as long as this thread works on it; the Patience of all its waits.
+  class Request {
+   public:
+    // `tid`: the thread that asked, 0 when it cannot be seen from here.
+    Request(Interrupts& interrupts, pid_t tid, EndedBy ended_by);
+    ~Request();
+    Request(const Request&) = delete;
+    Request& operator=(const Request&) = delete;
+
+    // The kernel says that a signal has come. From any thread, while the request lives.
+    void interrupted();
+
+   private:
+    friend class Interrupts;
+    using Clock = std::chrono::steady_clock;
+
+    Interrupts& interrupts_;
+    const pid_t tid_;
+    const EndedBy ended_by_;
+    std::stop_source stop_;
+    std::optional<Clock::time_point> since_;  // Guarded by interrupts_.mutex_. When it was interrupted.
+    Patience patience_{stop_.get_token()};
+  };
+
+  // Ends all requests, these and later ones: the mount goes away whoever waits.
+  void end_all();
+
+ private:
+  struct Suspect;
+
+  void watch(const std::stop_token& stop);
+  std::vector<Suspect> suspects() const;
+
+  std::mutex mutex_;
+  std::condition_variable_any changed_;
+  std::vector<Request*> requests_;  // Guarded by mutex_. As many as libfuse has threads.
+  bool news_ = false;               // Guarded by mutex_. Interrupted since the watcher last looked.
+  bool ended_ = false;              // Guarded by mutex_.
+  std::jthread watcher_;
+};
+
+}  // namespace lakefuse
