@@ -94,10 +94,12 @@ bool BlockFiles::load(const BlockId& id, std::uint64_t block_bytes, std::uint64_
   return false;
 }
 
-// Takes off what store() put on, whatever the damage did to the file's length.
+// Books what put() booked, whatever the damage did to the file's length.
 void BlockFiles::remove(const BlockId& id, std::uint64_t block_bytes) {
-  if (::unlinkat(blocks_->get(), path_of(id).c_str(), 0) != 0) return;
-  usage_.add(shard_of(id), -static_cast<std::int64_t>(charge_of(block_file_bytes(block_bytes))));
+  usage_.change(shard_of(id), [&] {
+    if (::unlinkat(blocks_->get(), path_of(id).c_str(), 0) != 0) return std::int64_t{0};
+    return -static_cast<std::int64_t>(charge_of(block_file_bytes(block_bytes)));
+  });
 }
 
 bool BlockFiles::has_room(std::uint64_t block_bytes) {
@@ -113,12 +115,11 @@ bool BlockFiles::has_room(std::uint64_t block_bytes) {
 void BlockFiles::store(const BlockId& id, std::span<const std::byte> bytes) {
   const std::uint64_t charge = charge_of(block_file_bytes(bytes.size()));
   if (!has_room(bytes.size())) return;
-  eviction_.make_room(charge);
-  // Counted before it is there, so that the cap holds while many write at once.
-  usage_.add(shard_of(id), static_cast<std::int64_t>(charge));
+  eviction_.make_room(being_written_ +=
+                      charge);  // For all that write now, so that together they keep the cap.
   auto put = this->put(id, bytes);
+  being_written_ -= charge;
   full_since_seconds_ = !put && put.error().code == Errc::kNoSpace ? seconds_of(CLOCK_MONOTONIC) : 0;
-  if (!put) usage_.add(shard_of(id), -static_cast<std::int64_t>(charge));
 }
 
 Result<> BlockFiles::put(const BlockId& id, std::span<const std::byte> bytes) {
@@ -133,18 +134,26 @@ Result<> BlockFiles::put(const BlockId& id, std::span<const std::byte> bytes) {
   if (!file) return file.error();
   auto wrote = write_fully(file->get(), 0, bytes);
   if (wrote) wrote = write_fully(file->get(), bytes.size(), block_trailer(id, bytes));
-  // NOREPLACE: of two processes with the same block only one may count it.
-  const std::string path = path_of(id);
-  if (wrote &&
-      ::renameat2(blocks_->get(), half_made.c_str(), blocks_->get(), path.c_str(), RENAME_NOREPLACE) == 0)
-    return {};
-  // File systems that cannot say NOREPLACE: counts twice at worst, until somebody looks.
-  if (wrote && errno == EINVAL &&
-      ::renameat(blocks_->get(), half_made.c_str(), blocks_->get(), path.c_str()) == 0)
-    return {};
-  if (wrote) wrote = disk_error("cannot name a block", errno);
-  ::unlinkat(blocks_->get(), half_made.c_str(), 0);
+  if (wrote) wrote = name_block(id, half_made, bytes.size());
+  if (!wrote) ::unlinkat(blocks_->get(), half_made.c_str(), 0);
   return wrote;
+}
+
+// NOREPLACE: of two processes with the same block only one may book it. File systems that cannot say so may
+// book it twice, until somebody looks.
+Result<> BlockFiles::name_block(const BlockId& id, const std::string& half_made, std::uint64_t block_bytes) {
+  const std::string path = path_of(id);
+  int failed = 0;
+  usage_.change(shard_of(id), [&] {
+    const int blocks = blocks_->get();
+    int renamed = ::renameat2(blocks, half_made.c_str(), blocks, path.c_str(), RENAME_NOREPLACE);
+    if (renamed != 0 && errno == EINVAL)
+      renamed = ::renameat(blocks, half_made.c_str(), blocks, path.c_str());
+    if (renamed != 0) failed = errno;
+    return renamed == 0 ? static_cast<std::int64_t>(charge_of(block_file_bytes(block_bytes))) : 0;
+  });
+  if (failed != 0) return disk_error("cannot name a block", failed);
+  return {};
 }
 
 }  // namespace lakefuse

@@ -46,6 +46,7 @@ class BlockFiles {
   BlockFiles(UniqueFd blocks, CacheUsage usage, std::uint64_t cap_bytes);
 
   Result<> put(const BlockId& id, std::span<const std::byte> bytes);
+  Result<> name_block(const BlockId& id, const std::string& half_made, std::uint64_t block_bytes);
   void remove(const BlockId& id, std::uint64_t block_bytes);
 
   const std::shared_ptr<const UniqueFd> blocks_;
@@ -53,6 +54,7 @@ class BlockFiles {
   CacheUsage usage_;
   FreeSpace space_;
   CacheEviction eviction_;
+  std::atomic<std::uint64_t> being_written_ = 0;      // Charges of blocks on their way.
   std::atomic<std::int64_t> full_since_seconds_ = 0;  // Steady clock; 0: the disk took what we wrote last.
   std::jthread counter_;                              // Last: stops before what it uses goes.
 };

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <ctime>
 
 #include "cache/disk.h"
@@ -48,9 +49,12 @@ void CacheEviction::give_back(std::uint64_t bytes) {
 void CacheEviction::count_all(std::stop_token stop) {
   for (std::size_t shard = 0; shard < kShards; ++shard) {
     if (stop.stop_requested()) return;
-    std::lock_guard lock(mutex_);
-    std::vector<Candidate> ignored;
-    look(shard, ignored);
+    // Where files come and go all the time, one look is not enough; who evicts there looks again anyway.
+    for (int tries = 0; tries < 3; ++tries) {
+      std::lock_guard lock(mutex_);
+      std::vector<Candidate> ignored;
+      if (look(shard, ignored)) break;
+    }
   }
   usage_.set_counted();
 }
@@ -66,8 +70,10 @@ void CacheEviction::evict(std::uint64_t bytes) {
     for (std::size_t n = 0; n < most && freed < bytes; ++n) {
       const std::string path = shard_name(files[n].shard) + "/" + files[n].name;
       freed += files[n].charge;  // Also when another process was quicker: the disk has the space.
-      if (::unlinkat(blocks_->get(), path.c_str(), 0) != 0) continue;
-      usage_.add(files[n].shard, -static_cast<std::int64_t>(files[n].charge));
+      usage_.change(files[n].shard, [&] {
+        return ::unlinkat(blocks_->get(), path.c_str(), 0) == 0 ? -static_cast<std::int64_t>(files[n].charge)
+                                                                : 0;
+      });
     }
     if (is_all) return;
   }
@@ -87,29 +93,27 @@ std::vector<CacheEviction::Candidate> CacheEviction::sample() {
   return found;
 }
 
-void CacheEviction::look(std::size_t shard, std::vector<Candidate>& found) {
-  const std::uint64_t believed = usage_.shards()[shard];
+bool CacheEviction::look(std::size_t shard, std::vector<Candidate>& found) {
+  const auto before = usage_.account(shard);
   const UniqueFd directory(
       ::openat(blocks_->get(), shard_name(shard).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory && errno != ENOENT) return true;  // Not to be had, now or soon.
   const auto names = directory ? list_names(directory.get()) : Result<std::vector<std::string>>();
-  if (!names) return;
+  if (!names) return true;
   std::uint64_t sum = 0;
-  bool is_being_written = false;
   for (const std::string& name : *names) {
     struct stat facts {};
     if (::fstatat(directory.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) continue;
     if (name.ends_with(kHalfMade)) {
-      const bool is_left = facts.st_mtim.tv_sec + kHalfMadeSeconds < ::time(nullptr);
-      is_left ? ::unlinkat(directory.get(), name.c_str(), 0) : (is_being_written = true, 0);
+      if (facts.st_mtim.tv_sec + kHalfMadeSeconds < ::time(nullptr))
+        ::unlinkat(directory.get(), name.c_str(), 0);
       continue;
     }
     const std::uint64_t charge = charge_of(static_cast<std::uint64_t>(facts.st_size));
     sum += charge;
     found.push_back({facts.st_mtim.tv_sec * 1'000'000'000LL + facts.st_mtim.tv_nsec, charge, shard, name});
   }
-  // While somebody writes there, his file counts already but is not to be seen: the next look sets it right.
-  if (!is_being_written)
-    usage_.add(shard, static_cast<std::int64_t>(sum) - static_cast<std::int64_t>(believed));
+  return usage_.correct(shard, before, sum);
 }
 
 }  // namespace lakefuse

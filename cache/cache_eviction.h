@@ -46,7 +46,8 @@ class CacheEviction {
 
   void evict(std::uint64_t bytes);
   std::vector<Candidate> sample();
-  void look(std::size_t shard, std::vector<Candidate>& found);
+  // False: files came or went meanwhile, and the account stays as it was.
+  bool look(std::size_t shard, std::vector<Candidate>& found);
 
   const std::shared_ptr<const UniqueFd> blocks_;
   CacheUsage& usage_;

@@ -12,11 +12,13 @@ namespace lakefuse {
 
 namespace {
 
-// The file: one word that says what it is, one that says whether all was counted, one for each shard.
-constexpr std::uint64_t kMagic = 0x3130455355464c0a;  // "\nLFUSE01".
+// The file: one word that says what it is, one that says whether all was counted, two for each
+// shard: its bytes and how often they changed.
+constexpr std::uint64_t kMagic = 0x3230455355464c0a;  // "\nLFUSE02".
 constexpr std::uint64_t kCounted = 1;
 constexpr std::size_t kHeadWords = 2;
-constexpr std::size_t kWords = kHeadWords + kShards;
+constexpr std::size_t kShardWords = 2;
+constexpr std::size_t kWords = kHeadWords + kShardWords * kShards;
 
 using Words = std::array<std::uint64_t, kWords>;
 
@@ -24,6 +26,10 @@ Words read_words(int file) {
   Words words{};
   std::ignore = read_fully(file, 0, std::as_writable_bytes(std::span(words)));
   return words;
+}
+
+std::uint64_t offset_of(std::size_t shard) {
+  return (kHeadWords + kShardWords * shard) * sizeof(std::uint64_t);
 }
 
 std::uint64_t not_negative(std::uint64_t word) {
@@ -69,22 +75,46 @@ Result<CacheUsage> CacheUsage::open(int cache_dir) {
   return CacheUsage(std::move(*file));
 }
 
-void CacheUsage::add(std::size_t shard, std::int64_t bytes) {
-  if (bytes == 0) return;
+CacheUsage::Account CacheUsage::read_account(std::size_t shard) const {
+  std::array<std::uint64_t, kShardWords> words{};
+  std::ignore = read_fully(file_.get(), offset_of(shard), std::as_writable_bytes(std::span(words)));
+  return {words[0], words[1]};
+}
+
+void CacheUsage::write_account(std::size_t shard, const Account& account) {
+  const std::array<std::uint64_t, kShardWords> words{account.bytes, account.changes};
+  std::ignore = write_fully(file_.get(), offset_of(shard), std::as_bytes(std::span(words)));
+}
+
+void CacheUsage::change(std::size_t shard, const std::function<std::int64_t()>& work) {
   std::lock_guard threads(mutex_);
   FileLock processes(file_.get());
-  const std::uint64_t at = (kHeadWords + shard) * sizeof(std::uint64_t);
-  std::uint64_t word = 0;
-  std::ignore = read_fully(file_.get(), at, std::as_writable_bytes(std::span(&word, 1)));
-  word += static_cast<std::uint64_t>(bytes);
-  std::ignore = write_fully(file_.get(), at, std::as_bytes(std::span(&word, 1)));
+  const std::int64_t bytes = work();
+  if (bytes == 0) return;
+  const Account before = read_account(shard);
+  write_account(shard, {before.bytes + static_cast<std::uint64_t>(bytes), before.changes + 1});
+}
+
+CacheUsage::Account CacheUsage::account(std::size_t shard) {
+  std::lock_guard threads(mutex_);
+  FileLock processes(file_.get());
+  return read_account(shard);
+}
+
+bool CacheUsage::correct(std::size_t shard, const Account& before, std::uint64_t bytes) {
+  std::lock_guard threads(mutex_);
+  FileLock processes(file_.get());
+  const Account now = read_account(shard);
+  if (now.changes != before.changes) return false;
+  if (now.bytes != bytes) write_account(shard, {bytes, now.changes + 1});
+  return true;
 }
 
 std::array<std::uint64_t, kShards> CacheUsage::shards() const {
   const Words words = read_words(file_.get());
   std::array<std::uint64_t, kShards> shards;
   for (std::size_t shard = 0; shard < kShards; ++shard)
-    shards[shard] = not_negative(words[kHeadWords + shard]);
+    shards[shard] = not_negative(words[kHeadWords + kShardWords * shard]);
   return shards;
 }
 

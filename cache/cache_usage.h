@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string>
 
@@ -16,10 +17,10 @@ inline constexpr std::size_t kShards = 256;
 // "00" to "ff".
 [[nodiscard]] std::string shard_name(std::size_t shard);
 
-// How many bytes each directory of the cache holds, in a small file that all processes add to: nobody has to
-// look at a million files to know. A crash leaves it a little wrong; whoever looks at a directory anyway sets
-// that right. A file and not shared memory, since a page of a mapped file cannot be had on every full disk,
-// and ends the process then.
+// How many bytes each directory of the cache holds, in a small file that all processes keep together: nobody
+// has to look at a million files to know. A crash leaves it a little wrong; whoever looks at a directory
+// anyway sets that right. A file and not shared memory, since a page of a mapped file cannot be had on every
+// full disk, and ends the process then.
 //
 // Safe to call from many threads and processes at once; takes some microseconds.
 class CacheUsage {
@@ -29,7 +30,19 @@ class CacheUsage {
 
   CacheUsage(CacheUsage&& other) noexcept : file_(std::move(other.file_)) {}
 
-  void add(std::size_t shard, std::int64_t bytes);
+  // Runs `work`, which makes or removes one file of the shard, and books the bytes that it says. No other
+  // process changes the shard's account meanwhile, so that nobody who looks finds the file without its bytes
+  // or the reverse.
+  void change(std::size_t shard, const std::function<std::int64_t()>& work);
+
+  // For who looks at the files themselves: what the account says before the look, and the truth after it. The
+  // truth is not taken, and the answer false, when files came or went meanwhile.
+  struct Account {
+    std::uint64_t bytes = 0;
+    std::uint64_t changes = 0;
+  };
+  [[nodiscard]] Account account(std::size_t shard);
+  bool correct(std::size_t shard, const Account& before, std::uint64_t bytes);
 
   // None below zero.
   [[nodiscard]] std::array<std::uint64_t, kShards> shards() const;
@@ -42,8 +55,11 @@ class CacheUsage {
  private:
   explicit CacheUsage(UniqueFd file) : file_(std::move(file)) {}
 
+  Account read_account(std::size_t shard) const;
+  void write_account(std::size_t shard, const Account& account);
+
   UniqueFd file_;     // Constant once made.
-  std::mutex mutex_;  // File locks do not hold between threads of one process.
+  std::mutex mutex_;  // File locks do not hold between threads of one process. Held across `work`.
 };
 
 }  // namespace lakefuse
