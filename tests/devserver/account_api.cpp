@@ -1,7 +1,7 @@
 // Health, log-in, who am I, and what the server can do.
 #include "tests/devserver/api.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 HttpResponse healthcheck(ApiRequest&) {
@@ -66,4 +66,4 @@ void add_account_calls(std::vector<Route>& routes) {
       {"GET", "/config/garbage-collection", "get_garbage_collection_config", get_garbage_collection_config});
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

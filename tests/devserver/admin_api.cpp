@@ -4,7 +4,7 @@
 
 #include "tests/devserver/api.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 HttpResponse AdminApi::answer(const RequestHead& request, const std::string& body) {
   const auto parts = split(request.path.substr(6), '/');  // After "/_dev/".
@@ -104,4 +104,4 @@ void AdminApi::release_gates() {
   gates_.clear();
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -10,7 +10,7 @@
 #include "tests/devserver/call_exchange.h"
 #include "tests/devserver/lake.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class AdminApi {
  public:
@@ -36,4 +36,4 @@ class AdminApi {
   std::map<std::uint64_t, std::string> kinds_;  // Of the faults that were added here.
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

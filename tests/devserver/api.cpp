@@ -1,6 +1,6 @@
 #include "tests/devserver/api.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 constexpr std::size_t kLongestPath = 1024;  // Bytes.
@@ -128,4 +128,4 @@ ByteRange range_of(const std::optional<std::string>& header, std::uint64_t size)
   return {Kind::kPart, static_cast<std::uint64_t>(*first), static_cast<std::uint64_t>(stop - *first + 1)};
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -15,7 +15,7 @@
 #include "tests/devserver/listing.h"
 #include "tests/devserver/text.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 struct ApiRequest {
   Lake& lake;
@@ -91,4 +91,4 @@ struct ByteRange {
 };
 ByteRange range_of(const std::optional<std::string>& header, std::uint64_t size);
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

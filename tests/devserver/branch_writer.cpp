@@ -5,7 +5,7 @@
 
 #include "tests/devserver/listing.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 constexpr int kTries = 3;  // As the real server's BranchWriteMaxTries.
@@ -138,4 +138,4 @@ void BranchWriter::drop_sealed(const std::string& name, const std::string& token
   repository_.staging().drop_token(token);
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -9,7 +9,7 @@
 #include "tests/devserver/clock.h"
 #include "tests/devserver/repository.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 // How long each gap lasts. Zero: as long as the code takes.
 struct RaceWindows {
@@ -60,4 +60,4 @@ class BranchWriter {
   const RaceWindows windows_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

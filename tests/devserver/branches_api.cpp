@@ -1,7 +1,7 @@
 // Branches and tags.
 #include "tests/devserver/api.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 json::object ref_json(const std::string& id, const std::string& commit_id) {
@@ -135,4 +135,4 @@ void add_branch_calls(std::vector<Route>& routes) {
   routes.push_back({"DELETE", tags + "/{tag}", "delete_tag", delete_tag});
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

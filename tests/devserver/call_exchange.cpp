@@ -6,7 +6,7 @@
 #include "tests/devserver/json.h"
 #include "tests/devserver/records.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 using Kind = Fault::Kind;
@@ -198,4 +198,4 @@ std::chrono::nanoseconds real_latency(const std::string& operation, const HttpRe
   return std::chrono::nanoseconds(static_cast<std::int64_t>(milliseconds * 1e6));
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -14,7 +14,7 @@
 #include "tests/devserver/gates.h"
 #include "tests/devserver/http_message.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 // What acts on calls from outside. All of it may be changed while calls run.
 struct Conditions {
@@ -59,4 +59,4 @@ class CallExchange : public Exchange {
 std::chrono::nanoseconds real_latency(const std::string& operation, const HttpResponse& answer,
                                       const std::string& query);
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -6,6 +6,9 @@
 #include "tests/devserver/json.h"
 
 namespace lakefuse::test {
+
+using namespace devserver;
+
 namespace {
 
 std::FILE* open_for_append(const std::filesystem::path& file) {

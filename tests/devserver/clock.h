@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <mutex>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class Clock {
  public:
@@ -43,4 +43,4 @@ class Sleeper {
   bool stopped_ = false;  // Guarded by mutex_.
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -1,7 +1,7 @@
 // Commits, their log, differences between refs, merges.
 #include "tests/devserver/api.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 json::object commit_json(const Commit& commit) {
@@ -123,4 +123,4 @@ void add_commit_calls(std::vector<Route>& routes) {
                     "message?s metadata?m strategy?s force?b allow_empty?b squash_merge?b"});
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

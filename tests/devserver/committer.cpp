@@ -6,7 +6,7 @@
 
 #include "tests/devserver/listing.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 bool same(const EntryPtr& a, const EntryPtr& b) {
@@ -188,4 +188,4 @@ CommitPtr Committer::common_ancestor(const CommitPtr& a, const CommitPtr& b) con
   return best;
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

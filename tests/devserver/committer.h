@@ -10,7 +10,7 @@
 #include "tests/devserver/clock.h"
 #include "tests/devserver/repository.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 struct CommitRequest {
   std::string message;
@@ -48,4 +48,4 @@ class Committer {
   const RaceWindows windows_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

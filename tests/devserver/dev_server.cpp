@@ -12,6 +12,9 @@
 #include "tests/devserver/store_service.h"
 
 namespace lakefuse::test {
+
+using namespace devserver;
+
 namespace {
 
 // A directory of our own where none was given; goes with the server.
@@ -339,7 +342,7 @@ std::vector<std::string> DevServer::uncommitted(const std::string& repository,
                                                 const std::string& branch) const {
   return checked([&] {
     std::vector<std::string> paths;
-    for (const Change& change : test::uncommitted(*rooms_->lake.repository(repository), branch))
+    for (const Change& change : devserver::uncommitted(*rooms_->lake.repository(repository), branch))
       paths.push_back(change.path);
     return paths;
   });

@@ -9,7 +9,7 @@
 
 #include "tests/devserver/text.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 std::string digest(const EVP_MD* kind, std::string_view bytes) {
@@ -64,4 +64,4 @@ std::string Md5::finish() {
   return {reinterpret_cast<const char*>(out.data()), size};
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

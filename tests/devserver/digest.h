@@ -7,7 +7,7 @@
 
 struct evp_md_ctx_st;
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 std::string md5(std::string_view bytes);
 std::string md5_hex(std::string_view bytes);
@@ -28,4 +28,4 @@ class Md5 {
   evp_md_ctx_st* const context_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -11,6 +11,9 @@
 #include "tests/devserver/text.h"
 
 namespace lakefuse::test {
+
+using namespace devserver;
+
 namespace {
 
 using Kind = Fault::Kind;

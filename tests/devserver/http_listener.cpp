@@ -20,7 +20,7 @@
 #include "tests/devserver/digest.h"
 #include "tests/devserver/text.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 namespace asio = boost::asio;
@@ -158,6 +158,9 @@ class Connection {
   template <class Stream>
   void serve(Stream& stream) {
     boost::beast::flat_buffer buffer;
+    buffer.reserve(
+        64 *
+        1024);  // Beast reads no more at a time than there is room for: bodies would come in by 512 bytes.
     while (one_request(stream, buffer)) {
     }
   }
@@ -449,4 +452,4 @@ std::string HttpListener::origin() const {
   return rooms_->origin();
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -13,7 +13,7 @@
 
 #include "tests/devserver/http_message.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class HttpListener {
  public:
@@ -38,4 +38,4 @@ class HttpListener {
   std::unique_ptr<Rooms> rooms_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 // A request's body: in memory while it is small, else in a file that is removed with this value unless it is
 // taken.
@@ -129,4 +129,4 @@ class HttpService {
   virtual std::unique_ptr<Exchange> open(RequestHead head) = 0;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <system_error>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 Journal::~Journal() {
   if (descriptor_ >= 0) ::close(descriptor_);
@@ -81,4 +81,4 @@ Entry entry_from(const json::object& object) {
           map_from(object, "metadata")};
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -10,7 +10,7 @@
 #include "tests/devserver/json.h"
 #include "tests/devserver/records.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 // Safe to use from many threads at once.
 class Journal {
@@ -36,4 +36,4 @@ json::object to_json(const std::map<std::string, std::string>& map);
 std::map<std::string, std::string> map_from(const json::object& object, std::string_view name);
 std::vector<std::string> list_from(const json::object& object, std::string_view name);
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -2,7 +2,7 @@
 
 #include "tests/devserver/text.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 std::string to_text(const json::value& value) {
   const std::string plain = valid_utf8(json::serialize(value));
@@ -60,4 +60,4 @@ bool flag_or(const json::object& object, std::string_view name, bool otherwise) 
   return value != nullptr && value->is_bool() ? value->get_bool() : otherwise;
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

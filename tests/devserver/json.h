@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 namespace json = boost::json;
 
@@ -21,4 +21,4 @@ std::string text_or(const json::object& object, std::string_view name, std::stri
 std::int64_t number_or(const json::object& object, std::string_view name, std::int64_t otherwise = 0);
 bool flag_or(const json::object& object, std::string_view name, bool otherwise = false);
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -1,6 +1,6 @@
 #include "tests/devserver/lake.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 std::string without_trailing_slash(std::string text) {
@@ -176,4 +176,4 @@ void Lake::restore_commit(Repository& repository, const json::object& line) {
   repository.restore_commit(std::make_shared<const Commit>(std::move(commit)));
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -20,7 +20,7 @@
 #include "tests/devserver/repository.h"
 #include "tests/devserver/signer.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 // Safe to use from many threads at once. Throws ApiError with the real server's status and words.
 class Lake {
@@ -84,4 +84,4 @@ class Lake {
   std::map<std::string, std::shared_ptr<Repository>> repositories_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -3,7 +3,7 @@
 #include "tests/devserver/admin_api.h"
 #include "tests/devserver/digest.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 constexpr std::string_view kApi = "/api/v1";
@@ -107,4 +107,4 @@ bool LakeService::authenticated(const RequestHead& head) const {
   return false;
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

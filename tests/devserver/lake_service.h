@@ -7,7 +7,7 @@
 #include "tests/devserver/later.h"
 #include "tests/devserver/router.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class AdminApi;
 
@@ -28,4 +28,4 @@ class LakeService : public HttpService {
   const Router router_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

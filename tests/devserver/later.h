@@ -8,7 +8,7 @@
 #include <mutex>
 #include <thread>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class Later {
  public:
@@ -60,4 +60,4 @@ class Later {
   std::thread thread_;  // Last: it uses all the others.
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

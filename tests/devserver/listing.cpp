@@ -2,7 +2,7 @@
 
 #include <map>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 constexpr std::size_t kSlice = 256;  // Staged records read at a time: the lock is held shortly.
@@ -162,4 +162,4 @@ ChangePage page_of(const std::vector<Change>& changes, const std::string& prefix
   return page;
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -8,7 +8,7 @@
 
 #include "tests/devserver/repository.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 // Walks the live entries of a view by path: staging tokens over the tree, tombstones hiding what is below.
 // Not a snapshot: what is staged while it walks may be seen, as on the real server. For one thread.
@@ -73,4 +73,4 @@ struct ChangePage {
 ChangePage page_of(const std::vector<Change>& changes, const std::string& prefix,
                    const std::string& delimiter, const std::string& after, std::size_t amount);
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

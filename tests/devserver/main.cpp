@@ -11,6 +11,9 @@
 #include "tests/devserver/json.h"
 
 namespace lakefuse::test {
+
+using namespace devserver;
+
 namespace {
 
 struct Arguments {

@@ -1,7 +1,7 @@
 // Presigned multipart uploads, as the real server offers them over an S3 store.
 #include "tests/devserver/api.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 constexpr std::int64_t kMostParts = 10000;
@@ -159,4 +159,4 @@ void add_multipart_calls(std::vector<Route>& routes) {
                     "physical_address!s copy_source!o"});
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

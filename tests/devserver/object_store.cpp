@@ -11,7 +11,7 @@
 #include "tests/devserver/journal.h"
 #include "tests/devserver/text.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 [[noreturn]] void fail(const std::filesystem::path& file) {
@@ -251,4 +251,4 @@ void ObjectStore::restore(const json::object& line) {
                    text_or(line, "etag"), text_or(line, "type"), number_or(line, "modified")};
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

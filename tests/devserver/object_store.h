@@ -16,7 +16,7 @@
 #include "tests/devserver/http_message.h"
 #include "tests/devserver/json.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class Journal;
 
@@ -91,4 +91,4 @@ class ObjectStore {
   std::map<std::string, Upload> uploads_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

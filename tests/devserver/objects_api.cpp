@@ -1,7 +1,7 @@
 // Objects that are there: stat, list, read, delete, copy, change metadata.
 #include "tests/devserver/api.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 constexpr std::size_t kLargestBatch = 1000;  // Paths in one delete_objects.
@@ -262,4 +262,4 @@ void add_object_calls(std::vector<Route>& routes) {
                     "set!m"});
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 struct Entry {
   std::string path;
@@ -73,4 +73,4 @@ struct ApiError {
   std::string message;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

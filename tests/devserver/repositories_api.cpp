@@ -2,7 +2,7 @@
 #include "tests/devserver/api.h"
 #include "tests/devserver/digest.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 json::object repository_json(const Repository& repository) {
@@ -116,4 +116,4 @@ void add_repository_calls(std::vector<Route>& routes) {
                     "["});
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

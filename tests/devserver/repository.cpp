@@ -9,7 +9,7 @@
 #include "tests/devserver/journal.h"
 #include "tests/devserver/text.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 json::array to_array(const std::vector<std::string>& list) {
@@ -381,4 +381,4 @@ void Repository::restore_settings(bool read_only, std::vector<std::string> prote
   metadata_ = std::move(metadata);
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

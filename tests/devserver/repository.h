@@ -13,7 +13,7 @@
 #include "tests/devserver/records.h"
 #include "tests/devserver/staging.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class Journal;
 
@@ -109,4 +109,4 @@ CommitPtr first_commit(std::int64_t date);
 // Computes the id, and the meta range's, from the rest.
 CommitPtr finish_commit(Commit commit);
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -2,7 +2,7 @@
 
 #include <regex>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 bool has_type(const json::value& value, char type) {
@@ -134,4 +134,4 @@ std::optional<std::string> find_repeated(const ApiRequest& request) {
   return std::nullopt;
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

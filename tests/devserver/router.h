@@ -10,7 +10,7 @@
 
 #include "tests/devserver/api.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class Router {
  public:
@@ -37,4 +37,4 @@ std::optional<std::string> validate(const Route& route, ApiRequest& request);
 // The generated layer behind it: a parameter or header that stands twice is a plain-text 400.
 std::optional<std::string> find_repeated(const ApiRequest& request);
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -7,7 +7,7 @@
 #include "tests/devserver/json.h"
 #include "tests/devserver/records.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 constexpr std::string_view kXidAlphabet = "0123456789abcdefghijklmnopqrstuv";
@@ -137,4 +137,4 @@ bool Signer::good_token(const std::string& token) const {
   return claims && claims->is_object() && number_or(claims->get_object(), "exp") > clock_.unix_seconds();
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -13,7 +13,7 @@
 #include "tests/devserver/clock.h"
 #include "tests/devserver/text.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 // Safe to use from many threads at once.
 class Signer {
@@ -61,4 +61,4 @@ class Signer {
 
 std::string new_xid(std::int64_t unix_seconds);
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -1,6 +1,6 @@
 #include "tests/devserver/staging.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 std::optional<Staged> Staging::get(const std::string& token, std::string_view path) const {
   std::lock_guard lock(mutex_);
@@ -60,4 +60,4 @@ void Staging::put(const std::string& token, const std::string& path, EntryPtr en
   tokens_[token][path] = {std::move(entry), next_version_++};
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -14,7 +14,7 @@
 
 #include "tests/devserver/records.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 struct Staged {
   EntryPtr entry;             // None: a tombstone.
@@ -58,4 +58,4 @@ class Staging {
   std::uint64_t next_version_ = 1;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

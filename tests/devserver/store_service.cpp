@@ -3,7 +3,7 @@
 #include "tests/devserver/api.h"
 #include "tests/devserver/digest.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 using Kind = Fault::Kind;
@@ -149,4 +149,4 @@ HttpResponse StoreService::get(const RequestHead& head, const std::string& key, 
   return answer;
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

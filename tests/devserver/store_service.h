@@ -4,7 +4,7 @@
 #include "tests/devserver/call_exchange.h"
 #include "tests/devserver/lake.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 class StoreService : public HttpService {
  public:
@@ -20,4 +20,4 @@ class StoreService : public HttpService {
   Conditions& conditions_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -8,7 +8,7 @@
 #include <ctime>
 #include <stdexcept>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 constexpr std::string_view kHex = "0123456789abcdef";
@@ -243,4 +243,4 @@ bool Query::flag(std::string_view name, bool otherwise) const {
   return value && !value->empty() ? *value == "true" || *value == "1" || *value == "t" : otherwise;
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 
 // Go's url.QueryUnescape: '+' is a space. Nothing where a '%' is not followed by two hex digits.
 std::optional<std::string> query_unescape(std::string_view text);
@@ -51,4 +51,4 @@ class Query {
   std::vector<std::pair<std::string, std::string>> pairs_;
 };
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver

@@ -4,7 +4,7 @@
 #include "tests/devserver/api.h"
 #include "tests/devserver/digest.h"
 
-namespace lakefuse::test {
+namespace lakefuse::test::devserver {
 namespace {
 
 using Kind = Fault::Kind;
@@ -221,4 +221,4 @@ void add_upload_calls(std::vector<Route>& routes) {
   routes.push_back({"GET", branch + "/objects/stage_allowed", "stage_allowed", stage_allowed, {"path"}});
 }
 
-}  // namespace lakefuse::test
+}  // namespace lakefuse::test::devserver
