@@ -1,96 +1,23 @@
 #include "cache/spool.h"
 
-#include <sys/stat.h>
-#include <sys/statfs.h>
-
-#include <fstream>
+#include <algorithm>
+#include <mutex>
 #include <set>
-#include <sstream>
 #include <thread>
 
 #include "cache/private_directory.h"
-#include "tests/cache/child_process.h"
-#include "tests/cache/support.h"
+#include "tests/cache/spool_fixture.h"
 
 namespace lakefuse::test {
 
 TEST_SUITE_BEGIN("spool");
 
-namespace {
-
 using State = SpoolRecord::State;
 using Safety = SpoolFile::Safety;
 namespace fs = std::filesystem;
 
-const SpoolOwner kOwner{"https://lake.example", "repo", "main"};
-
-SpoolRecord record_of(const std::string& path, State state = State::kOpen) {
-  SpoolRecord record;
-  record.path = path;
-  record.state = state;
-  return record;
-}
-
-ObjectInfo object_of_size(std::uint64_t size) {
-  ObjectInfo object;
-  object.path = "dir/old";
-  object.physical_address = "s3://bucket/data/1";
-  object.checksum = "abc";
-  object.size_bytes = size;
-  object.mtime_seconds = 1234;
-  object.content_type = "text/plain";
-  object.metadata = {{"k", "v"}, {"::lakefs::x", "\xc3\xa9"}};
-  return object;
-}
-
-std::string read_all(StagedFile& file) {
-  std::string text(file.size(), '?');
-  REQUIRE(file.read(0, std::as_writable_bytes(std::span(text))).has_value());
-  return text;
-}
-
-std::string slurp(const fs::path& path) {
-  std::ostringstream text;
-  text << std::ifstream(path, std::ios::binary).rdbuf();
-  return text.str();
-}
-
-fs::path record_path(const LeftBehind& left) {
-  return left.file->data_path().replace_extension(".json");
-}
-
-class Fixture {
- public:
-  [[nodiscard]] fs::path state() const { return scratch_.path() / "state"; }
-  [[nodiscard]] std::unique_ptr<Spool> open(const SpoolOwner& owner = kOwner) const {
-    return Spool::open(state(), owner, 0).value();
-  }
-  // Writes a file in a process that is killed afterwards.
-  void leave(const SpoolRecord& record, const std::string& text, Safety safety = Safety::kSoon,
-             const SpoolOwner& owner = kOwner) const {
-    ChildProcess([&](const auto& stay) {
-      auto spool = Spool::open(state(), owner, 0);
-      auto file = (*spool)->create(record_of(record.path));
-      stay(file && (*file)->bytes().write(0, bytes_of(text)) && (*file)->save(record, safety));
-    });
-  }
-  // The only file of the only slot, by its ending.
-  [[nodiscard]] fs::path file_ending(const std::string& ending) const {
-    for (const auto& entry : fs::recursive_directory_iterator(state()))
-      if (entry.path().parent_path().filename() == "spool" && entry.path().extension() == ending)
-        return entry.path();
-    FAIL("no file ends in " << ending);
-    return {};
-  }
-
- private:
-  ScratchDirectory scratch_;
-};
-
-}  // namespace
-
 TEST_CASE("W2: what a killed mount kept is there for the next one, with all that is known of it") {
-  Fixture f;
+  SpoolFixture f;
   SpoolRecord record = record_of("dir/a b?.txt", State::kFailed);
   record.base = object_of_size(3);
   record.expected = Expectation::of(object_of_size(3));
@@ -125,7 +52,7 @@ TEST_CASE("W2: what a killed mount kept is there for the next one, with all that
 }
 
 TEST_CASE("W3: a half-overwritten object survives a kill: bytes, and which of them are still the base's") {
-  Fixture f;
+  SpoolFixture f;
   ChildProcess([&](const auto& stay) {
     SpoolRecord record = record_of("a", State::kOpen);
     record.base = object_of_size(1000);
@@ -148,7 +75,7 @@ TEST_CASE("W3: a half-overwritten object survives a kill: bytes, and which of th
 }
 
 TEST_CASE("a file that was never closed is handed out too, and what nobody wanted is not") {
-  Fixture f;
+  SpoolFixture f;
   f.leave(record_of("open", State::kOpen), "half");
   {
     const auto spool = f.open();
@@ -165,7 +92,7 @@ TEST_CASE("a file that was never closed is handed out too, and what nobody wante
 }
 
 TEST_CASE("files come oldest first, over slots, each once") {
-  Fixture f;
+  SpoolFixture f;
   std::vector<std::unique_ptr<ChildProcess>> mounts;
   for (const char* name : {"1", "2", "3"}) {
     mounts.push_back(std::make_unique<ChildProcess>([&](const auto& stay) {
@@ -182,7 +109,7 @@ TEST_CASE("files come oldest first, over slots, each once") {
 }
 
 TEST_CASE("two mounts of one branch never share a file, and a third takes over when one has died") {
-  Fixture f;
+  SpoolFixture f;
   const auto first = f.open();
   const auto kept = first->create(record_of("first")).value();
   {
@@ -207,7 +134,7 @@ TEST_CASE("two mounts of one branch never share a file, and a third takes over w
 }
 
 TEST_CASE("spools of another lake, repository or branch are never mixed up with ours") {
-  Fixture f;
+  SpoolFixture f;
   const SpoolOwner others[] = {{"https://other.example", "repo", "main"},
                                {"https://lake.example", "repo2", "main"},
                                {"https://lake.example", "repo", "dev"},
@@ -224,84 +151,8 @@ TEST_CASE("spools of another lake, repository or branch are never mixed up with 
   CHECK(f.open(others[2])->take_left_behind().size() == 1);
 }
 
-TEST_CASE("a record that cannot be read costs nobody else a file, and its bytes are kept") {
-  for (const char* garbage : {"", "{", "[]", R"({"state":"open"})", "\xff\xfe"}) {
-    Fixture f;
-    f.leave(record_of("bad", State::kFailed), "precious");
-    const fs::path record = f.file_ending(".json");
-    std::ofstream(record, std::ios::trunc) << garbage;
-    f.leave(record_of("good", State::kFailed), "fine");
-
-    const auto spool = f.open();
-    const auto left = spool->take_left_behind();
-    REQUIRE(left.size() == 1);
-    CHECK(left[0].record.path == "good");
-    CHECK(spool->damaged_count() == 1);
-    const auto all = read_spools(f.state()).value();
-    REQUIRE(all.size() == 2);
-    CHECK(all[0].record.state == State::kConflict);
-    CHECK(all[0].record.reason != "");
-    CHECK(slurp(all[0].data_path) == "precious");
-  }
-}
-
-TEST_CASE("bytes whose record is gone are kept aside, a record without bytes goes away") {
-  Fixture f;
-  f.leave(record_of("a", State::kFailed), "precious");
-  fs::remove(f.file_ending(".json"));
-  CHECK(f.open()->damaged_count() == 1);
-  f.leave(record_of("b", State::kOpen), "");
-  fs::remove(f.file_ending(".data"));
-  const auto spool = f.open();
-  CHECK(spool->take_left_behind().empty());
-  CHECK(spool->damaged_count() == 1);
-  CHECK(fs::is_empty(spool->directory() / "spool"));
-}
-
-TEST_CASE("files of a format that we do not know are refused with a sentence, never dropped") {
-  Fixture f;
-  f.leave(record_of("a", State::kFailed), "precious");
-  const fs::path owner = f.file_ending(".data").parent_path().parent_path() / "owner.json";
-  std::string text = slurp(owner);
-  text.replace(text.find("\"format\":1"), 10, "\"format\":9");
-  std::ofstream(owner, std::ios::trunc) << text;
-  const auto opened = Spool::open(f.state(), kOwner, 0);
-  CHECK(cause_of(opened) == Errc::kUnsupported);
-  CHECK(opened.error().message.find("format 9") != std::string::npos);
-  CHECK(slurp(f.file_ending(".data")) == "precious");
-  const auto all = read_spools(f.state()).value();
-  REQUIRE(all.size() == 1);
-  CHECK(all[0].record.reason.find("format 9") != std::string::npos);
-  CHECK(f.open({"https://lake.example", "repo", "dev"}) != nullptr);
-}
-
-TEST_CASE("bytes that a power cut tore wait for a person instead of being published") {
-  Fixture f;
-  f.leave(record_of("torn", State::kFailed), "0123456789");
-  fs::resize_file(f.file_ending(".data"), 4);
-  auto left = f.open()->take_left_behind();
-  REQUIRE(left.size() == 1);
-  CHECK(left[0].record.state == State::kConflict);
-  CHECK(left[0].record.reason.find("4 of 10 bytes") != std::string::npos);
-}
-
-TEST_CASE("after a restart of the machine only synced bytes are trusted") {
-  for (const Safety safety : {Safety::kSoon, Safety::kDurable}) {
-    Fixture f;
-    f.leave(record_of("a", State::kFailed), "bytes", safety);
-    const fs::path record = f.file_ending(".json");
-    std::string text = slurp(record);
-    const auto boot = text.find("\"boot\":\"") + 8;
-    text.replace(boot, text.find('"', boot) - boot, "another");
-    std::ofstream(record, std::ios::trunc) << text;
-    const auto left = f.open()->take_left_behind();
-    REQUIRE(left.size() == 1);
-    CHECK(left[0].record.state == (safety == Safety::kSoon ? State::kConflict : State::kFailed));
-  }
-}
-
 TEST_CASE("who looks from outside sees what is in use, takes nothing and stops nobody") {
-  Fixture f;
+  SpoolFixture f;
   CHECK(read_spools(f.state()).value().empty());
   const auto spool = f.open();
   const auto file = spool->create(record_of("busy")).value();
@@ -320,57 +171,8 @@ TEST_CASE("who looks from outside sees what is in use, takes nothing and stops n
   CHECK(spool->take_left_behind().size() == 1);
 }
 
-TEST_CASE("F3: nobody else can read or replace what is in a spool") {
-  Fixture f;
-  const auto spool = f.open();
-  const auto file = spool->create(record_of("secret/name")).value();
-  REQUIRE(file->save(record_of("secret/name"), Safety::kDurable).has_value());
-  for (const auto& entry : fs::recursive_directory_iterator(f.state())) {
-    struct stat facts {};
-    REQUIRE(::lstat(entry.path().c_str(), &facts) == 0);
-    CHECK((facts.st_mode & 0777) == (entry.is_directory() ? 0700U : 0600U));
-    CHECK(entry.path().string().find("secret") == std::string::npos);
-    CHECK(entry.path().string().find("lake.example") == std::string::npos);
-  }
-}
-
-TEST_CASE("a state directory that others can write, or that is a symlink, is refused with a sentence") {
-  ScratchDirectory scratch;
-  const fs::path open_to_all = scratch.path() / "open";
-  fs::create_directory(open_to_all);
-  fs::permissions(open_to_all, fs::perms::all);
-  CHECK(cause_of(Spool::open(open_to_all, kOwner, 0)) == Errc::kLocalIo);
-  const fs::path link = scratch.path() / "link";
-  fs::create_directory_symlink(scratch.path(), link);
-  CHECK(cause_of(Spool::open(link, kOwner, 0)) == Errc::kLocalIo);
-  if (::geteuid() != 0) return;
-  const fs::path foreign = scratch.path() / "foreign";
-  fs::create_directory(foreign);
-  REQUIRE(::chown(foreign.c_str(), 65534, 65534) == 0);
-  const auto refused = Spool::open(foreign, kOwner, 0);
-  CHECK(cause_of(refused) == Errc::kLocalIo);
-  CHECK(refused.error().message.find("another user") != std::string::npos);
-}
-
-TEST_CASE("a symlink or FIFO in the place of a file is not followed") {
-  Fixture f;
-  f.leave(record_of("a", State::kFailed), "x");
-  const fs::path data = f.file_ending(".data");
-  ScratchDirectory elsewhere;
-  std::ofstream(elsewhere.path() / "victim") << "untouched";
-  fs::remove(data);
-  fs::create_symlink(elsewhere.path() / "victim", data);
-  CHECK(f.open()->take_left_behind().empty());
-  fs::remove(data);
-  REQUIRE(::mkfifo(data.c_str(), 0600) == 0);
-  CHECK(f.open()->take_left_behind().empty());
-  CHECK(slurp(elsewhere.path() / "victim") == "untouched");
-}
-
 TEST_CASE("F2: a write that would go below the floor of free space fails and changes nothing") {
-  Fixture f;
-  struct statfs disk {};
-  REQUIRE(::statfs("/", &disk) == 0);
+  SpoolFixture f;
   const auto spool = Spool::open(f.state(), kOwner, UINT64_MAX / 4).value();
   CHECK(spool->free_bytes() == 0);
   const auto file = spool->create(record_of("a")).value();
@@ -381,7 +183,7 @@ TEST_CASE("F2: a write that would go below the floor of free space fails and cha
 }
 
 TEST_CASE("many threads create, save and discard at once, and only what was kept is found again") {
-  Fixture f;
+  SpoolFixture f;
   std::set<std::string> kept;
   {
     const auto spool = f.open();

@@ -1,0 +1,178 @@
+#include <atomic>
+#include <fstream>
+#include <random>
+#include <thread>
+
+#include "tests/cache/cache_fixture.h"
+#include "tests/cache/child_process.h"
+
+namespace lakefuse::test {
+
+TEST_SUITE_BEGIN("cache cap");
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+TEST_CASE("the cap holds, and what was used last stays") {
+  CacheFixture f;
+  constexpr std::uint64_t kCap = 8 * (kBlock + 4096);
+  const auto cache = f.open(kCap);
+  std::vector<ObjectInfo> objects;
+  for (unsigned n = 0; n < 8; ++n) {
+    objects.push_back(f.lake.put(std::to_string(n), text_of_size(kBlock, n)));
+    REQUIRE(read(*cache, objects.back(), 0, 10).has_value());
+    for (const fs::path& file : block_files(f.path()))
+      if (fs::last_write_time(file) > fs::file_time_type::clock::now() - 50s)
+        set_last_used(file, static_cast<int>(100 - n));
+  }
+  CHECK(f.fetches() == 8);
+  REQUIRE(read(*cache, objects[0], 0, 10).has_value());  // Oldest by birth, but just used.
+  for (unsigned n = 8; n < 11; ++n) {
+    REQUIRE(read(*cache, f.lake.put(std::to_string(n), text_of_size(kBlock, n)), 0, 10).has_value());
+    CHECK(bytes_on_disk(f.path()) <= kCap);
+    CHECK(cache->use().bytes == bytes_on_disk(f.path()));
+  }
+  f.lake.forget_calls();
+  REQUIRE(read(*cache, objects[0], 0, 10).has_value());
+  REQUIRE(read(*cache, objects[7], 0, 10).has_value());
+  CHECK(f.fetches() == 0);
+  REQUIRE(read(*cache, objects[1], 0, 10).has_value());
+  CHECK(f.fetches() == 1);
+}
+
+TEST_CASE("tiny objects count for what they take on disk, and the cap holds for thousands of them") {
+  CacheFixture f;
+  constexpr std::uint64_t kCap = 1000 * 4096;
+  const auto cache = f.open(kCap);
+  for (int n = 0; n < 3000; ++n)
+    REQUIRE(read(*cache, f.lake.put(std::to_string(n), "tiny"), 0, 4).has_value());
+  CHECK(cache->use().bytes <= kCap);
+  CHECK(bytes_on_disk(f.path()) <= kCap);
+  CHECK(bytes_on_disk(f.path()) > kCap / 2);
+}
+
+TEST_CASE("a block that is larger than the cache is read past it") {
+  CacheFixture f;
+  const auto cache = f.open(1000);
+  const ObjectInfo object = f.lake.put("a", text_of_size(kBlock));
+  CHECK(read(*cache, object, 0, 10).has_value());
+  CHECK(block_files(f.path()).empty());
+}
+
+TEST_CASE("without a cap nothing is kept, and nothing is made") {
+  CacheFixture f;
+  const auto cache = f.open(0);
+  const ObjectInfo object = f.lake.put("a", "text");
+  CHECK(read(*cache, object, 0, 4).value() == "text");
+  CHECK(read(*cache, object, 0, 4).value() == "text");
+  CHECK(f.fetches() == 2);
+  CHECK_FALSE(fs::exists(f.path()));
+}
+
+TEST_CASE("a cache whose books are lost or wrong counts again") {
+  CacheFixture f;
+  const ObjectInfo object = f.lake.put("a", text_of_size(4 * kBlock));
+  REQUIRE(read(*f.open(), object, 0, 4 * kBlock).has_value());
+  const auto truth = bytes_on_disk(f.path());
+  const auto wait_for_truth = [&](const CachedStore& cache) {
+    for (int n = 0; n < 500 && cache.use().bytes != truth; ++n) std::this_thread::sleep_for(10ms);
+    CHECK(cache.use().bytes == truth);
+  };
+  SUBCASE("lost") {
+    fs::remove(f.path() / "usage");
+  }
+  SUBCASE("garbage") {
+    std::ofstream(f.path() / "usage", std::ios::trunc) << "garbage";
+  }
+  SUBCASE("cut") {
+    fs::resize_file(f.path() / "usage", 3);
+  }
+  wait_for_truth(*f.open());
+}
+
+TEST_CASE("books that say too much do not keep the cache from working") {
+  CacheFixture f;
+  constexpr std::uint64_t kCap = 4 * kBlock;
+  const ObjectInfo object = f.lake.put("a", text_of_size(kBlock));
+  const auto cache = f.open(kCap);
+  REQUIRE(read(*cache, object, 0, 10).has_value());
+  fs::remove_all(f.path() / "blocks" / block_files(f.path())[0].parent_path().filename());
+  for (unsigned n = 0; n < 10; ++n)
+    REQUIRE(read(*cache, f.lake.put(std::to_string(n), text_of_size(kBlock, n)), 0, 10).has_value());
+  CHECK(cache->use().bytes == bytes_on_disk(f.path()));
+  CHECK(bytes_on_disk(f.path()) >= 2 * kBlock);
+}
+
+TEST_CASE("several processes share one cache: right bytes, one cap, one account") {
+  CacheFixture f;
+  constexpr std::uint64_t kCap = 10 * kBlock;
+  std::vector<ObjectInfo> objects;
+  std::vector<std::string> texts;
+  for (unsigned n = 0; n < 20; ++n) {
+    texts.push_back(text_of_size(n % 2 == 0 ? kBlock + n : 5000 + n, n));
+    objects.push_back(f.lake.put(std::to_string(n), texts.back()));
+  }
+  std::vector<std::unique_ptr<ChildProcess>> mounts;
+  for (unsigned mount = 0; mount < 3; ++mount)
+    mounts.push_back(std::make_unique<ChildProcess>([&](const auto& stay) {
+      const auto cache = f.open(kCap);
+      std::mt19937 random(mount);
+      bool all_right = true;
+      for (int step = 0; step < 300; ++step) {
+        const std::size_t n = random() % objects.size();
+        const std::size_t offset = random() % texts[n].size();
+        all_right =
+            all_right && read(*cache, objects[n], offset, 3000).value() == texts[n].substr(offset, 3000);
+        // Others may have a block on its way each.
+        all_right = all_right && bytes_on_disk(f.path()) <= kCap + 4 * (kBlock + 4096);
+      }
+      stay(all_right);
+    }));
+  mounts.clear();
+  const auto cache = f.open(kCap);
+  for (const fs::path& file : block_files(f.path())) CHECK(file.extension() != ".new");
+  CHECK(cache->use().bytes == bytes_on_disk(f.path()));
+  CHECK(bytes_on_disk(f.path()) <= kCap + 4 * kBlock);
+}
+
+TEST_CASE("many threads read, evict and damage at once: right bytes, and the cap holds") {
+  CacheFixture f;
+  constexpr std::uint64_t kCap = 6 * kBlock;
+  const auto cache = f.open(kCap);
+  std::vector<ObjectInfo> objects;
+  std::vector<std::string> texts;
+  for (unsigned n = 0; n < 10; ++n) {
+    texts.push_back(text_of_size(kBlock + 1000, n));
+    objects.push_back(f.lake.put(std::to_string(n), texts.back()));
+  }
+  std::atomic<bool> stop = false;
+  std::vector<std::jthread> readers;
+  for (unsigned thread = 0; thread < 4; ++thread)
+    readers.emplace_back([&, thread] {
+      std::mt19937 random(thread);
+      for (int step = 0; step < 150; ++step) {
+        const std::size_t n = random() % objects.size(), offset = random() % texts[n].size();
+        CHECK((read(*cache, objects[n], offset, 40000).value() == texts[n].substr(offset, 40000)));
+      }
+    });
+  std::jthread vandal([&] {
+    while (!stop) {
+      std::error_code ignored;
+      for (auto entry = fs::recursive_directory_iterator(f.path() / "blocks", ignored);
+           entry != fs::recursive_directory_iterator(); entry.increment(ignored)) {
+        if (ignored) break;
+        if (entry->is_regular_file(ignored) && !entry->path().string().ends_with(".new"))
+          fs::resize_file(entry->path(), 100, ignored);
+        std::this_thread::sleep_for(5ms);
+      }
+    }
+  });
+  readers.clear();
+  stop = true;
+  vandal.join();
+  CHECK(bytes_on_disk(f.path()) <= kCap);
+}
+
+TEST_SUITE_END();
+
+}  // namespace lakefuse::test

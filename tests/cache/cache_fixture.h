@@ -1,0 +1,70 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "cache/cached_store.h"
+#include "tests/cache/support.h"
+#include "tests/support/memory_store.h"
+
+namespace lakefuse::test {
+
+inline constexpr std::uint64_t kBlock = 1 << 20;
+inline constexpr std::uint64_t kGiB = 1 << 30;
+
+inline std::string text_of_size(std::uint64_t size, unsigned seed = 1) {
+  std::mt19937_64 random(seed);
+  std::string text(size, ' ');
+  for (char& letter : text) letter = static_cast<char>('a' + random() % 26);
+  return text;
+}
+
+inline Result<std::string> read(ObjectStore& store, const ObjectInfo& object, std::uint64_t offset,
+                                std::uint64_t size) {
+  std::string text(size, '?');
+  auto got = store.read(object, offset, std::as_writable_bytes(std::span(text)));
+  if (!got) return got.error();
+  text.resize(*got);
+  return text;
+}
+
+inline std::vector<std::filesystem::path> block_files(const std::filesystem::path& cache) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(cache / "blocks"))
+    if (entry.is_regular_file()) files.push_back(entry.path());
+  return files;
+}
+
+// What the cap counts.
+inline std::uint64_t bytes_on_disk(const std::filesystem::path& cache) {
+  std::uint64_t sum = 0;
+  for (const std::filesystem::path& file : block_files(cache))
+    sum += (std::filesystem::file_size(file) + 4095) / 4096 * 4096;
+  return sum;
+}
+
+inline void set_last_used(const std::filesystem::path& file, int seconds_ago) {
+  std::filesystem::last_write_time(
+      file, std::filesystem::file_time_type::clock::now() - std::chrono::seconds(seconds_ago));
+}
+
+class CacheFixture {
+ public:
+  [[nodiscard]] std::filesystem::path path() const { return scratch_.path() / "cache"; }
+  [[nodiscard]] std::unique_ptr<CachedStore> open(ObjectStore& below, std::uint64_t cap = kGiB) const {
+    return CachedStore::open(below, path(), cap).value();
+  }
+  [[nodiscard]] std::unique_ptr<CachedStore> open(std::uint64_t cap = kGiB) { return open(lake, cap); }
+  [[nodiscard]] std::size_t fetches() const { return lake.calls("read"); }
+
+  MemoryStore lake;
+
+ private:
+  ScratchDirectory scratch_;
+};
+
+}  // namespace lakefuse::test

@@ -1,0 +1,141 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "tests/cache/spool_fixture.h"
+
+namespace lakefuse::test {
+
+TEST_SUITE_BEGIN("spool damage");
+
+using State = SpoolRecord::State;
+using Safety = SpoolFile::Safety;
+namespace fs = std::filesystem;
+
+TEST_CASE("a record that cannot be read costs nobody else a file, and its bytes are kept") {
+  for (const char* garbage : {"", "{", "[]", R"({"state":"open"})", "\xff\xfe"}) {
+    SpoolFixture f;
+    f.leave(record_of("bad", State::kFailed), "precious");
+    const fs::path record = f.file_ending(".json");
+    std::ofstream(record, std::ios::trunc) << garbage;
+    f.leave(record_of("good", State::kFailed), "fine");
+
+    const auto spool = f.open();
+    const auto left = spool->take_left_behind();
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].record.path == "good");
+    CHECK(spool->damaged_count() == 1);
+    const auto all = read_spools(f.state()).value();
+    REQUIRE(all.size() == 2);
+    CHECK(all[0].record.state == State::kConflict);
+    CHECK(all[0].record.reason != "");
+    CHECK(slurp(all[0].data_path) == "precious");
+  }
+}
+
+TEST_CASE("bytes whose record is gone are kept aside, a record without bytes goes away") {
+  SpoolFixture f;
+  f.leave(record_of("a", State::kFailed), "precious");
+  fs::remove(f.file_ending(".json"));
+  CHECK(f.open()->damaged_count() == 1);
+  f.leave(record_of("b", State::kOpen), "");
+  fs::remove(f.file_ending(".data"));
+  const auto spool = f.open();
+  CHECK(spool->take_left_behind().empty());
+  CHECK(spool->damaged_count() == 1);
+  CHECK(fs::is_empty(spool->directory() / "spool"));
+}
+
+TEST_CASE("files of a format that we do not know are refused with a sentence, never dropped") {
+  SpoolFixture f;
+  f.leave(record_of("a", State::kFailed), "precious");
+  const fs::path owner = f.file_ending(".data").parent_path().parent_path() / "owner.json";
+  std::string text = slurp(owner);
+  text.replace(text.find("\"format\":1"), 10, "\"format\":9");
+  std::ofstream(owner, std::ios::trunc) << text;
+  const auto opened = Spool::open(f.state(), kOwner, 0);
+  CHECK(cause_of(opened) == Errc::kUnsupported);
+  CHECK(opened.error().message.find("format 9") != std::string::npos);
+  CHECK(slurp(f.file_ending(".data")) == "precious");
+  const auto all = read_spools(f.state()).value();
+  REQUIRE(all.size() == 1);
+  CHECK(all[0].record.reason.find("format 9") != std::string::npos);
+  CHECK(f.open({"https://lake.example", "repo", "dev"}) != nullptr);
+}
+
+TEST_CASE("bytes that a power cut tore wait for a person instead of being published") {
+  SpoolFixture f;
+  f.leave(record_of("torn", State::kFailed), "0123456789");
+  fs::resize_file(f.file_ending(".data"), 4);
+  auto left = f.open()->take_left_behind();
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].record.state == State::kConflict);
+  CHECK(left[0].record.reason.find("4 of 10 bytes") != std::string::npos);
+}
+
+TEST_CASE("after a restart of the machine only synced bytes are trusted") {
+  for (const Safety safety : {Safety::kSoon, Safety::kDurable}) {
+    SpoolFixture f;
+    f.leave(record_of("a", State::kFailed), "bytes", safety);
+    const fs::path record = f.file_ending(".json");
+    std::string text = slurp(record);
+    const auto boot = text.find("\"boot\":\"") + 8;
+    text.replace(boot, text.find('"', boot) - boot, "another");
+    std::ofstream(record, std::ios::trunc) << text;
+    const auto left = f.open()->take_left_behind();
+    REQUIRE(left.size() == 1);
+    CHECK(left[0].record.state == (safety == Safety::kSoon ? State::kConflict : State::kFailed));
+  }
+}
+
+TEST_CASE("F3: nobody else can read or replace what is in a spool") {
+  SpoolFixture f;
+  const auto spool = f.open();
+  const auto file = spool->create(record_of("secret/name")).value();
+  REQUIRE(file->save(record_of("secret/name"), Safety::kDurable).has_value());
+  for (const auto& entry : fs::recursive_directory_iterator(f.state())) {
+    struct stat facts {};
+    REQUIRE(::lstat(entry.path().c_str(), &facts) == 0);
+    CHECK((facts.st_mode & 0777) == (entry.is_directory() ? 0700U : 0600U));
+    CHECK(entry.path().string().find("secret") == std::string::npos);
+    CHECK(entry.path().string().find("lake.example") == std::string::npos);
+  }
+}
+
+TEST_CASE("a state directory that others can write, or that is a symlink, is refused with a sentence") {
+  ScratchDirectory scratch;
+  const fs::path open_to_all = scratch.path() / "open";
+  fs::create_directory(open_to_all);
+  fs::permissions(open_to_all, fs::perms::all);
+  CHECK(cause_of(Spool::open(open_to_all, kOwner, 0)) == Errc::kLocalIo);
+  const fs::path link = scratch.path() / "link";
+  fs::create_directory_symlink(scratch.path(), link);
+  CHECK(cause_of(Spool::open(link, kOwner, 0)) == Errc::kLocalIo);
+  if (::geteuid() != 0) return;
+  const fs::path foreign = scratch.path() / "foreign";
+  fs::create_directory(foreign);
+  REQUIRE(::chown(foreign.c_str(), 65534, 65534) == 0);
+  const auto refused = Spool::open(foreign, kOwner, 0);
+  CHECK(cause_of(refused) == Errc::kLocalIo);
+  CHECK(refused.error().message.find("another user") != std::string::npos);
+}
+
+TEST_CASE("a symlink or FIFO in the place of a file is not followed") {
+  SpoolFixture f;
+  f.leave(record_of("a", State::kFailed), "x");
+  const fs::path data = f.file_ending(".data");
+  ScratchDirectory elsewhere;
+  std::ofstream(elsewhere.path() / "victim") << "untouched";
+  fs::remove(data);
+  fs::create_symlink(elsewhere.path() / "victim", data);
+  CHECK(f.open()->take_left_behind().empty());
+  fs::remove(data);
+  REQUIRE(::mkfifo(data.c_str(), 0600) == 0);
+  CHECK(f.open()->take_left_behind().empty());
+  CHECK(slurp(elsewhere.path() / "victim") == "untouched");
+}
+
+TEST_SUITE_END();
+
+}  // namespace lakefuse::test
