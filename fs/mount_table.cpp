@@ -2,7 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -200,8 +200,9 @@ Result<ResolvedPath> resolve_path(const stdfs::path& path, const MountTable& tab
 }
 
 bool is_dead_mount(const stdfs::path& mountpoint) {
-  struct stat found {};
-  return ::lstat(mountpoint.c_str(), &found) != 0 && errno == ENOTCONN;
+  // Not stat: the kernel may answer that from memory for a while.
+  struct statvfs facts {};
+  return ::statvfs(mountpoint.c_str(), &facts) != 0 && errno == ENOTCONN;
 }
 
 Result<> unmount(const stdfs::path& mountpoint, UnmountHow how) {

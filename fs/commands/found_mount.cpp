@@ -12,22 +12,23 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
+bool answers(const stdfs::path& socket) {
+  return LineSocket::connect(socket).has_value();
+}
+
 FoundMount with_facts(const MountEntry& entry) {
   FoundMount found{entry.mountpoint, true, {}, {}};
   for (const auto& registry : MountRegistry::of_user(entry.user, process_environment())) {
-    if (auto facts = registry.find(entry.mountpoint)) {
-      found.facts = *std::move(facts);
-      found.socket = registry.socket_for(entry.mountpoint);
-      return found;
-    }
+    auto facts = registry.find(entry.mountpoint);
+    if (!facts) continue;
+    found.facts = *std::move(facts);
+    found.socket = registry.socket_for(entry.mountpoint);
+    if (answers(found.socket)) return found;  // Else another directory may know better.
   }
+  if (!found.socket.empty()) return found;
   found.facts.mountpoint = entry.mountpoint;
   found.facts.uri = entry.source;
   return found;
-}
-
-bool answers(const stdfs::path& socket) {
-  return LineSocket::connect(socket).has_value();
 }
 
 // Registered, but mounted no more: publishing what is left, or a process that was killed after its unmount.
@@ -86,19 +87,23 @@ void forget(const FoundMount& mount) {
 MountView look_at(FoundMount mount) {
   MountView view;
   view.mount = std::move(mount);
-  if (view.mount.socket.empty()) {
-    view.trouble = "no lakefuse process of yours is registered for it";
-    return view;
-  }
-  auto report = view.mount.client().status();
+  auto report = view.mount.socket.empty() ? Result<MountReport>(Error{Errc::kUnavailable, ""})
+                                          : view.mount.client().status();
   if (report) {
     view.life = view.mount.is_mounted ? MountView::Life::kServing : MountView::Life::kEnding;
     view.status = std::move(report->status);
-  } else if (report.error().code == Errc::kUnavailable) {
-    view.trouble = "its process " + std::to_string(view.mount.facts.pid) + " is gone";
-  } else {
-    view.life = MountView::Life::kServing;  // Somebody is there, and does not answer in time.
+  } else if (report.error().code != Errc::kUnavailable) {
+    view.life = MountView::Life::kSilent;
     view.trouble = "it does not answer: " + report.error().message;
+  } else if (view.mount.is_mounted && !is_dead_mount(view.mount.mountpoint)) {
+    view.life = MountView::Life::kSilent;
+    view.trouble =
+        "it is served, but not registered where this command looks (was it mounted with another "
+        "XDG_RUNTIME_DIR, or by another user?)";
+  } else {
+    view.trouble = view.mount.facts.pid == 0
+                       ? "the process that served it is gone"
+                       : "its process " + std::to_string(view.mount.facts.pid) + " is gone";
   }
   return view;
 }

@@ -10,8 +10,7 @@
 
 namespace lakefuse {
 
-// One mount as a command sees it: serving, on its way out (unmounted, still publishing), or dead (its process
-// was killed and left the mount point behind).
+// One mount as a command finds it: in the kernel's table, in the registry, or in both.
 struct FoundMount {
   std::filesystem::path mountpoint;
   bool is_mounted = false;
@@ -30,10 +29,11 @@ Result<std::vector<FoundMount>> find_mounts();
 // Takes a dead mount out of the registry, once it is unmounted.
 void forget(const FoundMount& mount);
 
-// What a mount said for itself, or what can be said of a dead one.
+// One mount as a command sees it: serving, ending (unmounted, still publishing), silent (somebody serves it,
+// but does not answer here), or dead (its process was killed and left the mount point behind).
 struct MountView {
   FoundMount mount;
-  enum class Life { kServing, kEnding, kDead } life = Life::kDead;
+  enum class Life { kServing, kEnding, kSilent, kDead } life = Life::kDead;
   MountStatus status;   // Empty where it is dead.
   std::string trouble;  // Why it does not answer.
 };

@@ -86,7 +86,7 @@ json::object json_of(const MountView& view) {
   json::object object = to_json(view.mount.facts);
   object["state"] = word_of(view.life);
   if (!view.trouble.empty()) object["trouble"] = view.trouble;
-  if (view.life != MountView::Life::kDead) object["status"] = to_json(view.status);
+  if (view.trouble.empty()) object["status"] = to_json(view.status);
   return object;
 }
 

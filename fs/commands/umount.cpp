@@ -24,6 +24,16 @@ int clear_dead(const MountView& view) {
   return run(PendingCommand{.directory = facts.state_dir, .json = false});
 }
 
+// Nobody to ask for progress: its process publishes the rest by itself after the unmount.
+int unmount_silent(const MountView& view) {
+  complain(view.mount.mountpoint.string() + ": " + view.trouble);
+  if (auto gone = unmount(view.mount.mountpoint, UnmountHow::kWhenIdle); !gone) {
+    return complain(gone.error().message), kFailed;
+  }
+  complain("unmounted; what was not on the lake yet, its process publishes now, and tells its log");
+  return kFailed;
+}
+
 // Files that keep it busy, as far as the mount knows them.
 int refuse_busy(const MountView& view, const Error& error) {
   complain(error.message + "; end the programs that use it (fuser -m " + view.mount.mountpoint.string() +
@@ -41,6 +51,7 @@ int run(const UmountCommand& command) {
   if (!found) return complain(found.error().message), kFailed;
   const auto view = look_at(*std::move(found));
   if (view.life == MountView::Life::kDead) return clear_dead(view);
+  if (view.life == MountView::Life::kSilent) return unmount_silent(view);
   Result<FlushReport> report;
   {
     ProgressLine progress("still to publish");
