@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <barrier>
+#include <chrono>
 #include <functional>
 #include <string>
 #include <thread>
@@ -163,11 +164,15 @@ std::size_t overlaps_of_locks(bool lately_seen) {
   std::atomic<int> holders = 0;
   std::atomic<std::size_t> overlaps = 0;
   Committer committer(lake);
+  std::atomic<std::size_t> finished = 0;
+  // A lock that nobody holds and nobody can take would hang the test.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   std::vector<std::jthread> clients;
   for (std::size_t client = 0; client < kClients; ++client)
     clients.emplace_back([&] {
       Publisher publisher(lake, sleep_fast);
       for (std::size_t holds = 0; holds < kHolds;) {
+        if (std::chrono::steady_clock::now() > deadline) return;
         const PublishJob job{.path = path_of("a.lock"),
                              .meta = {},
                              .expected = Expectation::absent(),
@@ -186,8 +191,10 @@ std::size_t overlaps_of_locks(bool lately_seen) {
           if (removed || !is_passing(removed.error().code)) break;
         }
       }
+      ++finished;
     });
   clients.clear();
+  CHECK(finished == kClients);
   return overlaps;
 }
 

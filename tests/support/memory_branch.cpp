@@ -1,5 +1,6 @@
 #include "tests/support/memory_branch.h"
 
+#include <algorithm>
 #include <thread>
 #include <utility>
 
@@ -36,6 +37,11 @@ std::optional<ObjectInfo> MemoryBranch::find_locked(const std::string& path) con
     if (const auto found = token->find(path); found != token->end()) return found->second;
   if (const auto found = committed_.find(path); found != committed_.end()) return found->second;
   return std::nullopt;
+}
+
+bool MemoryBranch::occurs_locked(const std::string& path) const {
+  const auto holds = [&](const auto& token) { return token->contains(path); };
+  return committed_.contains(path) || std::any_of(sealed_.begin(), sealed_.end(), holds);
 }
 
 std::optional<ObjectInfo> MemoryBranch::find(const std::string& path) const {
@@ -81,8 +87,8 @@ Result<> MemoryBranch::write(const std::string& path, bool strict, const Change&
       if (strict && !same_record(current, before)) return Error{Errc::kUnavailable, "predicate failed"};
       auto changed = change(current);
       if (!changed) return changed.error();
-      // A tombstone over nothing is not written.
-      if (*changed || current) (*token)[path] = *changed;
+      // A tombstone is written wherever an older entry could show up again, be it hidden now or not.
+      if (*changed || current || occurs_locked(path)) (*token)[path] = *changed;
     }
     std::this_thread::yield();
     std::lock_guard lock(mutex_);

@@ -57,6 +57,7 @@ class MemoryBranch {
   // value changes between the change's read and its write.
   Result<> write(const std::string& path, bool strict, const Change& change);
   [[nodiscard]] std::optional<ObjectInfo> find_locked(const std::string& path) const;
+  [[nodiscard]] bool occurs_locked(const std::string& path) const;
   void overtake_locked(const ObjectInfo& entry, Fate fate);
 
   std::mutex commit_mutex_;  // Held across a whole commit; taken before mutex_.
