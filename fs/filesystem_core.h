@@ -82,6 +82,7 @@ class FilesystemCore {
   Result<> change_directory(const InodePtr& inode, const Attributes& after);
   Result<> settle_in_turn(const InodePtr& inode);
   void recover(LeftBehind left);
+  InodePtr make_path(const std::string& path);
 
   // Renames, once the names are found and checked (fs/name_operations.cpp, fs/directory_rename.cpp).
   Result<> rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,

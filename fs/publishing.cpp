@@ -290,11 +290,6 @@ void Publishing::keep_here(const InodePtr& inode) {
   save(inode);
 }
 
-void Publishing::take_up(const InodePtr& inode) {
-  inode->is_ours = true;
-  remember(inode);
-}
-
 void Publishing::save(const InodePtr& inode, SpoolFile::Safety safety) {
   const auto path = tree_.path(inode);
   if (!path) return;

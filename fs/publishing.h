@@ -50,9 +50,6 @@ class Publishing {
   void keep_here(const InodePtr& inode);
   // Never published by itself: waits for a person, and the name is the lake's again (W2).
   void set_aside(const InodePtr& inode, const Error& why);
-  // An inode that an earlier mount left, linked at its path already: published behind.
-  void take_up(const InodePtr& inode);
-
   // The record of what is staged, on disk; called when it changes what a next mount would do. Under no lock.
   void save(const InodePtr& inode, SpoolFile::Safety safety = SpoolFile::Safety::kSoon);
   // Frees the staged bytes when nobody needs them.

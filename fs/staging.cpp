@@ -203,25 +203,10 @@ void FilesystemCore::recover(LeftBehind left) {
     log_warn("bytes for " + record.path + " wait for a mount of that prefix; see `lakefuse pending`");
     return;
   }
-  // The inode gets its name where directories that the lake may lack are made up on the way.
-  InodePtr at = tree.root();
-  std::string rest = record.path.substr(options.prefix.size());
-  for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
-    const std::string name = rest.substr(0, slash);
-    rest.erase(0, slash + 1);
-    InodePtr next = tree.child(at, name);
-    if (next == nullptr) {
-      next = tree.add(at, name, name, Kind::kDirectory);
-      const std::lock_guard lock(next->mutex);
-      next->attributes = directory_attributes(nullptr, options, mounted_at);
-      next->is_local_directory = rules.is_local_directory(name) || at->is_local_directory;
-    }
-    at = next;
-  }
-  const InodePtr inode = tree.add(at, rest, rest, Kind::kFile);
   const bool may_publish = record.state == State::kFailed || record.state == State::kHeld ||
                            (record.state == State::kSynced &&
                             (record.expected.kind == Expectation::Kind::kAbsent || record.append_only));
+  const InodePtr inode = may_publish ? make_path(record.path) : tree.add_nameless(record.path);
   {
     const std::lock_guard lock(inode->mutex);
     ObjectInfo says;
@@ -238,22 +223,45 @@ void FilesystemCore::recover(LeftBehind left) {
     staging.nonce = nonce == record.meta.metadata.end() ? draw_nonce() : nonce->second;
     staging.append_only = record.append_only;
     staging.since_seconds = record.since_seconds;
-    staging.wait = Wait::kRetry;
+    staging.wait = may_publish ? Wait::kRetry : Wait::kPerson;
     if (!record.reason.empty()) staging.failure = Error{Errc::kUnavailable, record.reason};
+    if (!may_publish) {
+      const bool has_reason = !record.reason.empty();
+      staging.failure =
+          Error{Errc::kConflict,
+                has_reason ? record.reason : record.path + " was being written when an earlier mount ended"};
+    }
   }
-  publishing.take_up(inode);
+  publishing.remember(inode);
+  if (!may_publish) {
+    log_warn("bytes of " + record.path + " wait for a person; see `lakefuse pending`");
+    return;
+  }
+  inode->is_ours = true;
   if (is_local_name(inode)) {
     publishing.keep_here(inode);
     return;
   }
-  if (may_publish) {
-    log_info("recovered " + record.path + " from an earlier mount; publishing it");
-    return;  // The retries do it.
+  log_info("recovered " + record.path + " from an earlier mount; publishing it");  // The retries do it.
+}
+
+// An inode of that path, and the directories on the way: the lake may lack them.
+InodePtr FilesystemCore::make_path(const std::string& path) {
+  InodePtr at = tree.root();
+  std::string rest = path.substr(options.prefix.size());
+  for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
+    const std::string name = rest.substr(0, slash);
+    rest.erase(0, slash + 1);
+    InodePtr next = tree.child(at, name);
+    if (next == nullptr) {
+      next = tree.add(at, name, name, Kind::kDirectory);
+      const std::lock_guard lock(next->mutex);
+      next->attributes = directory_attributes(nullptr, options, mounted_at);
+      next->is_local_directory = rules.is_local_directory(name) || at->is_local_directory;
+    }
+    at = next;
   }
-  publishing.set_aside(
-      inode,
-      {Errc::kConflict, record.reason.empty() ? record.path + " was being written when an earlier mount ended"
-                                              : record.reason});
+  return tree.add(at, rest, rest, Kind::kFile);
 }
 
 }  // namespace lakefuse

@@ -84,6 +84,13 @@ InodePtr Tree::add(const InodePtr& directory, std::string name, std::string key,
   return inode;
 }
 
+InodePtr Tree::add_nameless(std::string last_path) {
+  const std::lock_guard lock(mutex_);
+  auto inode = std::make_shared<Inode>(NodeId{next_node_++}, number_for(last_path), Kind::kFile);
+  inode->last_path = std::move(last_path);
+  return inode;
+}
+
 InodePtr Tree::move(const InodePtr& inode, const InodePtr& directory, std::string name) {
   const std::lock_guard lock(mutex_);
   InodePtr replaced;

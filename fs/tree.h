@@ -35,6 +35,8 @@ class Tree {
 
   // A new inode with that name; one that had the name loses it.
   InodePtr add(const InodePtr& directory, std::string name, std::string key, Kind kind);
+  // A file that had that path once and has no name now.
+  InodePtr add_nameless(std::string last_path);
   // Gives the inode another name; one that had that name loses it and is answered.
   InodePtr move(const InodePtr& inode, const InodePtr& directory, std::string name);
   // Takes the name away. Does nothing where the name is another inode's by now.
