@@ -21,6 +21,8 @@ std::string_view word_of(MountView::Life life) {
       return "serving";
     case MountView::Life::kEnding:
       return "ending";
+    case MountView::Life::kSilent:
+      return "silent";
     case MountView::Life::kDead:
       return "dead";
   }
