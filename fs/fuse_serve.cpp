@@ -22,6 +22,8 @@ bool is_everyday(std::string_view operation, Errc code) {
              operation == "access";
     case Errc::kExists:
       return operation == "create" || operation == "mkdir" || operation == "mknod" || operation == "symlink";
+    case Errc::kInterrupted:
+      return operation == "read";  // By a kill, or the end of the mount: nobody has missed anything.
     case Errc::kNotEmpty:
     case Errc::kNoAttribute:
     case Errc::kResultTooLarge:

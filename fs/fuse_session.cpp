@@ -1,5 +1,6 @@
 #include "fs/fuse_session.h"
 
+#include <poll.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -41,6 +42,9 @@ constexpr unsigned kIdleThreads = 16;
 // After a lazy unmount: programs that end together with us (a shutdown, a logout) may still close their files
 // truly.
 constexpr std::chrono::seconds kGrace{3};
+
+// How soon reads end that nobody is left to wait for.
+constexpr std::chrono::milliseconds kLookForEnd{500};
 
 // -- libfuse's words
 // -------------------------------------------------------------------------------------------
@@ -128,6 +132,7 @@ class MountedSession : public FuseSession {
  private:
   [[nodiscard]] bool is_mounted() const { return device_ && device_at(mountpoint_) == device_; }
   Result<> unmount_ours(bool even_if_busy);
+  void watch_connection(const std::stop_token& ended);
   void end_connection(const std::stop_token& given_up);
   void wake_loop();
   void close();
@@ -173,8 +178,25 @@ Result<> MountedSession::open(std::vector<std::string> arguments, const SessionO
   return {};
 }
 
+// After an unmount libfuse waits for the requests that are still worked on. A publish after the last close is
+// worth it; a read-ahead whose reader was killed is not. (Looked at now and then: poll(2) would be woken by
+// every request.)
+void MountedSession::watch_connection(const std::stop_token& ended) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  pollfd device{fuse_session_fd(session_), 0, 0};
+  while (!never.wait_for(lock, ended, kLookForEnd, [&] { return ended.stop_requested(); })) {
+    if (::poll(&device, 1, 0) != 1 || (device.revents & POLLERR) == 0) continue;
+    interrupts_.end_reads();
+    return;
+  }
+}
+
 Result<> MountedSession::serve() {
+  std::jthread watching([this](const std::stop_token& ended) { watch_connection(ended); });
   const int outcome = fuse_session_loop_mt(session_, loop_config(filesystem_.options()).get());
+  watching = {};
   close();
   if (outcome < 0) return Error{Errc::kLocalIo, std::string("the FUSE loop: ") + std::strerror(-outcome)};
   return {};

@@ -22,14 +22,16 @@ struct SessionOptions {
 // One FUSE mount and the threads that serve it.
 class FuseSession {
  public:
-  // Mounts. kLocalIo with the reason in words (no /dev/fuse, no permission, not empty, user_allow_other missing).
+  // Mounts. kLocalIo with the reason in words (no /dev/fuse, no permission, not empty, user_allow_other
+  // missing).
   static Result<std::unique_ptr<FuseSession>> mount(Filesystem& filesystem, const SessionOptions& options);
   virtual ~FuseSession() = default;  // Unmounts, if that was not done.
 
   // Serves until the file system is unmounted by anybody or stop() is called.
   virtual Result<> serve() = 0;
 
-  // Ends serve() soon: unmounts, lazily when `even_if_busy`. kBusy: files are open below the mount point. Any thread.
+  // Ends serve() soon: unmounts, lazily when `even_if_busy`. kBusy: files are open below the mount point. Any
+  // thread.
   virtual Result<> stop(bool even_if_busy) = 0;
 };
 

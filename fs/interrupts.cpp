@@ -1,7 +1,6 @@
 #include "fs/interrupts.h"
 
 #include <algorithm>
-#include <iterator>
 
 #include "fs/processes.h"
 
@@ -38,7 +37,8 @@ Interrupts::Request::Request(Interrupts& interrupts, pid_t tid, EndedBy ended_by
     : interrupts_(interrupts), tid_(tid), ended_by_(ended_by) {
   std::lock_guard lock(interrupts_.mutex_);
   interrupts_.requests_.push_back(this);
-  if (interrupts_.ended_) stop_.request_stop();
+  if (interrupts_.all_ended_ || (interrupts_.reads_ended_ && ended_by_ == EndedBy::kKill))
+    stop_.request_stop();
 }
 
 Interrupts::Request::~Request() {
@@ -59,16 +59,25 @@ void Interrupts::Request::interrupted() {
 
 Interrupts::Interrupts() : watcher_([this](const std::stop_token& stop) { watch(stop); }) {}
 
+void Interrupts::end_reads() {
+  end(true);
+}
+
 void Interrupts::end_all() {
-  std::vector<std::stop_source> all;
+  end(false);
+}
+
+void Interrupts::end(bool reads_only) {
+  std::vector<std::stop_source> ended;
   {
     std::lock_guard lock(mutex_);
-    ended_ = true;
-    std::transform(requests_.begin(), requests_.end(), std::back_inserter(all),
-                   [](const Request* request) { return request->stop_; });
+    (reads_only ? reads_ended_ : all_ended_) = true;
+    for (const Request* request : requests_) {
+      if (!reads_only || request->ended_by_ == EndedBy::kKill) ended.push_back(request->stop_);
+    }
   }
   // Without the lock: it calls back into whatever waits.
-  for (auto& stop : all) stop.request_stop();
+  for (auto& stop : ended) stop.request_stop();
 }
 
 std::vector<Interrupts::Suspect> Interrupts::suspects() const {

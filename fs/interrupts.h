@@ -51,12 +51,15 @@ class Interrupts {
     Patience patience_{stop_.get_token()};
   };
 
-  // Ends all requests, these and later ones: the mount goes away whoever waits.
+  // End requests, these and later ones: reads, when nobody is left to read; all, when the mount goes away
+  // whoever waits.
+  void end_reads();
   void end_all();
 
  private:
   struct Suspect;
 
+  void end(bool reads_only);
   void watch(const std::stop_token& stop);
   std::vector<Suspect> suspects() const;
 
@@ -64,7 +67,8 @@ class Interrupts {
   std::condition_variable_any changed_;
   std::vector<Request*> requests_;  // Guarded by mutex_. As many as libfuse has threads.
   bool news_ = false;               // Guarded by mutex_. Interrupted since the watcher last looked.
-  bool ended_ = false;              // Guarded by mutex_.
+  bool reads_ended_ = false;        // Guarded by mutex_.
+  bool all_ended_ = false;          // Guarded by mutex_.
   std::jthread watcher_;
 };
 

@@ -25,6 +25,11 @@ void KernelNotes::forget_attributes(NodeId node) {
   changed_.notify_one();
 }
 
+bool KernelNotes::is_idle() {
+  std::lock_guard lock(mutex_);
+  return names_.empty() && attributes_.empty();
+}
+
 void KernelNotes::close() {
   {
     std::lock_guard lock(mutex_);

@@ -33,6 +33,9 @@ class KernelNotes {
   void forget_name(NodeId parent, std::string name);
   void forget_attributes(NodeId node);
 
+  // Nothing waits to be told; the last note may be on its way.
+  [[nodiscard]] bool is_idle();
+
   // No note is told any more once this has returned. REQUIRES: requests are still served, or the connection
   // is aborted; else it may wait for ever for a lock of the kernel's.
   void close();
