@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -40,10 +41,12 @@ struct HttpRequest {
 };
 
 // Where an answer's body goes: into HttpResponse::body up to `limit`; or, where `into` is not empty and the
-// answer is a 200 or 206 with exactly as many bytes, straight there.
+// answer is a 200 or 206 with exactly as many bytes, straight there. `accepts`, where it is set, sees the
+// head before a byte is written there.
 struct HttpSink {
   std::size_t limit = std::size_t{64} << 20;
   std::span<std::byte> into = {};
+  std::function<bool(const HttpHeaders&)> accepts = {};
 };
 
 struct HttpResponse {

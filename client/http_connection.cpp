@@ -81,9 +81,10 @@ struct HttpConnection::Impl {
 
   // Starts one operation and runs it to its end, to `limit` without a byte moving, or to the end of the
   // thread's Patience. In the latter two cases the socket is closed: nobody knows what is half sent on it.
-  // `start` gets the handler to hand to the operation.
-  template <class Start>
-  Result<std::size_t> await(milliseconds limit, Start&& start) {
+  // `start` gets the handler to hand to the operation. `pointless`, asked now and then, ends the operation
+  // early (kUnavailable) and leaves the socket open.
+  template <class Start, class Pointless>
+  Result<std::size_t> await(milliseconds limit, Start&& start, Pointless&& pointless) {
     const std::stop_token stop = Patience::current();
     std::optional<error_code> outcome;
     std::size_t moved = 0;
@@ -101,14 +102,29 @@ struct HttpConnection::Impl {
       const int still = outcome ? 0 : unsent();
       if (still < queued) last_move = steady_clock::now();
       queued = still;
+      if (!outcome && pointless()) {
+        end_operation([this](error_code& ignored) { socket.cancel(ignored); });
+        return failed(Errc::kUnavailable, "has heard enough");
+      }
     }
     if (outcome) return *outcome ? Result<std::size_t>(broken(*outcome)) : moved;
-    error_code ignored;
-    socket.close(ignored);
-    io.restart();
-    io.run();  // The operation ends as aborted; its handler refers to this frame.
+    end_operation([this](error_code& ignored) { socket.close(ignored); });
     if (stop.stop_requested()) return failed(Errc::kInterrupted, "was left waiting: interrupted");
     return failed(Errc::kTimeout, "moved no byte for " + seconds(limit));
+  }
+
+  template <class Start>
+  Result<std::size_t> await(milliseconds limit, Start&& start) {
+    return await(limit, std::forward<Start>(start), [] { return false; });
+  }
+
+  // The operation ends as aborted, here and not later: its handler refers to the frame that waits for it.
+  template <class End>
+  void end_operation(End&& end) {
+    error_code ignored;
+    end(ignored);
+    io.restart();
+    io.run();
   }
 
   Result<std::size_t> read_some(asio::mutable_buffer into, milliseconds limit) {
@@ -121,10 +137,13 @@ struct HttpConnection::Impl {
   Result<> write_all(asio::const_buffer from, milliseconds limit) {
     while (from.size() > 0) {
       if (tls) progress = Progress::kSent;  // A failed TLS write may have sent a record.
-      auto wrote = await(limit, [&](auto handler) {
-        if (tls) return tls->async_write_some(from, handler);
-        socket.async_write_some(from, handler);
-      });
+      auto wrote = await(
+          limit,
+          [&](auto handler) {
+            if (tls) return tls->async_write_some(from, handler);
+            socket.async_write_some(from, handler);
+          },
+          [this] { return answered_early(); });
       if (!wrote) return wrote.error();
       progress = Progress::kSent;
       from += *wrote;
@@ -265,8 +284,8 @@ Result<bool> HttpConnection::Impl::send_source(const ByteSource& source, std::st
   }
 }
 
-// A server that refuses (403, 412) need not take a large body first. Over TLS the bytes that wait may be a
-// session ticket, so there only a failed write tells.
+// A server that refuses (403, 412) need not take a large body first, and may then read no further. Over TLS
+// the bytes that wait may be a session ticket, so there only a failed write tells.
 bool HttpConnection::Impl::answered_early() {
   error_code ignored;
   return !tls && socket.available(ignored) > 0;
@@ -336,13 +355,14 @@ Result<> HttpConnection::Impl::read_uncounted(Parser& parser, std::size_t limit,
     into.size = piece.size();
     into.more = true;
     error_code wrong;
-    inbox.consume(parser.put(inbox.data(), wrong));
+    const std::size_t parsed = parser.put(inbox.data(), wrong);
+    inbox.consume(parsed);
     const std::size_t got = piece.size() - into.size;
     if (body.size() + got > limit)
       return failed(Errc::kUntrustworthy, "answers with over " + std::to_string(limit) + " bytes");
     body.append(piece.data(), got);
     if (parser.is_done()) break;
-    if (wrong == http::error::need_buffer || (!wrong && got > 0)) continue;
+    if (wrong == http::error::need_buffer || (!wrong && parsed > 0)) continue;
     if (wrong && wrong != http::error::need_more)
       return failed(Errc::kUntrustworthy, "does not answer in HTTP: " + wrong.message());
     if (auto filled = fill_inbox(idle); !filled) {
@@ -359,7 +379,8 @@ Result<> HttpConnection::Impl::read_body(Parser& parser, const HttpSink& sink, m
   const bool good = response.status == 200 || response.status == 206;
   const auto length = parser.content_length();
   if (parser.is_done() || (length && *length == 0)) return {};
-  if (good && !sink.into.empty() && length && *length != sink.into.size()) {
+  const bool other_length = length && *length != sink.into.size();
+  if (good && !sink.into.empty() && (other_length || (sink.accepts && !sink.accepts(response.headers)))) {
     reusable = false;  // Not what was asked for: the caller judges by the head, the body is left unread.
     return {};
   }

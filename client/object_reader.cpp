@@ -183,7 +183,11 @@ Result<> ObjectReader::read_at(const Wanted& wanted, const std::string& ref) {
   LakeCall call{.name = "get_object", .subject = scope_.subject(wanted.object.path)};
   call.target = scope_.ref_target(ref) + "/objects?" + query("path", wanted.object.path);
   call.headers.add("Range", wanted.range());
+  const auto is_this_version = [&](const HttpHeaders& headers) {
+    return without_quotes(headers.get("ETag")) == wanted.object.checksum;
+  };
   call.sink.into = wanted.out;
+  call.sink.accepts = is_this_version;
   // An object that has become shorter is another version.
   call.cause = [](int status, std::string_view) {
     return status == 416 ? std::optional(Errc::kStale) : std::nullopt;
@@ -193,8 +197,7 @@ Result<> ObjectReader::read_at(const Wanted& wanted, const std::string& ref) {
   for (;;) {
     auto response = scope_.calls->call(call);
     if (!response) return response.error();
-    if (without_quotes(response->headers.get("ETag")) != wanted.object.checksum)
-      return stale(wanted.object, "another version is there now");
+    if (!is_this_version(response->headers)) return stale(wanted.object, "another version is there now");
     const auto range = parse_content_range(response->headers.get("Content-Range"));
     const bool whole = response->status == 200 && wanted.out.size() == wanted.object.size_bytes;
     if (range && range->total != wanted.object.size_bytes)

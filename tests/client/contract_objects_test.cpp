@@ -91,7 +91,8 @@ TEST_CASE("contract: upload_object works on every lake") {
   on_every_lake([](ContractLake& lake) {
     const auto store = lake.store();
     const EntryMeta meta{0, "text/plain", {{"colour", "red"}, {"::lakefs::client-mtime", "7"}}};
-    const ObjectInfo object = must(store->upload_object(path("up"), TextSource("hello"), meta, Condition::kNone));
+    const ObjectInfo object =
+        must(store->upload_object(path("up"), TextSource("hello"), meta, Condition::kNone));
     CHECK(object.metadata == meta.metadata);
     CHECK(object.content_type == "text/plain");
     CHECK(lake.read(object) == "hello");
@@ -99,7 +100,8 @@ TEST_CASE("contract: upload_object works on every lake") {
     CHECK(empty.size_bytes == 0);
     CHECK(lake.read(empty).empty());
     const EntryMeta split{0, "", {{"k", "a\r\nInjected: yes"}}};
-    CHECK(store->upload_object(path("up"), TextSource("x"), split, Condition::kNone).error().code == Errc::kInvalid);
+    CHECK(store->upload_object(path("up"), TextSource("x"), split, Condition::kNone).error().code ==
+          Errc::kInvalid);
   });
 }
 
@@ -156,7 +158,8 @@ TEST_CASE("contract: set_metadata replaces the map and keeps bytes and mtime") {
   on_every_lake([](ContractLake& lake) {
     const auto store = lake.store();
     const ObjectInfo before = lake.put("a", "hello", {{"old", "1"}});
-    const Metadata metadata{{"new", "2"}, {"::lakefs::posix-permissions", R"({"UID":0,"GID":0,"Mode":33188})"}};
+    const Metadata metadata{{"new", "2"},
+                            {"::lakefs::posix-permissions", R"({"UID":0,"GID":0,"Mode":33188})"}};
     must(store->set_metadata(path("a"), metadata));
     const ObjectInfo after = must(store->stat(path("a"), kEntry));
     CHECK(after.metadata == metadata);
@@ -190,7 +193,8 @@ TEST_CASE("contract: a protected branch and a ref that is no branch refuse every
       CHECK(linked.error().message == "link_physical_address of x on lakefs://" + lake.repository().id +
                                           "/locked: 403 forbidden: cannot write to protected branch");
     } else {
-      CHECK(locked->upload_object(path("x"), TextSource("x"), {}, Condition::kNone).error().code == Errc::kReadOnly);
+      CHECK(locked->upload_object(path("x"), TextSource("x"), {}, Condition::kNone).error().code ==
+            Errc::kReadOnly);
     }
     CHECK_FALSE(lake.store("v1")->remove(path("a")));
   });
@@ -210,7 +214,8 @@ TEST_CASE("contract: only addresses that the server gave, or that an entry of th
     CHECK(link(a.physical_address));  // Our own again: to change mtime or metadata.
     CHECK(store->link(path("b"), {a.physical_address, a.checksum, 5}, {}, Condition::kNone).error().code ==
           Errc::kExpired);  // Signed for another path: a new one helps.
-    CHECK(store->link(path("a"), {a.physical_address, "", 5}, {}, Condition::kNone).error().code == Errc::kInvalid);
+    CHECK(store->link(path("a"), {a.physical_address, "", 5}, {}, Condition::kNone).error().code ==
+          Errc::kInvalid);
   });
 }
 

@@ -7,7 +7,8 @@
 namespace lakefuse::test {
 namespace {
 
-std::string read_part(ObjectStore& store, const ObjectInfo& object, std::uint64_t offset, std::size_t length) {
+std::string read_part(ObjectStore& store, const ObjectInfo& object, std::uint64_t offset,
+                      std::size_t length) {
   std::string bytes(length, '#');
   bytes.resize(must(store.read(object, offset, std::as_writable_bytes(std::span(bytes)))));
   return bytes;
@@ -75,7 +76,8 @@ TEST_CASE("contract: refs that cannot move are read like a branch") {
     lake.create_tag("v1.0", "main");
     lake.put("a", "two");
     must(lake.versions().commit("main", "second", {}));
-    for (const std::string& ref : {commit, commit.substr(0, 12), std::string("v1.0"), std::string("main~1")}) {
+    for (const std::string& ref :
+         {commit, commit.substr(0, 12), std::string("v1.0"), std::string("main~1")}) {
       CAPTURE(ref);
       const ObjectInfo seen = must(lake.store(ref)->stat(path("a"), ObjectStore::Look::kForReading));
       CHECK(seen.physical_address == first.physical_address);
@@ -84,7 +86,8 @@ TEST_CASE("contract: refs that cannot move are read like a branch") {
       other.physical_address += "x";
       other.checksum = "another";
       std::string bytes(3, '#');
-      CHECK(lake.store(ref)->read(other, 0, std::as_writable_bytes(std::span(bytes))).error().code == Errc::kStale);
+      CHECK(lake.store(ref)->read(other, 0, std::as_writable_bytes(std::span(bytes))).error().code ==
+            Errc::kStale);
     }
   });
 }

@@ -21,7 +21,8 @@ TEST_CASE("contract: configuration and repository say what a mount has to know")
     CHECK(lake.store()->facts().installation.find(repository.storage_namespace) != std::string::npos);
     const auto other = must(Lake::open(lake.access()))->versions("no-such-repository");
     CHECK(other->repository().error().code == Errc::kNotFound);
-    CHECK(must(Lake::open(lake.access()))->versions("Bad Name!")->repository().error().code == Errc::kInvalid);
+    CHECK(must(Lake::open(lake.access()))->versions("Bad Name!")->repository().error().code ==
+          Errc::kInvalid);
   });
 }
 
@@ -35,8 +36,8 @@ TEST_CASE("contract: branches, tags, commits and expressions are told apart") {
     CHECK(lake.versions().branch_head("nobody").error().code == Errc::kNotFound);
     CHECK(lake.versions().branch_head("v1.0").error().code == Errc::kInvalid);
     CHECK(lake.versions().branch_head("main~1").error().code == Errc::kInvalid);
-    for (const std::string& ref : {std::string("main"), std::string("v1.0"), first.id, first.id.substr(0, 10), std::string("main@"),
-                                  std::string("main~0")}) {
+    for (const std::string& ref : {std::string("main"), std::string("v1.0"), first.id, first.id.substr(0, 10),
+                                   std::string("main@"), std::string("main~0")}) {
       CAPTURE(ref);
       CHECK(must(lake.versions().resolve(ref)).id == first.id);
     }

@@ -20,7 +20,9 @@ LakeAccess access_to(const ScriptedServer& server) {
   return access;
 }
 
-LakeCalls calls_to(const LakeAccess& access) { return {access, *parse_url(access.endpoint), *TlsTrust::load({})}; }
+LakeCalls calls_to(const LakeAccess& access) {
+  return {access, *parse_url(access.endpoint), *TlsTrust::load({})};
+}
 
 Error failure(const std::string& answer) {
   const ScriptedServer server(ScriptedServer::always(answer));
@@ -54,7 +56,8 @@ TEST_CASE("lake calls: credentials that the server does not know are asked for a
     for (std::string request = peer.request(); !request.empty(); request = peer.request()) {
       const bool good = request.find("Bearer new") != std::string::npos;
       if (!good) ++refused;
-      peer.send(good ? json_answer(200, "{}") : json_answer(401, R"({"message":"error authenticating request"})"));
+      peer.send(good ? json_answer(200, "{}")
+                     : json_answer(401, R"({"message":"error authenticating request"})"));
     }
   });
   LakeAccess access = access_to(server);
@@ -76,33 +79,40 @@ TEST_CASE("lake calls: credentials that the server does not know are asked for a
   CHECK(refused == 2);  // The same ones again are not worth a call.
 }
 
-TEST_CASE("lake calls: 401 is told apart: unknown credentials, missing permission, and by a second call where unclear") {
-  CHECK(failure(json_answer(401, R"({"message":"error authenticating request"})")).code == Errc::kUnauthenticated);
+TEST_CASE(
+    "lake calls: 401 is told apart: unknown credentials, missing permission, and by a second call where "
+    "unclear") {
+  CHECK(failure(json_answer(401, R"({"message":"error authenticating request"})")).code ==
+        Errc::kUnauthenticated);
   CHECK(failure(json_answer(401, R"({"message":"insufficient permissions: x"})")).code == Errc::kDenied);
-  CHECK(failure(json_answer(401, R"({"message":"insufficient permissions"}{"message":"other"})")).code == Errc::kDenied);
+  CHECK(failure(json_answer(401, R"({"message":"insufficient permissions"}{"message":"other"})")).code ==
+        Errc::kDenied);
   for (const bool known : {true, false}) {
     const ScriptedServer server([&](ScriptedServer::Peer& peer) {
       for (std::string request = peer.request(); !request.empty(); request = peer.request()) {
         const bool asks_who = request.starts_with("GET /api/v1/user ");
-        peer.send(asks_who && known ? json_answer(200, "{}") : json_answer(401, R"({"message":"computer says no"})"));
+        peer.send(asks_who && known ? json_answer(200, "{}")
+                                    : json_answer(401, R"({"message":"computer says no"})"));
       }
     });
     auto calls = calls_to(access_to(server));
-    CHECK(calls.call({.name = "x", .target = "/x"}).error().code == (known ? Errc::kDenied : Errc::kUnauthenticated));
+    CHECK(calls.call({.name = "x", .target = "/x"}).error().code ==
+          (known ? Errc::kDenied : Errc::kUnauthenticated));
   }
 }
 
 TEST_CASE("lake calls: not found is believed of lakeFS only, not of a proxy's page") {
   CHECK(failure(json_answer(404, R"({"message":"not found"})")).code == Errc::kNotFound);
-  CHECK(failure("HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>").code ==
-        Errc::kUntrustworthy);
+  CHECK(
+      failure("HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>")
+          .code == Errc::kUntrustworthy);
   CHECK(failure("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").code == Errc::kUntrustworthy);
   CHECK(failure(json_answer(404, R"({"message":"invalid API endpoint"})")).code == Errc::kUntrustworthy);
 }
 
 TEST_CASE("lake calls: an answer that is no JSON where it should be is told with the endpoint") {
-  const ScriptedServer server(
-      ScriptedServer::always("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"));
+  const ScriptedServer server(ScriptedServer::always(
+      "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"));
   auto calls = calls_to(access_to(server));
   const auto response = calls.call_for_json({.name = "get_config", .subject = "x", .target = "/config"});
   CHECK(response.error().code == Errc::kUntrustworthy);

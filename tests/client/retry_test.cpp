@@ -17,11 +17,14 @@ constexpr HttpDeadlines kDeadlines{1s, 1s, 1s};
 constexpr RetryPolicy kQuick{.attempts = 4, .first_pause = 2ms, .longest_pause = 10ms, .budget = 10s};
 const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-HttpOutcome call(HttpClient& client, const ScriptedServer& server, Repeat repeat, const RetryPolicy& policy = kQuick) {
+HttpOutcome call(HttpClient& client, const ScriptedServer& server, Repeat repeat,
+                 const RetryPolicy& policy = kQuick) {
   return call_repeatedly(client, policy, {false, "127.0.0.1", server.port()}, {}, {}, kDeadlines, repeat);
 }
 
-HttpClient client() { return HttpClient(*TlsTrust::load({})); }
+HttpClient client() {
+  return HttpClient(*TlsTrust::load({}));
+}
 
 // Answers the first `failures` requests with `bad` (and closes where that is empty), all others well.
 struct Failing {
@@ -63,7 +66,8 @@ TEST_CASE("retry: what cannot pass is not tried again") {
 }
 
 TEST_CASE("rule 1 of the client: a call that may have been done is sent once, whatever came back") {
-  for (const std::string& bad : {json_answer(429, "{}"), json_answer(503, "{}"), json_answer(500, "{}"), std::string()}) {
+  for (const std::string& bad :
+       {json_answer(429, "{}"), json_answer(503, "{}"), json_answer(500, "{}"), std::string()}) {
     Failing server{1, bad};
     auto http = client();
     const HttpOutcome outcome = call(http, server.server, Repeat::kOnce);
@@ -175,7 +179,8 @@ TEST_CASE("client: many threads at once have a connection each and get each thei
       for (int i = 0; i < 50; ++i) {
         HttpRequest request;
         request.target = "/" + std::to_string(t) + "/" + std::to_string(i);
-        const auto outcome = http.call({false, "127.0.0.1", echo.port()}, request, {}, kDeadlines, Repeat::kSafe);
+        const auto outcome =
+            http.call({false, "127.0.0.1", echo.port()}, request, {}, kDeadlines, Repeat::kSafe);
         if (!outcome.response || outcome.response->body != request.target) ++wrong;
       }
     });

@@ -23,7 +23,9 @@ std::string random_name() {
 
 }  // namespace
 
-bool ContractLake::is_real() { return !variable("LAKEFUSE_TEST_ENDPOINT").empty(); }
+bool ContractLake::is_real() {
+  return !variable("LAKEFUSE_TEST_ENDPOINT").empty();
+}
 
 ContractLake::ContractLake(Mode mode) {
   const std::string name = random_name();
@@ -42,7 +44,8 @@ ContractLake::ContractLake(Mode mode) {
   }
   access_.endpoint = must(normalised_endpoint(access_.endpoint));
   calls_ = std::make_unique<LakeCalls>(access_, must(parse_url(access_.endpoint)), must(TlsTrust::load({})));
-  REQUIRE(post("/repositories", R"({"name":")" + name + R"(","storage_namespace":")" + storage_namespace + "\"}") == 201);
+  REQUIRE(post("/repositories",
+               R"({"name":")" + name + R"(","storage_namespace":")" + storage_namespace + "\"}") == 201);
 
   lake_ = must(Lake::open(access_));
   versions_ = lake_->versions(name);
@@ -62,7 +65,8 @@ int ContractLake::post(const std::string& target, const std::string& json, const
 }
 
 void ContractLake::create_branch(const std::string& name, const std::string& source) {
-  post("/repositories/" + repository_.id + "/branches", R"({"name":")" + name + R"(","source":")" + source + "\"}");
+  post("/repositories/" + repository_.id + "/branches",
+       R"({"name":")" + name + R"(","source":")" + source + "\"}");
 }
 
 void ContractLake::create_tag(const std::string& name, const std::string& ref) {
@@ -70,7 +74,8 @@ void ContractLake::create_tag(const std::string& name, const std::string& ref) {
 }
 
 void ContractLake::protect(const std::string& pattern) {
-  post("/repositories/" + repository_.id + "/settings/branch_protection", R"([{"pattern":")" + pattern + "\"}]", "PUT");
+  post("/repositories/" + repository_.id + "/settings/branch_protection",
+       R"([{"pattern":")" + pattern + "\"}]", "PUT");
 }
 
 ObjectInfo ContractLake::put(const std::string& key, const std::string& text, const Metadata& metadata,
@@ -102,6 +107,8 @@ void on_every_lake(const std::function<void(ContractLake&)>& body) {
   body(lake);
 }
 
-ObjectPath path(const std::string& key) { return must(ObjectPath::make(key)); }
+ObjectPath path(const std::string& key) {
+  return must(ObjectPath::make(key));
+}
 
 }  // namespace lakefuse::test

@@ -11,8 +11,9 @@
 
 namespace lakefuse::test {
 
-// A fresh repository on a lake: the double in this process, or the server that the LAKEFUSE_TEST_* variables name
-// (ENDPOINT, ACCESS_KEY_ID, SECRET_ACCESS_KEY, STORAGE_NAMESPACE), in which case all is done through the API.
+// A fresh repository on a lake: the double in this process, or the server that the LAKEFUSE_TEST_* variables
+// name (ENDPOINT, ACCESS_KEY_ID, SECRET_ACCESS_KEY, STORAGE_NAMESPACE), in which case all is done through the
+// API.
 class ContractLake {
  public:
   enum class Mode { kPresigned, kThroughApi };

@@ -12,8 +12,8 @@
 
 namespace lakefuse::test {
 
-// A server that says what the test tells it to say, byte for byte: what no HTTP library would send. Each connection
-// runs the script on a thread of its own. Destroying it ends all connections.
+// A server that says what the test tells it to say, byte for byte: what no HTTP library would send. Each
+// connection runs the script on a thread of its own. Destroying it ends all connections.
 class ScriptedServer {
  public:
   // One connection, as the script sees it.
@@ -59,9 +59,9 @@ class ScriptedServer {
   std::thread acceptor_;
 
   mutable std::mutex mutex_;
-  bool stopping_ = false;               // Guarded by mutex_.
-  std::vector<int> sockets_;            // Guarded by mutex_. Closed at the end only, so that no number is used twice.
-  std::list<std::thread> threads_;      // Guarded by mutex_.
+  bool stopping_ = false;     // Guarded by mutex_.
+  std::vector<int> sockets_;  // Guarded by mutex_. Closed at the end only, so that no number is used twice.
+  std::list<std::thread> threads_;  // Guarded by mutex_.
 };
 
 // "HTTP/1.1 200 OK" with a JSON body and its length.
