@@ -59,9 +59,7 @@ std::size_t amount_of(const ApiRequest& request) {
   return amount <= 0 ? 100 : static_cast<std::size_t>(amount);
 }
 
-json::object stats_of(const ApiRequest& request, const Repository& repository, const Entry& entry,
-                      StatsMetadata metadata, bool presign) {
-  const std::string address = request.lake.full_address(repository, entry);
+json::object stats_json(const Entry& entry, const std::string& address, StatsMetadata metadata) {
   json::object stats{{"path", entry.path},
                      {"path_type", "object"},
                      {"physical_address", address},
@@ -69,18 +67,23 @@ json::object stats_of(const ApiRequest& request, const Repository& repository, c
                      {"size_bytes", entry.size},
                      {"mtime", entry.mtime},
                      {"content_type", entry.content_type}};
-  if (presign) {
-    const auto expiry = request.has_fault(Fault::Kind::kExpired) ? std::chrono::seconds(-1)
-                                                                 : request.lake.options().presign_expiry;
-    const auto url = request.lake.signer().presign("GET", *request.lake.store_key(address), expiry,
-                                                   {{"response-content-disposition", "attachment"}});
-    stats["physical_address"] = url.url;
-    stats["physical_address_expiry"] = url.expiry;
-  }
   const bool shown =
       metadata == StatsMetadata::kAlways || (metadata == StatsMetadata::kIfAny && !entry.metadata.empty());
   if (shown) stats["metadata"] = to_json(entry.metadata);
   if (metadata == StatsMetadata::kEmptied) stats["metadata"] = json::object();
+  return stats;
+}
+
+json::object stats_of(const ApiRequest& request, const Repository& repository, const Entry& entry,
+                      StatsMetadata metadata, bool presign) {
+  const std::string address = request.lake.full_address(repository, entry);
+  if (!presign) return stats_json(entry, address, metadata);
+  const auto expiry = request.has_fault(Fault::Kind::kExpired) ? std::chrono::seconds(-1)
+                                                               : request.lake.options().presign_expiry;
+  const auto url = request.lake.signer().presign("GET", *request.lake.store_key(address), expiry,
+                                                 {{"response-content-disposition", "attachment"}});
+  json::object stats = stats_json(entry, url.url, metadata);
+  stats["physical_address_expiry"] = url.expiry;
   return stats;
 }
 

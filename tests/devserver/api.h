@@ -75,6 +75,8 @@ HttpResponse changes_answer(const ChangePage& page);
 // --- What calls have in common ---
 std::size_t amount_of(const ApiRequest& request);  // 100 where it is absent or not positive.
 enum class StatsMetadata { kAlways, kEmptied, kIfAny, kNever };
+json::object stats_json(const Entry& entry, const std::string& address, StatsMetadata metadata);
+// With the entry's full address, or a presigned URL in its place.
 json::object stats_of(const ApiRequest& request, const Repository& repository, const Entry& entry,
                       StatsMetadata metadata, bool presign = false);
 // Throws where the branch may not be written: bad name, protected, read-only; in the real server's order.

@@ -34,18 +34,18 @@ struct DevServerOptions {
   std::string store_listen = "127.0.0.1:0";  // Where the object store listens.
   std::string access_key_id = "AKIALAKEFUSEDEVSERVR";
   std::string secret_access_key = "lakefuse-dev-server-secret-access-key-00";
-  std::filesystem::path data;      // Kept over restarts; empty: a directory of its own, removed at the end.
-  std::filesystem::path tls_cert;  // PEM; with tls_key, both listeners speak TLS.
-  std::filesystem::path tls_key;
-  std::filesystem::path log_file;  // Each call as one JSON line; empty: none.
-  bool presign = true;             // false: block store `local`: data goes through the API only.
-  bool multipart = true;           // Presigned multipart upload; counts only with presign.
-  std::string version = "1.84.0";  // What /config says.
+  std::filesystem::path data = {};  // Kept over restarts; empty: a directory of its own, removed at the end.
+  std::filesystem::path tls_cert = {};  // PEM; with tls_key, both listeners speak TLS.
+  std::filesystem::path tls_key = {};
+  std::filesystem::path log_file = {};  // Each call as one JSON line; empty: none.
+  bool presign = true;                  // false: block store `local`: data goes through the API only.
+  bool multipart = true;                // Presigned multipart upload; counts only with presign.
+  std::string version = "1.84.0";       // What /config says.
   std::chrono::seconds presign_expiry{900};
-  double latency =
-      0;  // 1: each call takes what it takes on a real server (design.md section 3); 0.5: half of that.
-  bool races = false;  // Leave real time between the steps of link and commit, so that false 412s happen by
-                       // themselves.
+  // 1: each call takes what it takes on a real server (design.md section 3); 0.5: half of that.
+  double latency = 0;
+  // Leave real time between the steps of link and commit, so that false 412s happen by themselves.
+  bool races = false;
 };
 
 // One object as the lake's records have it.
@@ -61,17 +61,16 @@ struct LakeObject {
 
 struct PutOptions {
   std::string content_type = "application/octet-stream";
-  std::map<std::string, std::string> metadata;
-  std::optional<std::int64_t> mtime;        // Unset: now.
-  std::optional<std::string> checksum;      // Unset: the MD5.
-  std::optional<std::uint64_t> size_bytes;  // Set: what the record claims, whatever the bytes are.
-  std::optional<std::string>
-      physical_address;  // Set: the record points there; bytes are stored if it is ours.
+  std::map<std::string, std::string> metadata = {};
+  std::optional<std::int64_t> mtime = {};            // Unset: now.
+  std::optional<std::string> checksum = {};          // Unset: the MD5.
+  std::optional<std::uint64_t> size_bytes = {};      // Set: what the record claims, whatever the bytes are.
+  std::optional<std::string> physical_address = {};  // Set: the record points there, and the bytes go there.
 };
 
 struct RepositoryOptions {
   std::string default_branch = "main";
-  std::string storage_namespace;  // Empty: one is made up from the name.
+  std::string storage_namespace = {};  // Empty: one is made up from the name.
   bool read_only = false;
 };
 

@@ -116,9 +116,8 @@ HttpResponse complete_presign_multipart_upload(ApiRequest& request) {
   entry->mtime = stored->modified;
   entry->metadata = string_map(request.json, "user_metadata");
   request.lake.writer(*repository).set(request.branch(), entry, false);
-  json::object stats = stats_of(request, *repository, *entry, StatsMetadata::kAlways);
-  stats["physical_address"] = entry->address;  // The relative one, here only.
-  return json_answer(200, stats);
+  return json_answer(200,
+                     stats_json(*entry, entry->address, StatsMetadata::kAlways));  // Relative, here only.
 }
 
 HttpResponse abort_presign_multipart_upload(ApiRequest& request) {

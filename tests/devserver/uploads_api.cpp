@@ -93,9 +93,7 @@ HttpResponse link_physical_address(ApiRequest& request) {
       request.has_fault(Kind::kFalse412Kept) || request.has_fault(Kind::kFalse412Dropped);
   if (false_fault && if_absent) false_412(request, repository, entry);
   request.lake.writer(*repository).set(request.branch(), entry, if_absent);
-  json::object stats = stats_of(request, *repository, *entry, StatsMetadata::kAlways);
-  stats["physical_address"] = address;
-  return json_answer(200, stats);
+  return json_answer(200, stats_json(*entry, address, StatsMetadata::kAlways));
 }
 
 // --- Upload ---
