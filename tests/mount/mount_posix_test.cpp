@@ -1,0 +1,186 @@
+// W8: inside one mount, files behave as on a local disk: the same calls on both, and the same outcome.
+
+#include <doctest/doctest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <random>
+
+#include "tests/mount/actor.h"
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+namespace stdfs = std::filesystem;
+
+namespace {
+
+// One directory on the mount, one on the disk.
+struct Both {
+  explicit Both(Mounted& mounted) : mount(mounted) {}
+  Mounted& mount;
+  ScratchDirectory disk;
+
+  // The same work on both; then both and the lake hold the same bytes.
+  template <class Work>
+  void same(TestLake& lake, const std::string& name, Work work) {
+    CAPTURE(name);
+    work(disk.path() / name);
+    work(mount / name);
+    const std::string wanted = read_local(disk.path() / name);
+    CHECK((read_file(mount / name) == wanted));
+    CHECK((lake.read(name) == wanted));
+    CHECK(stdfs::file_size(mount / name) == wanted.size());
+  }
+};
+
+}  // namespace
+
+TEST_CASE("W8: appends, random writes, truncations and holes end as on a local disk") {
+  TestLake lake;
+  Mounted mount(lake);
+  Both both(mount);
+  const std::string base = pattern(1'500'000, 3);
+  for (const char* name : {"append", "random", "cut", "grown", "holes"}) {
+    lake.put(name, base);
+    write_local(both.disk.path() / name, base);
+  }
+  both.same(lake, "append", [](const stdfs::path& path) {
+    CHECK(write_file(path, "tail", O_APPEND) == kOk);
+    OpenFile file(path, O_WRONLY | O_APPEND);
+    CHECK(file.write("more") == kOk);
+    CHECK(file.write_at(0, "pwrite appends, too") == kOk);  // As Linux does.
+    CHECK(file.close() == kOk);
+  });
+  both.same(lake, "random", [](const stdfs::path& path) {
+    std::mt19937 dice(5);
+    OpenFile file(path, O_RDWR);
+    for (int i = 0; i < 60; ++i) {
+      const auto offset = dice() % 2'000'000;
+      const auto size = 1 + dice() % 20'000;
+      CHECK(file.write_at(offset, pattern(size, static_cast<unsigned>(i))) == kOk);
+      if (i % 17 == 0) CHECK(file.truncate(dice() % 2'000'000) == kOk);
+    }
+    CHECK(file.close() == kOk);
+  });
+  both.same(lake, "cut", [](const stdfs::path& path) { CHECK(::truncate(path.c_str(), 777) == 0); });
+  both.same(lake, "grown", [](const stdfs::path& path) { CHECK(::truncate(path.c_str(), 3'000'000) == 0); });
+  both.same(lake, "holes", [](const stdfs::path& path) {
+    OpenFile file(path, O_WRONLY | O_TRUNC);
+    CHECK(file.write_at(2'000'000, "end") == kOk);
+    CHECK(file.write_at(5'000, "middle") == kOk);
+    CHECK(file.close() == kOk);
+  });
+  both.same(lake, "made", [](const stdfs::path& path) {
+    CHECK(write_file(path, "0123456789") == kOk);
+    OpenFile file(path, O_RDWR);
+    CHECK(file.truncate(4) == kOk);
+    CHECK(file.truncate(8) == kOk);
+    CHECK(file.read_all() == std::string("0123\0\0\0\0", 8));
+    CHECK(file.close() == kOk);
+  });
+}
+
+TEST_CASE("W8: what is written through a shared mapping is on the lake when the file is closed for good") {
+  TestLake lake;
+  lake.put("f", std::string(100'000, 'a'));
+  Mounted mount(lake);
+  Actor writer;
+  REQUIRE(writer("open 1 rw " + (mount / "f").string()) == "ok");
+  REQUIRE(writer("map 1 100000") == "ok");
+  CHECK(writer("poke 50000 MAPPED") == "ok");
+  CHECK(writer("msync") == "ok");
+  CHECK(writer("unmap") == "ok");
+  CHECK(writer("close 1") == "ok");
+  std::string wanted(100'000, 'a');
+  wanted.replace(50'000, 6, "MAPPED");
+  CHECK((lake.read("f") == wanted));
+
+  // Closed first, written after: RELEASE publishes it.
+  REQUIRE(writer("open 1 rw " + (mount / "f").string()) == "ok");
+  REQUIRE(writer("map 1 100000") == "ok");
+  CHECK(writer("close 1") == "ok");
+  CHECK(writer("poke 0 LATE") == "ok");
+  CHECK(writer("unmap") == "ok");
+  wanted.replace(0, 4, "LATE");
+  CHECK(eventually([&] { return lake.read("f") == wanted; }));
+  CHECK((read_file(mount / "f") == wanted));
+}
+
+TEST_CASE("W8: an unlinked file stays readable and writable while it is open, and never comes back") {
+  TestLake lake;
+  lake.put("f", "bytes of the lake");
+  Mounted mount(lake);
+  OpenFile reader(mount / "f", O_RDONLY);
+  OpenFile writer(mount / "f", O_RDWR);
+  CHECK(remove_file(mount / "f") == kOk);
+  CHECK(look(mount / "f") == "stat: ENOENT");
+  CHECK(lake.read("f") == "<none>");
+  CHECK(reader.read_all() == "bytes of the lake");
+  CHECK(writer.write("BYTES") == kOk);
+  CHECK(reader.read_all() == "BYTES of the lake");
+  CHECK(writer.close() == kOk);
+  CHECK(reader.close() == kOk);
+  CHECK(lake.read("f") == "<none>");
+
+  OpenFile fresh(mount / "g", O_RDWR | O_CREAT);
+  CHECK(fresh.write("never there") == kOk);
+  CHECK(remove_file(mount / "g") == kOk);
+  CHECK(fresh.read_all() == "never there");
+  CHECK(fresh.close() == kOk);
+  CHECK(lake.read("g") == "<none>");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W8: several handles on one file see one another's bytes") {
+  TestLake lake;
+  lake.put("f", "0123456789");
+  Mounted mount(lake);
+  OpenFile reader(mount / "f", O_RDONLY);
+  OpenFile one(mount / "f", O_RDWR);
+  OpenFile two(mount / "f", O_RDWR);
+  CHECK(one.write_at(0, "AB") == kOk);
+  CHECK(two.write_at(8, "YZ") == kOk);
+  CHECK(reader.read_all() == "AB234567YZ");
+  CHECK(one.read_all() == "AB234567YZ");
+  CHECK(two.truncate(9) == kOk);
+  CHECK(one.read_all() == "AB234567Y");
+  CHECK(read_file(mount / "f") == "AB234567Y");
+  CHECK(one.close() == kOk);
+  CHECK(two.write_at(1, "-") == kOk);
+  CHECK(two.close() == kOk);
+  CHECK(lake.read("f") == "A-234567Y");
+}
+
+TEST_CASE("W8: a file that is open goes with its name: rename while it is written") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile file(mount / "before", O_RDWR | O_CREAT);
+  CHECK(file.write("one ") == kOk);
+  CHECK(rename_file(mount / "before", mount / "after") == kOk);
+  CHECK(file.write("two") == kOk);
+  CHECK(file.close() == kOk);
+  CHECK(lake.read("after") == "one two");
+  CHECK(lake.read("before") == "<none>");
+  CHECK(look(mount / "before") == "stat: ENOENT");
+}
+
+TEST_CASE("W8: mode, size and times are those of the last change, at once") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile file(mount / "f", O_RDWR | O_CREAT, 0640);
+  CHECK(file.write("12345") == kOk);
+  struct stat facts {};
+  REQUIRE(::fstat(file.fd(), &facts) == 0);
+  CHECK(facts.st_size == 5);
+  CHECK((facts.st_mode & 07777) == 0640);
+  CHECK(::fchmod(file.fd(), 0600) == 0);
+  const timespec times[2] = {{1'000'000'000, 0}, {1'200'000'000, 123'456'789}};
+  CHECK(::futimens(file.fd(), times) == 0);
+  CHECK(file.close() == kOk);
+  REQUIRE(::stat((mount / "f").c_str(), &facts) == 0);
+  CHECK((facts.st_mode & 07777) == 0600);
+  CHECK(facts.st_mtim.tv_sec == 1'200'000'000);
+  CHECK(facts.st_mtim.tv_nsec == 123'456'789);
+}

@@ -1,0 +1,180 @@
+// R1 to R4: what a reader sees, and what it costs.
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+TEST_CASE("R1: an open file is one version from open to close, whatever another client puts there") {
+  TestLake lake;
+  const std::string old_bytes = pattern(9'000'000, 1);
+  const std::string new_bytes = pattern(9'000'000, 2);
+  lake.put("f", old_bytes);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "100ms"}});
+  OpenFile reader(mount / "f", O_RDONLY);
+  std::string start(4096, '\0');
+  REQUIRE(::pread(reader.fd(), start.data(), start.size(), 0) == 4096);
+  CHECK((start == old_bytes.substr(0, 4096)));
+  lake.put("f", new_bytes);
+  std::this_thread::sleep_for(300ms);
+  CHECK((read_file(mount / "f") == new_bytes));
+  const std::string seen = reader.read_all();
+  CHECK((seen == old_bytes));
+  CHECK((read_file(mount / "f") == new_bytes));
+}
+
+TEST_CASE("R1: a version that can be had no more is an error, and never other bytes") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string old_bytes = pattern(40'000'000, 1);
+  lake.put("f", old_bytes);
+  const std::string address = lake.address("f");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "100ms"}});
+  OpenFile reader(mount / "f", O_RDONLY);
+  std::string piece(4096, '\0');
+  REQUIRE(::pread(reader.fd(), piece.data(), piece.size(), 0) == 4096);
+  lake.put("f", pattern(40'000'000, 2));
+  lake.server().remove_data(address);
+  const auto n = ::pread(reader.fd(), piece.data(), piece.size(), 35'000'000);
+  if (n > 0)
+    CHECK((piece == old_bytes.substr(35'000'000, 4096)));
+  else
+    CHECK(n == -1);
+}
+
+TEST_CASE("R2: what was read once is not fetched again: not after a commit, a remount or by another mount") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(5'000'000);
+  lake.put("f", bytes);
+  const ScratchDirectory cache;
+  Mounted mount(lake, {.cache_dir = cache.path() / "cache"});
+  CHECK((read_file(mount / "f") == bytes));
+  const auto fetched = lake.count("store_get");
+  CHECK(fetched > 0);
+  CHECK((read_file(mount / "f") == bytes));
+  lake.commit();
+  std::this_thread::sleep_for(1200ms);
+  CHECK((read_file(mount / "f") == bytes));
+  REQUIRE(mount.unmount() == 0);
+  mount.mount();
+  CHECK((read_file(mount / "f") == bytes));
+  lake.server().create_branch(lake.repository(), "other");
+  Mounted other(lake, {.ref = "other", .cache_dir = cache.path() / "cache"});
+  CHECK((read_file(other / "f") == bytes));
+  CHECK(lake.count("store_get") == fetched);
+}
+
+TEST_CASE("R3: another client's change is visible after the metadata TTL: new, changed and removed names") {
+  TestLake lake;
+  lake.put("changed", "old");
+  lake.put("removed", "x");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "300ms"}});
+  CHECK(read_file(mount / "changed") == "old");
+  CHECK(look(mount / "removed") == kOk);
+  CHECK(look(mount / "new") == "stat: ENOENT");
+  lake.put("changed", "a longer one");
+  lake.remove("removed");
+  lake.put("new", "here");
+  std::this_thread::sleep_for(400ms);
+  CHECK(std::filesystem::file_size(mount / "changed") == 12);
+  CHECK(read_file(mount / "changed") == "a longer one");
+  CHECK(look(mount / "removed") == "stat: ENOENT");
+  CHECK(read_file(mount / "new") == "here");
+  CHECK(names_in(mount.at()) == std::vector<std::string>{"changed", "new"});
+}
+
+TEST_CASE("R3: a directory that another client filled or emptied is seen at the next listing") {
+  TestLake lake;
+  lake.put("d/one", "1");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "300ms"}});
+  CHECK(names_in(mount / "d") == std::vector<std::string>{"one"});
+  lake.put("d/two", "2");
+  CHECK(names_in(mount / "d") == std::vector<std::string>{"one", "two"});  // opendir always asks.
+  lake.remove("d/one");
+  lake.remove("d/two");
+  std::this_thread::sleep_for(400ms);
+  CHECK(look(mount / "d") == "stat: ENOENT");
+}
+
+TEST_CASE("R3: a mount sees at once what it wrote itself, and another mount after the TTL") {
+  TestLake lake;
+  Mounted one(lake);
+  Mounted two(lake, {.flags = {"--metadata-ttl", "200ms"}});
+  CHECK(look(two / "f") == "stat: ENOENT");
+  REQUIRE(write_file(one / "f", "first") == kOk);
+  CHECK(read_file(one / "f") == "first");
+  std::this_thread::sleep_for(300ms);
+  CHECK(read_file(two / "f") == "first");
+  REQUIRE(write_file(two / "f", "second, longer") == kOk);
+  std::this_thread::sleep_for(1100ms);
+  CHECK(read_file(one / "f") == "second, longer");
+}
+
+TEST_CASE("R4: ls -l of 10,000 files costs 10 calls, and a stat storm inside the TTL none") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr int kFiles = 10'000;
+  char name[32];
+  for (int i = 0; i < kFiles; ++i) {
+    std::snprintf(name, sizeof name, "d/f%05d", i);
+    lake.put(name, "x");
+  }
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}, .patience = 120s});
+  REQUIRE(look(mount / "d") == kOk);  // The way there is known.
+  lake.server().clear_log();
+  const auto listed = shell(mount / "d", "ls -l | wc -l");
+  CHECK(listed.out == "10001\n");
+  CHECK(lake.count("list_objects") == 10);
+  CHECK(lake.server().count() == 10);
+  lake.server().clear_log();
+  for (int i = 0; i < kFiles; ++i) {
+    std::snprintf(name, sizeof name, "d/f%05d", i);
+    struct stat facts {};
+    if (::stat((mount / name).c_str(), &facts) != 0 || facts.st_size != 1) FAIL_CHECK(name);
+  }
+  CHECK(lake.server().count() == 0);
+}
+
+TEST_CASE("a tag, a commit and an expression mount read-only, and every change is EROFS") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "one");
+  const std::string commit = lake.commit();
+  lake.server().create_tag(lake.repository(), "v1", commit);
+  lake.put("f", "two");
+  lake.commit();
+  for (const std::string& ref : {std::string("v1"), commit, std::string("main~1")}) {
+    CAPTURE(ref);
+    Mounted mount(lake, {.ref = ref});
+    CHECK(read_file(mount / "f") == "one");
+    CHECK(write_file(mount / "f", "x") == "open: EROFS");
+    CHECK(write_file(mount / "new", "x") == "open: EROFS");
+    CHECK(remove_file(mount / "f") == "unlink: EROFS");
+    CHECK(rename_file(mount / "f", mount / "g") == "rename: EROFS");
+    CHECK(make_directory(mount / "d") == "mkdir: EROFS");
+  }
+  Mounted branch(lake, {.flags = {"--read-only"}});
+  CHECK(read_file(branch / "f") == "two");
+  CHECK(write_file(branch / "f", "x") == "open: EROFS");
+}
+
+TEST_CASE("a protected branch is refused at mount with the reason, and mounts read-only") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "one");
+  lake.commit();
+  lake.server().protect(lake.repository(), "ma*");
+  const auto refused = Mounted::refused(lake);
+  CHECK(refused.exit_code == 6);
+  CHECK(refused.err.find("protected") != std::string::npos);
+  CHECK(refused.err.find("ma*") != std::string::npos);
+  Mounted mount(lake, {.flags = {"--read-only"}});
+  CHECK(read_file(mount / "f") == "one");
+}
