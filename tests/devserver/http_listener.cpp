@@ -17,7 +17,7 @@
 #include <mutex>
 #include <thread>
 
-#include "tests/devserver/digest.h"
+#include "tests/devserver/body_sink.h"
 #include "tests/devserver/text.h"
 
 namespace lakefuse::test::devserver {
@@ -29,7 +29,6 @@ using boost::system::error_code;
 using tcp = asio::ip::tcp;
 
 constexpr std::size_t kChunk = 256 * 1024;           // Of bodies, on the way to and from disk.
-constexpr std::size_t kInMemory = 1024 * 1024;       // Larger data bodies go to a file.
 constexpr std::uint32_t kHeaderLimit = 1024 * 1024;  // As Go's default.
 
 void set_linger_reset(int fd) {
@@ -59,63 +58,6 @@ std::string head_text(const HttpResponse& answer, bool is_head_request) {
   if (answer.close) text += "\r\nConnection: close";
   return text + "\r\n\r\n";
 }
-
-// Receives a body: small ones in memory, large data in a file.
-class BodySink {
- public:
-  BodySink(bool is_data, const std::filesystem::path& spool) : is_data_(is_data), spool_(spool) {}
-  ~BodySink() {
-    if (file_ != nullptr) std::fclose(file_);
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove(path_, ignored);
-  }
-
-  void add(std::string_view bytes) {
-    if (is_data_) md5_.add(bytes);
-    size_ += bytes.size();
-    if (file_ == nullptr && is_data_ && bytes_.size() + bytes.size() > kInMemory) to_file();
-    if (file_ == nullptr) {
-      bytes_ += bytes;
-    } else if (std::fwrite(bytes.data(), 1, bytes.size(), file_) != bytes.size()) {
-      throw std::system_error(errno, std::generic_category(), path_);
-    }
-  }
-
-  std::uint64_t size() const { return size_; }
-
-  Body finish() {
-    Body body;
-    if (file_ == nullptr) {
-      body = Body(std::move(bytes_));
-    } else {
-      if (std::fclose(std::exchange(file_, nullptr)) != 0)
-        throw std::system_error(errno, std::generic_category(), path_);
-      body = Body(std::exchange(path_, {}), size_);
-    }
-    if (is_data_) body.set_md5(md5_.finish());
-    return body;
-  }
-
- private:
-  void to_file() {
-    static std::atomic<std::uint64_t> number{0};
-    path_ = spool_ / ("incoming-" + std::to_string(::getpid()) + "-" + std::to_string(++number));
-    file_ = std::fopen(path_.c_str(), "wxe");
-    if (file_ == nullptr) throw std::system_error(errno, std::generic_category(), path_);
-    std::setvbuf(file_, nullptr, _IONBF, 0);
-    if (std::fwrite(bytes_.data(), 1, bytes_.size(), file_) != bytes_.size())
-      throw std::system_error(errno, std::generic_category(), path_);
-    bytes_.clear();
-  }
-
-  const bool is_data_;
-  const std::filesystem::path& spool_;
-  std::string bytes_;
-  std::filesystem::path path_;
-  std::FILE* file_ = nullptr;
-  std::uint64_t size_ = 0;
-  Md5 md5_;
-};
 
 class Connection {
  public:
