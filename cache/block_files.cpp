@@ -75,9 +75,13 @@ BlockFiles::BlockFiles(UniqueFd blocks, CacheUsage usage, std::uint64_t cap_byte
       usage_(std::move(usage)),
       space_(blocks_, floor_of(blocks_->get())),
       eviction_(blocks_, usage_, cap_bytes) {
-  // Behind, for it looks at each file; needed once in the life of a cache directory.
-  if (!usage_.is_counted())
-    counter_ = std::jthread([this](std::stop_token stop) { eviction_.count_all(stop); });
+  // Behind, for both may take seconds: to count is needed once in the life of a directory, to shrink after
+  // --cache-size.
+  if (usage_.is_counted() && usage_.total() <= cap_bytes_) return;
+  tidier_ = std::jthread([this](std::stop_token stop) {
+    if (!usage_.is_counted()) eviction_.count_all(stop);
+    if (!stop.stop_requested()) eviction_.make_room(0);
+  });
 }
 
 bool BlockFiles::load(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,

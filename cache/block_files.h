@@ -56,7 +56,7 @@ class BlockFiles {
   CacheEviction eviction_;
   std::atomic<std::uint64_t> being_written_ = 0;      // Charges of blocks on their way.
   std::atomic<std::int64_t> full_since_seconds_ = 0;  // Steady clock; 0: the disk took what we wrote last.
-  std::jthread counter_;                              // Last: stops before what it uses goes.
+  std::jthread tidier_;                               // Last: stops before what it uses goes.
 };
 
 }  // namespace lakefuse

@@ -23,6 +23,7 @@ class CachedStore : public ObjectStore {
  public:
   // Makes `cache_dir` (0700) where it is missing. kLocalIo: it belongs to another user, may be written by
   // others, or cannot be used. With a cap of 0 there is no cache and nothing is made.
+  // To be called in the process that will serve: it may start a thread, which a fork would lose.
   static Result<std::unique_ptr<CachedStore>> open(ObjectStore& below, const std::filesystem::path& cache_dir,
                                                    std::uint64_t cap_bytes);
 

@@ -37,6 +37,10 @@ Result<> make_missing(const std::filesystem::path& path) {
   }
   if (errno == EEXIST) return {};
   if (errno != ENOENT || path.parent_path() == path) return disk_error("cannot make " + path.string(), errno);
+  struct stat parent {};
+  if (::stat(path.parent_path().c_str(), &parent) ==
+      0)  // Not for want of a parent: /proc takes no directories.
+    return disk_error("cannot make " + path.string(), ENOENT);
   if (auto made = make_missing(path.parent_path()); !made) return made;
   return make_missing(path);
 }

@@ -1,7 +1,11 @@
 #include "client/publish_attempt.h"
 
+
+#include <stop_token>
 #include <string>
 #include <utility>
+
+#include "client/patience.h"
 
 namespace lakefuse {
 namespace {
@@ -31,7 +35,9 @@ PublishAttempt::PublishAttempt(ObjectStore& lake, const PublishJob& job, const B
       is_doubtful_(job.lately_seen) {}
 
 Result<ObjectInfo> PublishAttempt::run() {
-  if (auto uploaded = entry_.upload(); !uploaded) return uploaded.error();
+  if (auto uploaded = upload(); !uploaded) return uploaded.error();
+  if (job_.unwanted.stop_requested())
+    return Error{Errc::kInterrupted, "\"" + job_.path.str() + "\" was removed while it was being uploaded"};
   for (int round_number = 0; round_number < kMaxRounds; ++round_number) {
     if (round_number > 0)
       if (auto slept = sleep_(kBetweenRounds * round_number); !slept) return slept.error().in(last_.message);
@@ -40,6 +46,15 @@ Result<ObjectInfo> PublishAttempt::run() {
   return Error{Errc::kUnavailable, "\"" + job_.path.str() + "\": no clear answer in " +
                                        std::to_string(kMaxRounds) +
                                        " rounds; the last one: " + last_.message};
+}
+
+// Two may end an upload: whoever waits for it, and whoever makes it needless.
+Result<> PublishAttempt::upload() {
+  std::stop_source either;
+  const std::stop_callback by_waiter(Patience::current(), [&] { either.request_stop(); });
+  const std::stop_callback by_unlink(job_.unwanted, [&] { either.request_stop(); });
+  const Patience patience(either.get_token());
+  return entry_.upload();
 }
 
 PublishAttempt::Verdict PublishAttempt::round() {

@@ -20,6 +20,7 @@ class PublishAttempt {
   // What to answer; nothing: another round is needed.
   using Verdict = std::optional<Result<ObjectInfo>>;
 
+  Result<> upload();
   Verdict round();
   Verdict after_failure(const Error& error);
   Verdict judge(const std::optional<ObjectInfo>& found);

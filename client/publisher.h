@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <stop_token>
 
 #include "client/nonce.h"
 #include "client/object_store.h"
@@ -29,6 +30,9 @@ struct PublishJob {
   // attempt whose answer was lost is known for ours and replaced, instead of being a conflict. Empty:
   // publish() draws one.
   std::string nonce = {};
+  // Asked to stop when nobody wants the bytes any more (the file was removed): a running upload is dropped, a
+  // link is waited for, since one that was left alone may be done a moment later (rule 7).
+  std::stop_token unwanted = {};
 };
 
 // Changes on the branch that keep the promises although the server can only do "set" and "set if absent": it

@@ -119,6 +119,7 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const AttrChan
   auto changed = publisher.set_metadata(*path, *version,
                                         metadata_of(after, version->metadata, options, version->checksum));
   if (!changed) return changed.error();
+  publishing.met(version->path, *changed);
   const auto [directory, name] = tree.parent_and_name(inode);
   if (directory != nullptr) view.changed_object(directory, inode->key, *changed);
   const std::lock_guard lock(inode->mutex);

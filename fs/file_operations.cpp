@@ -55,6 +55,14 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
   if (inode->kind == Kind::kDirectory) return Error{Errc::kIsADirectory, "is a directory"};
   if (wants_to_write(flags) && core.options.read_only) return core.read_only_error();
   auto handle = open_handle(core, inode, flags, caller);
+  {
+    std::optional<ObjectInfo> version;
+    {
+      const std::lock_guard lock(inode->mutex);
+      version = inode->version;
+    }
+    if (version) core.publishing.met(version->path, *version);
+  }
   if ((flags & O_TRUNC) != 0 && wants_to_write(flags)) {
     bool has_bytes = true;
     {
@@ -174,7 +182,7 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
   if (offset + bytes.size() > kLargestObject) return too_large(core.tree.last_path(inode));
   auto file = core.stage(inode, true);
   if (!file) return file.error();
-  const std::lock_guard lock(inode->mutex);
+  std::unique_lock lock(inode->mutex);
   if (inode->staging.spool != nullptr) file = inode->staging.spool;
   StagedFile& staged = (*file)->bytes();
   Result<> written;
@@ -187,7 +195,11 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
     // Part of what the program wrote is not there: this version must not be published (F2).
     inode->staging.spoilt = written.error();
     core.touch(*inode, false);
-    return written.error();
+    lock.unlock();  // It is a leaf, and people want to know which file.
+    Error why = written.error().in("write to " + core.tree.last_path(inode));
+    lock.lock();
+    if (inode->staging.spoilt) inode->staging.spoilt = why;
+    return why;
   }
   core.touch(*inode, (*handle)->appends);
   return bytes.size();

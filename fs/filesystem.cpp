@@ -25,7 +25,7 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
       mounted_at(now_on_the_clock()),
       tree(options.prefix),
       view(options, lake, tree),
-      publishing(options, lake, publisher, tree, view) {
+      publishing(options, lake, publisher, tree, view, spool) {
   tree.root()->attributes = directory_attributes(nullptr, options, mounted_at);
   publishing.set_forget_name([this](const InodePtr& directory, const std::string& name) {
     std::function<void(NodeId, std::string)> forget;

@@ -186,8 +186,10 @@ struct FileRename {
   [[nodiscard]] Expectation expected() const {
     if (replaced == nullptr) return Expectation::absent();
     if (core.options.on_conflict == OnConflict::kOverwrite) return Expectation::anything();
+    const auto last = core.publishing.last_met(new_path());
     const std::lock_guard lock(replaced->mutex);
-    return replaced->version ? Expectation::of(*replaced->version) : Expectation::absent();
+    if (!replaced->version) return Expectation::absent();
+    return Expectation::of(last ? *last : *replaced->version);
   }
 
   // W6: ESTALE would be hidden by the kernel, which comes again.
@@ -245,7 +247,7 @@ struct FileRename {
       now_there = inode->version;
     }
     if (old_version) {
-      if (auto done = remove_old(*old_version, Publisher::Sight::kLook); !done) return done.error();
+      if (auto done = remove_old(*old_version); !done) return done.error();
     }
     finish(std::move(now_there));
     return {};
@@ -269,11 +271,8 @@ struct FileRename {
       return told(copied.error());
     }
     core.publishing.is_ours_now(copied->physical_address);
-    // The copy looked at the old name where it could not tell from its answer what it had copied.
-    const bool just_seen = metadata != version.metadata || expectation.kind == Expectation::Kind::kVersion;
-    if (auto done = remove_old(version, just_seen ? Publisher::Sight::kJustNow : Publisher::Sight::kLook);
-        !done)
-      return done.error();
+    core.publishing.met(copied->path, *copied);
+    if (auto done = remove_old(version); !done) return done.error();
     {
       const std::lock_guard lock(inode->mutex);
       inode->version = *copied;
@@ -286,11 +285,11 @@ struct FileRename {
     return {};
   }
 
-  Result<> remove_old(const ObjectInfo& version, Publisher::Sight sight) {
+  Result<> remove_old(const ObjectInfo& version) {
     if (auto kept = core.keep_directory(from_directory, inode->key); !kept) return kept.error();
     auto path = ObjectPath::make(version.path);
     if (!path) return path.error();
-    auto removed = core.publisher.remove(*path, version, sight);
+    auto removed = core.publisher.remove(*path, version, Publisher::Sight::kLook);
     if (removed || removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
     core.view.distrust(from_directory, inode->key);
     core.view.distrust(to_directory, new_name);

@@ -1,8 +1,10 @@
 #include "fs/processes.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 
 #include <cctype>
+#include <charconv>
 #include <csignal>
 #include <filesystem>
 #include <memory>
@@ -30,6 +32,15 @@ std::uint64_t signals(std::string_view status, std::string_view name) {
 
 enum class Holds { kNo, kYes, kUnknown };
 
+// The octal flags of open(2).
+bool can_write(std::string_view fdinfo) {
+  const auto text = proc_field(fdinfo, "flags");
+  if (!text) return true;
+  unsigned flags = 0;
+  std::from_chars(text->data(), text->data() + text->size(), flags, 8);
+  return (flags & O_ACCMODE) != O_RDONLY;
+}
+
 // What one file of fdinfo says.
 Holds held_by(const std::filesystem::path& fdinfo, int mount_id, std::uint64_t ino) {
   const auto text = read_proc_file(fdinfo);
@@ -38,7 +49,7 @@ Holds held_by(const std::filesystem::path& fdinfo, int mount_id, std::uint64_t i
   const auto inode = proc_field(*text, "ino");
   if (!mount || !inode) return Holds::kUnknown;  // Linux before 5.14.
   const bool same = proc_number<int>(*mount) == mount_id && proc_number<std::uint64_t>(*inode) == ino;
-  return same ? Holds::kYes : Holds::kNo;
+  return same && can_write(*text) ? Holds::kYes : Holds::kNo;
 }
 
 }  // namespace

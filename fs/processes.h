@@ -14,7 +14,7 @@ namespace lakefuse {
 // The process of a thread (FUSE's pid is a thread's). Nothing where it cannot be read.
 std::optional<pid_t> process_of(pid_t tid);
 
-// Whether `process` holds a descriptor on inode `ino` of the mount that has this mount id in
+// Whether `process` holds a descriptor that may write on inode `ino` of the mount that has this mount id in
 // /proc/PID/mountinfo; nothing where that cannot be read. From /proc/PID/fdinfo's mnt_id and ino lines
 // (Linux 5.14), which costs no FUSE call.
 std::optional<bool> holds_descriptor(pid_t process, int mount_id, std::uint64_t ino);

@@ -16,7 +16,9 @@ constexpr std::size_t kBackgroundThreads = 16;  // As many parallel copies as pa
 constexpr std::size_t kFetchBytes = 4 << 20;    // What one fill from the base takes at once.
 constexpr milliseconds kTendEvery{200};         // The grain of temporary_age and of retries.
 constexpr seconds kLongestPause{60};
-constexpr seconds kPauseForAPerson{300};  // Rights and protection change when a person changes them.
+constexpr seconds kPauseForAPerson{300};         // Rights and protection change when a person changes them.
+constexpr std::size_t kMetRemembered = 100'000;  // Versions opened or published, for renames over them.
+constexpr int kMostRebases = 8;                  // Of one close: a log that busy is not waited for.
 constexpr std::size_t kOursRemembered =
     1'000'000;  // Addresses of this mount's writes, for commit's question.
 
@@ -35,7 +37,6 @@ struct Publishing::Snapshot {
   std::shared_ptr<const ByteSource> bytes;
   std::uint64_t generation = 0;
   bool exclusive = false;
-  std::stop_token dropped;
 };
 
 SpoolRecord record_of(const Inode& inode, const std::string& path, const FilesystemOptions& options) {
@@ -75,8 +76,9 @@ SpoolRecord record_of(const Inode& inode, const std::string& path, const Filesys
 }
 
 Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publisher& publisher, Tree& tree,
-                       LakeView& view)
+                       LakeView& view, Spool* spool)
     : options_(options),
+      spool_(spool),
       lake_(lake),
       publisher_(publisher),
       tree_(tree),
@@ -102,21 +104,77 @@ Result<> Publishing::publish(const InodePtr& inode) {
 }
 
 Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim) {
+  {
+    const std::lock_guard lock(inode->mutex);
+    const Staging& staging = inode->staging;
+    if (staging.dirty && !inode->is_deleted) {
+      if (staging.spoilt) return *staging.spoilt;
+      if (staging.wait == Wait::kPerson) return *staging.failure;
+    }
+  }
+  for (int rebases = 0;; ++rebases) {
+    const auto done = try_publish(inode, aim);
+    if (done) return {};
+    if (!aim && rebases < kMostRebases && rebase_appends(inode, done.error())) continue;
+    return failed(inode, done.error(), aim.has_value());
+  }
+}
+
+Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>& aim) {
   auto taken = snapshot(inode, aim);
   if (!taken) return taken.error();
   if (!taken->job) return {};
   auto slot = slots_.take();
-  if (!slot) return failed(inode, slot.error(), aim.has_value());
-
-  // Two may end the upload: whoever waits for it, and an unlink that makes it needless.
-  std::stop_source either;
-  const std::stop_callback by_waiter(Patience::current(), [&] { either.request_stop(); });
-  const std::stop_callback by_unlink(taken->dropped, [&] { either.request_stop(); });
-  const Patience patience(either.get_token());
+  if (!slot) return slot.error();
   auto published = publisher_.publish(*taken->job, *taken->bytes);
-  if (!published) return failed(inode, published.error(), aim.has_value());
+  if (!published) return published.error();
   succeeded(inode, *taken, *published);
   return {};
+}
+
+// Who only appended loses nothing by another version: the same bytes go to its end instead, so that a shared
+// log keeps every line (design section 5).
+bool Publishing::rebase_appends(const InodePtr& inode, const Error& why) {
+  if (!is_a_conflict(why.code) && why.code != Errc::kStale) return false;
+  const auto text = tree_.path(inode);
+  const auto path = ObjectPath::make(text.value_or(""));
+  if (!path || spool_ == nullptr) return false;
+  auto theirs = lake_.stat(*path, ObjectStore::Look::kForReading);
+  if (!theirs) return false;
+  std::shared_ptr<SpoolFile> old;
+  {
+    const std::lock_guard lock(
+        inode->mutex);  // Held over a copy on the local disk: writes of this file wait for it.
+    Staging& staging = inode->staging;
+    if (!staging.append_only || staging.exclusive || staging.wait == Wait::kPerson ||
+        staging.spool == nullptr)
+      return false;
+    SpoolRecord record = record_of(*inode, *text, options_);
+    record.base = *theirs;
+    record.expected = Expectation::of(*theirs);
+    auto fresh = spool_->create(record);
+    if (!fresh) return false;
+    std::vector<std::byte> buffer(kFetchBytes);
+    for (std::uint64_t at = staging.base ? staging.base->size_bytes : 0;;) {
+      const auto got = staging.spool->bytes().read(at, buffer);
+      const bool copied = got && (*got == 0 || (*fresh)->bytes().append(std::span(buffer).first(*got)));
+      if (!copied) {
+        (*fresh)->discard();
+        return false;
+      }
+      if (*got == 0) break;
+      at += *got;
+    }
+    old = std::exchange(staging.spool, *std::move(fresh));
+    staging.base = *theirs;
+    staging.expected = Expectation::of(*theirs);
+    staging.nonce = draw_nonce();
+    ++staging.generation;
+    staging.uploading = false;
+    inode->version = *std::move(theirs);
+  }
+  old->discard();
+  return true;
 }
 
 Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const std::optional<Aim>& aim) {
@@ -125,19 +183,14 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
     const std::lock_guard lock(inode->mutex);
     const Staging& staging = inode->staging;
     if (!staging.dirty || inode->is_deleted) return Snapshot{};
-    if (staging.spoilt) return *staging.spoilt;
-    if (staging.wait == Wait::kPerson) return *staging.failure;
   }
   if (!own_path) {  // Another client's object has the name since, or nothing has.
-    return failed(inode,
-                  {Errc::kConflict, "publish of " + tree_.last_path(inode) +
-                                        ": another client replaced or removed it after it was opened"},
-                  false);
+    return Error{Errc::kConflict, "publish of " + tree_.last_path(inode) +
+                                      ": another client replaced or removed it after it was opened"};
   }
   auto path = ObjectPath::make(*own_path);
   if (!path) return path.error();
-  if (auto whole = complete(inode, 0, UINT64_MAX); !whole)
-    return failed(inode, whole.error(), aim.has_value());
+  if (auto whole = complete(inode, 0, UINT64_MAX); !whole) return whole.error();
 
   const std::lock_guard lock(inode->mutex);
   Staging& staging = inode->staging;
@@ -159,12 +212,13 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   staging.target.reset();
   staging.uploading = true;
   inode->publish_stop = std::stop_source();
-  taken.dropped = inode->publish_stop.get_token();
+  taken.job->unwanted = inode->publish_stop.get_token();
   return taken;
 }
 
 void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info) {
   is_ours_now(info.physical_address);
+  met(info.path, info);
   // First the directory's view, then the inode: a lookup in between must find the name.
   const auto [directory, name] = tree_.parent_and_name(inode);
   if (directory != nullptr && tree_.path(inode) == info.path)
@@ -382,6 +436,18 @@ bool Publishing::is_ours(const std::string& physical_address) const {
 void Publishing::is_ours_now(const std::string& physical_address) {
   const std::lock_guard lock(mutex_);
   if (ours_.size() < kOursRemembered) ours_.insert(physical_address);
+}
+
+void Publishing::met(const std::string& path, const ObjectInfo& version) {
+  const std::lock_guard lock(mutex_);
+  if (met_.size() >= kMetRemembered && !met_.contains(path)) met_.erase(met_.begin());
+  met_[path] = version;
+}
+
+std::optional<ObjectInfo> Publishing::last_met(const std::string& path) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = met_.find(path);
+  return found == met_.end() ? std::nullopt : std::optional(found->second);
 }
 
 PendingFile Publishing::describe(const InodePtr& inode) const {

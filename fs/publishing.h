@@ -26,7 +26,7 @@ class Publishing {
   using ForgetName = std::function<void(const InodePtr& directory, const std::string& name)>;
 
   Publishing(const FilesystemOptions& options, ObjectStore& lake, Publisher& publisher, Tree& tree,
-             LakeView& view);
+             LakeView& view, Spool* spool);
   ~Publishing();
 
   void set_forget_name(ForgetName forget_name);
@@ -69,10 +69,16 @@ class Publishing {
   [[nodiscard]] bool is_ours(const std::string& physical_address) const;
   void is_ours_now(const std::string& physical_address);
 
+  // The version that this mount last opened or published at a path: what a rename may replace there (W6).
+  void met(const std::string& path, const ObjectInfo& version);
+  [[nodiscard]] std::optional<ObjectInfo> last_met(const std::string& path) const;
+
   [[nodiscard]] Workers& workers() { return workers_; }
 
  private:
   struct Snapshot;
+  Result<> try_publish(const InodePtr& inode, const std::optional<Aim>& aim);
+  bool rebase_appends(const InodePtr& inode, const Error& why);
   Result<Snapshot> snapshot(const InodePtr& inode, const std::optional<Aim>& aim);
   void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
   Error failed(const InodePtr& inode, const Error& why, bool is_rename);
@@ -80,6 +86,7 @@ class Publishing {
   std::vector<InodePtr> due_now();
 
   const FilesystemOptions& options_;
+  Spool* const spool_;  // Null when read-only.
   ObjectStore& lake_;
   Publisher& publisher_;
   Tree& tree_;
@@ -89,6 +96,7 @@ class Publishing {
 
   mutable std::mutex mutex_;  // A leaf. Guards all below.
   std::map<NodeId, InodePtr> staged_;
+  std::map<std::string, ObjectInfo> met_;
   std::unordered_set<std::string> ours_;  // Addresses that we linked.
 
   Workers workers_;

@@ -32,10 +32,13 @@ namespace {
 namespace stdfs = std::filesystem;
 
 // The spool leaves this much of the disk to others: 256 MiB, or a fiftieth of a small disk.
-std::uint64_t spool_floor(const stdfs::path& directory) {
+std::uint64_t spool_floor(stdfs::path directory) {
   constexpr std::uint64_t kFloor = std::uint64_t{256} << 20;
   struct statvfs disk {};
-  if (::statvfs(directory.c_str(), &disk) != 0) return kFloor;
+  while (::statvfs(directory.c_str(), &disk) != 0) {  // The first mount's directory is not there yet.
+    if (errno != ENOENT || !directory.has_relative_path()) return kFloor;
+    directory = directory.parent_path();
+  }
   return std::min<std::uint64_t>(kFloor, std::uint64_t{disk.f_blocks} * disk.f_frsize / 50);
 }
 

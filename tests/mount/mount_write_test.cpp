@@ -139,9 +139,10 @@ TEST_CASE("W4: killed at any moment, each path shows its old bytes or its new by
       });
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(20 + dice() % 300));
-    mount.kill_hard();
-    for (auto& writer : writers) writer.request_stop();
-    writers.clear();
+    mount.kill_hard([&] {
+      for (auto& writer : writers) writer.request_stop();
+      writers.clear();
+    });
     const auto check_all = [&] {
       for (const auto& key : lake.keys()) {
         CAPTURE(key);

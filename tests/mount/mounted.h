@@ -16,6 +16,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -62,7 +63,8 @@ class Mounted {
   // By SIGTERM; the exit code of the serving process.
   int terminate(std::chrono::milliseconds patience = std::chrono::seconds(30));
   // kill -9; what is left of the mount is cleared.
-  void kill_hard();
+  // `then` runs while the dead mount is still in place, so that nobody writes below it.
+  void kill_hard(const std::function<void()>& then = {});
   // Again at the same place, with the same state directory.
   void mount();
 

@@ -193,12 +193,13 @@ int Mounted::terminate(std::chrono::milliseconds patience) {
   return exit_code;
 }
 
-void Mounted::kill_hard() {
+void Mounted::kill_hard(const std::function<void()>& then) {
   {
     const std::lock_guard lock(mutex_);
     ::kill(process_, SIGKILL);
     wait_for_end(std::exchange(process_, -1), std::chrono::seconds(10));
   }
+  if (then) then();
   clear();
 }
 
