@@ -1,0 +1,256 @@
+// F1 and F2: what fails is heard of, nothing hangs, and a full disk loses nothing.
+
+#include <doctest/doctest.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "tests/mount/actor.h"
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+// A disk of its own, so small that a test can fill it.
+class TinyDisk {
+ public:
+  explicit TinyDisk(const char* size) {
+    const std::string options = "mode=0700,size=" + std::string(size);
+    mounted_ = ::mount("tmpfs", scratch_.path().c_str(), "tmpfs", 0, options.c_str()) == 0;
+  }
+  ~TinyDisk() {
+    if (mounted_) ::umount2(scratch_.path().c_str(), MNT_DETACH);
+  }
+  TinyDisk(const TinyDisk&) = delete;
+  TinyDisk& operator=(const TinyDisk&) = delete;
+  [[nodiscard]] bool is_there() const { return mounted_; }
+  [[nodiscard]] std::filesystem::path path() const { return scratch_.path(); }
+
+ private:
+  const ScratchDirectory scratch_;
+  bool mounted_ = false;
+};
+
+}  // namespace
+
+TEST_CASE("F1: a failed close has the fitting errno, and log and status name call, path and server's words") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  struct Case {
+    const char* operation;
+    int status;
+    const char* close;
+  };
+  for (const auto& [operation, status, close] :
+       {Case{"link_physical_address", 500, "close: EIO"}, Case{"link_physical_address", 403, "close: EACCES"},
+        Case{"link_physical_address", 401, "close: EACCES"}, Case{"get_physical_address", 503, "close: EIO"},
+        Case{"store_put", 500, "close: EIO"}}) {
+    CAPTURE(operation);
+    CAPTURE(status);
+    const std::string name = std::string(operation) + "-" + std::to_string(status);
+    const std::string words = "the badger of " + name + " sleeps";
+    const std::string body = std::string(operation) == "store_put"
+                                 ? "<Error><Code>Badger</Code><Message>" + words + "</Message></Error>"
+                                 : R"({"message": ")" + words + "\"}";
+    lake.server().add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = operation, .times = 0, .status = status, .body = body});
+    const auto began = Clock::now();
+    CHECK(write_file(mount / name, "bytes") == close);
+    CHECK(Clock::now() - began < 15s);
+    CHECK(lake.read(name) == "<none>");
+    const auto ran = mount.lakefuse({"status", mount.at().string()});
+    CHECK(ran.exit_code == 3);
+    for (const std::string& text : {ran.out, mount.log()}) {
+      INFO(text);
+      CHECK(has(text, name));
+      CHECK(has(text, words));
+    }
+    CHECK(mount.pending().contains(name));
+    lake.server().clear_faults();
+  }
+  const auto failures = mount.status().at("failures").as_array();
+  CHECK(failures.size() >= 5);
+}
+
+TEST_CASE("F1: a server that is dead is EIO at open, read and close, within the deadline") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("cold", "never read");
+  lake.put("open", pattern(20'000'000));
+  Mounted mount(lake, {.may_end_hard = true});
+  REQUIRE(look(mount / "cold") == kOk);
+  const OpenFile reader(mount / "open", O_RDONLY);
+  OpenFile writer(mount / "written", O_WRONLY | O_CREAT);
+  REQUIRE(reader.opened() == kOk);
+  REQUIRE(writer.write("bytes") == kOk);
+  lake.server().stop();
+  const auto timed = [](const std::function<std::string()>& act) {
+    const auto began = Clock::now();
+    const std::string came_to = act();
+    CHECK(Clock::now() - began < 20s);
+    return came_to;
+  };
+  CHECK(timed([&] { return reader.read_all(16 << 20); }) == "<read: EIO>");
+  CHECK(has(timed([&] { return read_file(mount / "cold"); }), "EIO"));
+  CHECK(timed([&] { return look(mount / "unknown"); }) == "stat: EIO");
+  CHECK(timed([&] { return writer.close(); }) == "close: EIO");
+  CHECK(mount.kept_bytes("written") == "bytes");
+  lake.server().start();
+  CHECK(eventually([&] { return lake.read("written") == "bytes"; }, 30s));
+  CHECK(read_file(mount / "cold") == "never read");
+}
+
+TEST_CASE("F1: a store that takes the connection and resets it is EIO, and the next try is whole") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(3'000'000);
+  lake.put("f", bytes);
+  Mounted mount(lake);
+  lake.server().add_fault({.kind = Fault::Kind::kReset, .operation = "store_*", .times = 0});
+  const auto began = Clock::now();
+  CHECK(has(read_file(mount / "f"), "EIO"));
+  CHECK(write_file(mount / "g", "bytes") == "close: EIO");
+  CHECK(Clock::now() - began < 40s);
+  lake.server().clear_faults();
+  CHECK((read_file(mount / "f") == bytes));
+  CHECK(eventually([&] { return lake.read("g") == "bytes"; }, 20s));
+}
+
+TEST_CASE("F1: Ctrl-C ends a blocked close within a second, and the bytes are kept") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  for (const int signal : {SIGINT, SIGTERM, SIGKILL}) {
+    CAPTURE(signal);
+    const std::string name = "by signal " + std::to_string(signal);
+    Gate gate = lake.server().hold("store_put");
+    Actor writer;
+    REQUIRE(writer("open 1 w,creat " + (mount / name).string()) == "ok");
+    CHECK(writer("write 1 bytes") == "ok");
+    writer.tell("close 1");
+    REQUIRE(gate.wait_for_arrivals(1));
+    const auto began = Clock::now();
+    writer.signal(signal);
+    CHECK(writer.wait() == 128 + signal);
+    CHECK(Clock::now() - began < 1500ms);
+    CHECK(mount.pending().contains(name));
+    gate.release();
+    CHECK(eventually([&] { return lake.read(name) == "bytes"; }, 20s));
+  }
+}
+
+TEST_CASE("F1: a signal that the program handles, SIGALRM or SIGCHLD, does not fail its close") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  for (const int signal : {SIGALRM, SIGCHLD, SIGUSR1, SIGWINCH}) {
+    CAPTURE(signal);
+    const std::string name = "over signal " + std::to_string(signal);
+    Gate gate = lake.server().hold("store_put");
+    Actor writer;
+    REQUIRE(writer("handle " + std::to_string(signal)) == "ok");
+    REQUIRE(writer("open 1 w,creat " + (mount / name).string()) == "ok");
+    CHECK(writer("write 1 bytes") == "ok");
+    writer.tell("close 1");
+    REQUIRE(gate.wait_for_arrivals(1));
+    for (int n = 0; n < 3; ++n) {
+      writer.signal(signal);
+      std::this_thread::sleep_for(100ms);
+    }
+    CHECK(writer.answer(500ms) == "<no answer>");
+    gate.release();
+    CHECK(writer.answer() == "ok");
+    CHECK(lake.read(name) == "bytes");
+  }
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("F1: while many closes are blocked, stat, ls, reads and status of the mount go on") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("old", "here");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  REQUIRE(names_in(mount.at()) == std::vector<std::string>{"old"});
+  REQUIRE(read_file(mount / "old") == "here");
+  constexpr int kWriters = 40;
+  Gate gate = lake.server().hold("store_put");
+  std::vector<Outcome> closed(kWriters);
+  std::vector<std::jthread> writers;
+  for (int i = 0; i < kWriters; ++i) {
+    writers.emplace_back([&, i] {
+      closed[static_cast<std::size_t>(i)] = write_file(mount / ("new" + std::to_string(i)), "x");
+    });
+  }
+  CHECK(gate.wait_for_arrivals(10));
+  std::this_thread::sleep_for(500ms);  // All are as far as they come.
+  const auto began = Clock::now();
+  for (int n = 0; n < 10; ++n) {
+    CHECK(look(mount / "old") == kOk);
+    CHECK(read_file(mount / "old") == "here");
+    CHECK(names_in(mount.at()).size() == kWriters + 1);
+  }
+  CHECK(mount.status().at("pending").as_array().size() == kWriters);
+  CHECK(Clock::now() - began < 3s);
+  gate.release();
+  writers.clear();
+  for (const auto& came_to : closed) CHECK(came_to == kOk);
+  CHECK(lake.keys().size() == kWriters + 1);
+}
+
+TEST_CASE("F1: a failure that no program could see makes status and umount end non-zero, with the name") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, {.flags = {"--umount-timeout", "2s"}});
+  lake.server().add_fault({.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0});
+  {
+    Actor writer;  // It exits with the file open: its exit-time flush has nobody to tell.
+    REQUIRE(writer("open 1 w,creat " + (mount / "unheard").string()) == "ok");
+    CHECK(writer("write 1 bytes") == "ok");
+    CHECK(writer.end() == 0);
+  }
+  CHECK(eventually([&] { return mount.pending()["unheard"] == "failed"; }, 20s));
+  const auto status = mount.lakefuse({"status", mount.at().string()});
+  CHECK(status.exit_code == 3);
+  CHECK(has(status.out, "unheard"));
+  CHECK(mount.lakefuse({"commit", mount.at().string(), "-m", "m", "--all"}).exit_code != 0);
+  const auto umount = mount.lakefuse({"umount", mount.at().string()});
+  CHECK(umount.exit_code == 3);
+  CHECK(has(umount.out + umount.err, "unheard"));
+}
+
+TEST_CASE("F2: a full disk is ENOSPC at write; close fails, the lake keeps the old version") {
+  TestLake lake;
+  lake.put("big", "old version");
+  TinyDisk disk("24m");
+  if (!disk.is_there()) {
+    MESSAGE("skipped: mounting a small tmpfs needs root");
+    return;
+  }
+  Mounted mount(lake, {.state_dir = disk.path() / "state"});
+  CHECK(write_file(mount / "before", "fits") == kOk);
+  OpenFile other(mount / "other", O_WRONLY | O_CREAT);
+  CHECK(other.write("came early") == kOk);
+  OpenFile file(mount / "big", O_WRONLY | O_TRUNC);
+  REQUIRE(file.opened() == kOk);
+  CHECK(file.write(pattern(40'000'000)) == "write: ENOSPC");
+  CHECK(file.close() == "close: ENOSPC");
+  CHECK(lake.read("big") == "old version");
+  CHECK(has(mount.lakefuse({"status", mount.at().string()}).out, "write to big: the local disk is full"));
+  CHECK(other.close() == kOk);
+  CHECK(lake.read("other") == "came early");
+  std::this_thread::sleep_for(2s);  // What was cut off is never published behind anybody's back.
+  CHECK(lake.read("big") == "old version");
+  CHECK(lake.read("before") == "fits");
+  CHECK(read_file(mount / "before") == "fits");
+}
