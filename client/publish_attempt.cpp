@@ -1,6 +1,5 @@
 #include "client/publish_attempt.h"
 
-
 #include <stop_token>
 #include <string>
 #include <utility>

@@ -33,8 +33,8 @@ struct MountStatus {
   bool read_only = false;
   std::uint64_t inodes = 0;
   std::uint64_t open_handles = 0;
-  std::uint64_t hidden_names = 0;  // Entries of the lake that no POSIX name can hold, seen so far.
-  std::uint64_t local_files = 0;   // Litter that never leaves this machine (W9).
+  std::uint64_t hidden_names = 0;     // Entries of the lake that no POSIX name can hold, seen so far.
+  std::uint64_t local_files = 0;      // Litter that never leaves this machine (W9).
   std::uint64_t unseen_failures = 0;  // Failures that no program could be told of, since the mount began.
   std::uint64_t cache_hits = 0;
   std::uint64_t cache_misses = 0;
@@ -44,8 +44,8 @@ struct MountStatus {
   std::vector<RecentFailure> failures;  // The latest few.
 };
 
-// What a flush of everything did: paths that are on the lake now, paths that could not be, paths left out because they
-// are open and dirty or held back.
+// What a flush of everything did: paths that are on the lake now, paths that could not be, paths left out
+// because they are open and dirty or held back.
 struct FlushReport {
   std::vector<std::string> published;
   std::vector<PendingFile> failed;
@@ -58,14 +58,15 @@ struct FlushOptions {
   bool held_files = false;  // Also publish held-back temporary names (unmount does).
 };
 
-// What the control socket may ask of a serving mount. Safe to call from any thread; status() never waits for the
-// network, flush() waits as long as it is told.
+// What the control socket may ask of a serving mount. Safe to call from any thread; status() never waits for
+// the network, flush() waits as long as it is told.
 class MountControl {
  public:
   virtual ~MountControl() = default;
   virtual MountStatus status() = 0;
   // `progress` is called now and then with the number of files still to be published; false from it gives up.
-  virtual FlushReport flush(const FlushOptions& options, const std::function<bool(std::size_t)>& progress) = 0;
+  virtual FlushReport flush(const FlushOptions& options,
+                            const std::function<bool(std::size_t)>& progress) = 0;
   // Which of the branch's uncommitted objects were linked by this state directory's mounts (commit asks).
   virtual bool is_ours(const std::string& physical_address) = 0;
 };

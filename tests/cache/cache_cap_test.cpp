@@ -59,6 +59,15 @@ TEST_CASE("a block that is larger than the cache is read past it") {
   CHECK(block_files(f.path()).empty());
 }
 
+TEST_CASE("a cache that has become too large for --cache-size shrinks at the next mount") {
+  CacheFixture f;
+  const ObjectInfo object = f.lake.put("a", text_of_size(6 * kBlock));
+  REQUIRE(read(*f.open(), object, 0, 6 * kBlock).has_value());
+  const auto cache = f.open(2 * kBlock);
+  for (int n = 0; n < 500 && bytes_on_disk(f.path()) > 2 * kBlock; ++n) std::this_thread::sleep_for(10ms);
+  CHECK(bytes_on_disk(f.path()) <= 2 * kBlock);
+}
+
 TEST_CASE("without a cap nothing is kept, and nothing is made") {
   CacheFixture f;
   const auto cache = f.open(0);

@@ -39,13 +39,12 @@ struct Both {
 
 TEST_CASE("W8: appends, random writes, truncations and holes end as on a local disk") {
   TestLake lake;
+  const std::string base = pattern(1'500'000, 3);
+  const auto names = {"append", "random", "cut", "grown", "holes"};
+  for (const char* name : names) lake.put(name, base);  // Before a mount has listed them as absent.
   Mounted mount(lake);
   Both both(mount);
-  const std::string base = pattern(1'500'000, 3);
-  for (const char* name : {"append", "random", "cut", "grown", "holes"}) {
-    lake.put(name, base);
-    write_local(both.disk.path() / name, base);
-  }
+  for (const char* name : names) write_local(both.disk.path() / name, base);
   both.same(lake, "append", [](const stdfs::path& path) {
     CHECK(write_file(path, "tail", O_APPEND) == kOk);
     OpenFile file(path, O_WRONLY | O_APPEND);
