@@ -1,0 +1,132 @@
+// F3: secrets and presigned URLs are in no place where others can read them.
+
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// Every way that bytes take, well and badly; what came of it does not matter here.
+void use_much(TestLake& lake, Mounted& mount) {
+  const auto once = [&] {
+    std::ignore = write_file(mount / "small", "bytes");
+    std::ignore = write_file(mount / "large", pattern(9'000'000));
+    std::ignore = write_file(mount / "a.lock", "pid", O_EXCL);
+    std::ignore = remove_file(mount / "a.lock");
+    std::ignore = write_file(mount / "small", "more", O_APPEND);
+    std::ignore = rename_file(mount / "small", mount / "renamed");
+    std::ignore = make_directory(mount / "dir");
+    std::ignore = write_file(mount / "dir/x.tmp", "saved");
+    std::ignore = rename_file(mount / "dir/x.tmp", mount / "dir/x");
+    std::ignore = rename_file(mount / "dir", mount / "moved");
+    lake.put("cold", pattern(50'000));
+    std::ignore = read_file(mount / "cold");
+    std::ignore = names_in(mount.at());
+    std::ignore = shell(mount.at(), "getfattr -d -m - renamed; truncate -s 1 renamed; rm -rf moved");
+  };
+  once();
+  if (lake.is_real()) return;
+  for (const auto kind : {Fault::Kind::kStatus, Fault::Kind::kReset, Fault::Kind::kExpired,
+                          Fault::Kind::kRedirect, Fault::Kind::kCutBody, Fault::Kind::kGarbage}) {
+    for (const char* operation :
+         {"store_*", "link_physical_address", "get_physical_address", "stat_object"}) {
+      lake.server().add_fault({.kind = kind, .operation = operation, .probability = 0.5, .status = 0});
+      lake.server().add_fault({.kind = kind, .operation = operation, .nth = 3, .times = 3, .bytes = 20});
+    }
+    once();
+    lake.server().clear_faults();
+  }
+  // A store that repeats the request in its error, signature and all, as S3 does.
+  lake.server().add_fault({.kind = Fault::Kind::kStatus,
+                           .operation = "store_*",
+                           .times = 4,
+                           .status = 403,
+                           .body =
+                               "<Error><Code>SignatureDoesNotMatch</Code><Message>no</Message>"
+                               "<CanonicalRequest>PUT /b?X-Amz-Signature=abcdef0123</CanonicalRequest>"
+                               "<URL>http://store/b/k?X-Amz-Algorithm=A&amp;X-Amz-Signature=abcdef0123</URL>"
+                               "</Error>"});
+  lake.put("cold", pattern(70'000));
+  std::ignore = read_file(mount / "cold");
+  std::ignore = write_file(mount / "refused", "x");
+  lake.server().clear_faults();
+}
+
+}  // namespace
+
+TEST_CASE("F3: no secret and no presigned URL is in log, argv, /proc/mounts, status, pending or state") {
+  TestLake lake;
+  Mounted mount(lake, {.may_end_hard = true});
+  use_much(lake, mount);
+  if (!lake.is_real())
+    lake.server().add_fault({.kind = Fault::Kind::kReset, .operation = "store_put", .times = 0});
+  std::ignore = write_file(mount / "left over", "kept");
+
+  std::map<std::string, std::string> places;
+  const std::string at = mount.at().string();
+  const std::string proc = "/proc/" + std::to_string(mount.process());
+  places["cmdline"] = read_local(proc + "/cmdline");
+  places["mounts"] = read_local("/proc/self/mounts");
+  places["mountinfo"] = read_local("/proc/self/mountinfo");
+  for (const Arguments& arguments : {Arguments{"status", at, "--json"},
+                                     {"status", at},
+                                     {"pending", at, "--json"},
+                                     {"pending", at},
+                                     {"diff", at},
+                                     {"status"}}) {
+    const auto ran = mount.lakefuse(arguments);
+    std::string name = "lakefuse";
+    for (const auto& argument : arguments) name += " " + argument;
+    places[name] = ran.out + ran.err;
+  }
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(mount.state_dir())) {
+    if (entry.is_regular_file() && entry.file_size() < 100'000)
+      places["state " + entry.path().string()] = read_local(entry.path());
+  }
+  REQUIRE(mount.log().size() > 1000);
+  places["log"] = mount.log();
+  auto forbidden = lake.client().secrets();
+  REQUIRE_FALSE(forbidden.empty());
+  forbidden.insert(forbidden.end(), {"X-Amz-Signature", "X-Amz-Credential",
+                                     "Signature=", "Authorization: ", "Basic ", "Bearer "});
+  for (const auto& [place, text] : places) {
+    CAPTURE(place);
+    CHECK((place.starts_with("state ") || !text.empty()));
+    for (const auto& secret : forbidden) {
+      CAPTURE(secret);
+      const auto found = text.find(secret);
+      CHECK_MESSAGE(found == std::string::npos, text.substr(found < 100 ? 0 : found - 100, 250));
+    }
+  }
+}
+
+TEST_CASE("F3: an ordinary user of this machine can read neither the state nor the cache, nor our memory") {
+  TestLake lake;
+  Mounted mount(lake);
+  REQUIRE(write_file(mount / "f", "private") == kOk);
+  REQUIRE(read_file(mount / "f") == "private");
+  using std::filesystem::perms;
+  for (const auto& directory : {mount.state_dir(), mount.cache_dir()}) {
+    CAPTURE(directory);
+    const auto mode = std::filesystem::status(directory).permissions();
+    CHECK((mode & (perms::group_all | perms::others_all)) == perms::none);
+  }
+  // A process that may dump no core: its memory, credentials and all, stays out of crash reports.
+  const auto limits = read_local("/proc/" + std::to_string(mount.process()) + "/limits");
+  const auto line = limits.find("Max core file size");
+  REQUIRE(line != std::string::npos);
+  CHECK(limits.substr(line, 36).find(" 0 ") != std::string::npos);
+}
+
+TEST_CASE("F3: what a refused mount says holds no secret") {
+  TestLake lake;
+  const std::string wrong = "a-secret-that-opens-nothing-0123456789";
+  const auto ran =
+      Mounted::refused(lake, {.environment = {{"LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", wrong}}});
+  CHECK(ran.exit_code == 5);
+  CHECK((ran.out + ran.err).find(wrong) == std::string::npos);
+}
