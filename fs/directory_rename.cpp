@@ -65,7 +65,7 @@ class DirectoryRename {
           if (inode->staging.base) inode->staging.base = move.new_object;
           inode->staging.expected = Expectation::of(*move.new_object);
         }
-        inode->staging.target.reset();
+        inode->staging.ahead.reset();
       }
     }
   }

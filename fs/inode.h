@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -31,6 +32,16 @@ enum class Wait {
   kForever,  // Litter (W9).
 };
 
+// An address that is asked for ahead of time, good for one path. Whoever takes it first asks: a worker, or
+// the publish itself when no worker had begun.
+struct AskedAhead {
+  explicit AskedAhead(std::string for_path) : path(std::move(for_path)) {}
+  const std::string path;
+  std::atomic<bool> is_taken = false;
+  std::promise<std::optional<UploadTarget>> answer;
+  std::shared_future<std::optional<UploadTarget>> target = answer.get_future().share();
+};
+
 // What this machine holds of one file that the lake does not.
 struct Staging {
   std::shared_ptr<SpoolFile> spool;  // Null: nothing is staged; reads go to the lake.
@@ -48,8 +59,7 @@ struct Staging {
   Moment due{};   // When to try again, or when a held-back file has aged.
   int tries = 0;  // In a row without success.
   bool uploading = false;
-  std::optional<UploadTarget> target;  // Asked for ahead of time, good for target_path alone.
-  std::string target_path;
+  std::shared_ptr<AskedAhead> ahead;  // An upload's address, asked for while the file is still being written.
 };
 
 // One file, directory or symlink of the mount: a name's version, or bytes of ours that will be one. A name

@@ -233,7 +233,7 @@ struct FileRename {
         const std::lock_guard lock(inode->mutex);
         inode->staging.expected = expectation;
         inode->staging.exclusive = false;
-        inode->staging.target.reset();  // An address is bound to its path.
+        inode->staging.ahead.reset();  // An address is bound to its path.
       }
       finish(std::nullopt);
       if (!is_open) return core.settle_in_turn(inode);
@@ -286,7 +286,9 @@ struct FileRename {
   }
 
   Result<> remove_old(const ObjectInfo& version) {
-    if (auto kept = core.keep_directory(from_directory, inode->key); !kept) return kept.error();
+    if (from_directory != to_directory) {
+      if (auto kept = core.keep_directory(from_directory, inode->key); !kept) return kept.error();
+    }
     auto path = ObjectPath::make(version.path);
     if (!path) return path.error();
     auto removed = core.publisher.remove(*path, version, Publisher::Sight::kLook);

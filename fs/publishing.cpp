@@ -37,6 +37,7 @@ struct Publishing::Snapshot {
   std::shared_ptr<const ByteSource> bytes;
   std::uint64_t generation = 0;
   bool exclusive = false;
+  std::shared_ptr<AskedAhead> ahead;
 };
 
 SpoolRecord record_of(const Inode& inode, const std::string& path, const FilesystemOptions& options) {
@@ -126,6 +127,8 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
   if (!taken->job) return {};
   auto slot = slots_.take();
   if (!slot) return slot.error();
+  // Where a worker is asking already, its answer comes within that call's deadline.
+  if (taken->ahead && taken->ahead->is_taken.exchange(true)) taken->job->target = taken->ahead->target.get();
   auto published = publisher_.publish(*taken->job, *taken->bytes);
   if (!published) return published.error();
   succeeded(inode, *taken, *published);
@@ -208,8 +211,8 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
                         : aim ? aim->expected
                               : staging.expected;
   taken.job->nonce = staging.nonce;
-  if (staging.target && staging.target_path == *own_path) taken.job->target = std::move(staging.target);
-  staging.target.reset();
+  if (staging.ahead && staging.ahead->path == *own_path) taken.ahead = staging.ahead;
+  staging.ahead.reset();
   staging.uploading = true;
   inode->publish_stop = std::stop_source();
   taken.job->unwanted = inode->publish_stop.get_token();
@@ -374,15 +377,19 @@ void Publishing::drop_if_clean(const InodePtr& inode) {
 
 void Publishing::ask_ahead(const InodePtr& inode) {
   if (!lake_.facts().can_presign) return;
-  workers_.post([this, inode] {
-    const auto text = tree_.path(inode);
-    const auto path = text ? ObjectPath::make(*text) : Error{Errc::kNotFound, ""};
-    if (!path) return;
-    auto target = lake_.upload_target(*path);
-    if (!target) return;  // publish() asks again and tells.
+  const auto text = tree_.path(inode);
+  auto path = ObjectPath::make(text.value_or(""));
+  if (!path) return;
+  const auto ahead = std::make_shared<AskedAhead>(*text);
+  {
     const std::lock_guard lock(inode->mutex);
-    inode->staging.target = *std::move(target);
-    inode->staging.target_path = *text;
+    inode->staging.ahead = ahead;
+  }
+  workers_.post([this, ahead, path = *std::move(path)] {
+    if (ahead->is_taken.exchange(true)) return;
+    auto target = lake_.upload_target(path);
+    // A failure is publish()'s to tell: it asks again.
+    ahead->answer.set_value(target ? std::optional(*std::move(target)) : std::nullopt);
   });
 }
 

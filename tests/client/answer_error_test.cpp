@@ -17,7 +17,9 @@ TEST_CASE("answer error: every status that lakeFS answers has a cause") {
       {500, Errc::kUnavailable},     {501, Errc::kUnsupported},     {502, Errc::kUnavailable},
       {503, Errc::kUnavailable},     {504, Errc::kUnavailable},     {507, Errc::kUnavailable},
       {302, Errc::kUntrustworthy},   {418, Errc::kInvalid}};
-  for (const auto& [status, code] : expected) {
+  for (const auto& each : expected) {
+    const auto status = each.first;
+    const auto code = each.second;
     CAPTURE(status);
     CHECK(cause_of(status, "") == code);
     CHECK_FALSE(status_in_words(status).empty());

@@ -65,7 +65,9 @@ TEST_CASE("calls: one connection to each origin is enough for one caller") {
   std::map<std::string, std::vector<std::uint64_t>> connections;
   CHECK(comes_true([&] { return lake.server.count() == 10; }));
   for (const Call& call : lake.server.calls()) connections[call.operation].push_back(call.connection);
-  for (auto& [operation, numbers] : connections) {
+  for (const auto& each : connections) {
+    const std::string& operation = each.first;
+    const auto& numbers = each.second;
     CAPTURE(operation);
     CHECK(std::count(numbers.begin(), numbers.end(), numbers.front()) == 5);
   }

@@ -66,7 +66,9 @@ TEST_CASE("faults: a read that never gets its bytes fails, and never with other 
                                             {{.kind = Kind::kLongLength, .bytes = 3}, Errc::kUntrustworthy},
                                             {{.kind = Kind::kShortLength, .bytes = 3}, Errc::kUntrustworthy},
                                             {{.kind = Kind::kNeverAnswer}, Errc::kTimeout}};
-  for (auto [fault, code] : lasting) {
+  for (const auto& each : lasting) {
+    Fault fault = each.first;
+    const Errc code = each.second;
     fault.operation = "store_get";
     fault.times = 0;
     CAPTURE(name_of(fault.kind));
@@ -94,7 +96,9 @@ TEST_CASE("faults: the same through the API, where nothing can be presigned") {
                                            {Kind::kNeverAnswer, Errc::kTimeout}};
   const auto store = lake.store();
   const ObjectInfo a = look(*store, "a");
-  for (const auto& [kind, code] : lasting) {
+  for (const auto& each : lasting) {
+    const Kind kind = each.first;
+    const Errc code = each.second;
     CAPTURE(name_of(kind));
     lake.server.add_fault({.kind = kind, .operation = "get_object", .times = 0, .bytes = 3});
     CHECK(read_all(*store, a).error().code == code);
@@ -215,7 +219,9 @@ TEST_CASE("rule 1 of the client: changes are sent once, whatever the answer") {
       {{.kind = Kind::kStatusAfter, .status = 503}, Errc::kUnavailable},
       {{.kind = Kind::kLoseAnswer}, Errc::kUnavailable},
       {{.kind = Kind::kNeverAnswer}, Errc::kTimeout}};
-  for (auto [fault, code] : faults) {
+  for (const auto& each : faults) {
+    Fault fault = each.first;
+    const Errc code = each.second;
     CAPTURE(name_of(fault.kind));
     CAPTURE(fault.status);
     const auto once = [&](const std::string& operation, const std::function<Errc()>& call) {
@@ -271,13 +277,16 @@ TEST_CASE("faults: every status of link has its cause") {
       {500, "x", Errc::kUnavailable},
       {501, "Not Implemented", Errc::kUnsupported},
       {503, "Throughput exceeded. Slow down and retry", Errc::kUnavailable}};
-  for (const auto& [status, message, code] : statuses) {
+  for (const auto& each : statuses) {
+    const int status = std::get<0>(each);
+    const std::string message = std::get<1>(each);
+    const Errc code = std::get<2>(each);
     CAPTURE(status);
     CAPTURE(message);
     lake.server.add_fault({.kind = Kind::kStatus,
                            .operation = "link_physical_address",
                            .status = status,
-                           .body = R"({"message":")" + std::string(message) + "\"}"});
+                           .body = R"({"message":")" + message + "\"}"});
     const auto linked = put(*store, "b", "x");
     CHECK(linked.error().code == code);
     CHECK(linked.error().message.find(message) != std::string::npos);

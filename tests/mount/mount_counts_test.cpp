@@ -1,0 +1,172 @@
+// What each operation costs, counted by the server: in a directory that was just listed, and with a TTL so
+// long that time plays no part.
+
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Counts = std::map<std::string, std::size_t>;
+
+MountOptions slow_to_ask() {
+  return {.flags = {"--metadata-ttl", "60s"}};
+}
+
+// A directory with the files named, listed, and the log begun anew.
+class Listed {
+ public:
+  Listed(TestLake& lake, Mounted& mount) : lake_(lake), directory_(mount / "d") {
+    CHECK(look(directory_) == kOk);
+    names_in(directory_);
+    lake_.server().clear_log();
+  }
+  std::filesystem::path operator/(const std::string& name) const { return directory_ / name; }
+  // The calls since the last question.
+  Counts calls() {
+    // A call is logged when its answer is out: the program may have it a moment earlier.
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    Counts counts = lake_.server().counts();
+    lake_.server().clear_log();
+    return counts;
+  }
+  std::size_t total() {
+    std::size_t sum = 0;
+    for (const auto& [operation, n] : calls()) sum += n;
+    return sum;
+  }
+
+ private:
+  TestLake& lake_;
+  const std::filesystem::path directory_;
+};
+
+}  // namespace
+
+TEST_CASE("counts: a new file costs 3 calls, 2 of them at close") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/old", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  OpenFile file(d / "new", O_WRONLY | O_CREAT);
+  CHECK(file.write("bytes") == kOk);
+  CHECK(lake.server().wait_for("get_physical_address", 1));  // Asked for while the program writes.
+  CHECK(d.calls() == Counts{{"get_physical_address", 1}});
+  CHECK(file.close() == kOk);
+  CHECK(d.calls() == Counts{{"store_put", 1}, {"link_physical_address", 1}});
+}
+
+TEST_CASE(
+    "counts: an overwrite costs 4 calls: the fourth looks whether the version is still the one opened") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/f", "old");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  CHECK(write_file(d / "f", "new") == kOk);
+  CHECK(d.calls() ==
+        Counts{
+            {"get_physical_address", 1}, {"store_put", 1}, {"stat_object", 1}, {"link_physical_address", 1}});
+}
+
+TEST_CASE("counts: a cold open and read of a small file costs 2 calls, and a second read none") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/f", "small");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  CHECK(read_file(d / "f") == "small");
+  CHECK(d.calls() == Counts{{"stat_object", 1}, {"store_get", 1}});
+  CHECK(read_file(d / "f") == "small");
+  CHECK(d.calls().empty());
+}
+
+TEST_CASE("counts: chmod costs 1 call more than the look before it, and unlink costs 1") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/f", "x");
+  lake.put("d/stays", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  CHECK(::chmod((d / "f").c_str(), 0600) == 0);
+  const Counts of_chmod = d.calls();
+  CHECK(of_chmod.at("update_object_user_metadata") == 1);
+  CHECK(of_chmod.size() == 1);
+  CHECK(remove_file(d / "f") == kOk);
+  CHECK(d.calls() == Counts{{"delete_object", 1}});
+}
+
+TEST_CASE("counts: a symlink costs 3 calls, a mkdir those and a look below its name, an rmdir 2") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/f", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  CHECK(::symlink("f", (d / "link").c_str()) == 0);
+  CHECK(d.calls() == Counts{{"get_physical_address", 1}, {"store_put", 1}, {"link_physical_address", 1}});
+  CHECK(make_directory(d / "sub") == kOk);
+  CHECK(d.calls() == Counts{{"list_objects", 1},
+                            {"get_physical_address", 1},
+                            {"store_put", 1},
+                            {"link_physical_address", 1}});
+  CHECK(remove_directory(d / "sub") == kOk);
+  CHECK(d.calls() == Counts{{"list_objects", 1}, {"delete_object", 1}});
+}
+
+TEST_CASE("counts: the rename of a published file costs no more than 4 calls, and moves no bytes") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/other", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  REQUIRE(write_file(d / "f", "x") == kOk);
+  d.calls();
+  CHECK(rename_file(d / "f", d / "g") == kOk);
+  // Is the new name free, copy, is the old one still ours, delete.
+  CHECK(d.calls() == Counts{{"stat_object", 2}, {"copy_object", 1}, {"delete_object", 1}});
+  CHECK(lake.read("d/g") == "x");
+  // An object that carries no client-mtime gets one, since a copy's mtime is the moment of the copy.
+  CHECK(rename_file(d / "other", d / "else") == kOk);
+  CHECK(d.calls() == Counts{{"stat_object", 2},
+                            {"copy_object", 1},
+                            {"update_object_user_metadata", 1},
+                            {"delete_object", 1}});
+}
+
+TEST_CASE("counts: a save by rename costs the upload of the new bytes and nothing for the temporary name") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/old", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  CHECK(write_file(d / "x.tmp", "bytes") == kOk);
+  CHECK(rename_file(d / "x.tmp", d / "x") == kOk);
+  CHECK(lake.read("d/x") == "bytes");
+  const Counts counts = d.calls();
+  CHECK(counts.at("store_put") == 1);
+  CHECK(counts.at("link_physical_address") == 1);
+  CHECK(counts.count("copy_object") == 0);
+  CHECK(counts.count("delete_object") == 0);
+  CHECK(counts.count("stat_object") == 0);
+  CHECK(counts.at("get_physical_address") <= 2);  // One may have been asked for under the temporary name.
+}
+
+TEST_CASE("counts: names that are there and names that are not cost nothing inside the TTL") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/f", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  for (int i = 0; i < 10; ++i) {
+    CHECK(look(d / "f") == kOk);
+    CHECK(look(d / "not there") == "stat: ENOENT");
+    CHECK(make_directory(d / "f") == "mkdir: EEXIST");
+  }
+  CHECK(d.total() == 0);
+}

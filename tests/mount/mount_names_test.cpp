@@ -1,0 +1,252 @@
+// Names: rename, directories, symlinks, and what POSIX knows of a file, kept on the lake in lakectl's words.
+
+#include <doctest/doctest.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <thread>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+namespace stdfs = std::filesystem;
+using Names = std::vector<std::string>;
+
+struct stat facts_of(const stdfs::path& path) {
+  struct stat facts {};
+  CHECK(::lstat(path.c_str(), &facts) == 0);
+  return facts;
+}
+
+Outcome rename_no_replace(const stdfs::path& from, const stdfs::path& to) {
+  const int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+  return outcome("rename", failed == 0 ? 0 : errno);
+}
+
+std::string attribute(const stdfs::path& path, const char* name) {
+  char value[4096];
+  const auto n = ::getxattr(path.c_str(), name, value, sizeof value);
+  return n < 0 ? "<" + errno_name(errno) + ">" : std::string(value, static_cast<std::size_t>(n));
+}
+
+void remount(Mounted& mount) {
+  REQUIRE(mount.unmount() == 0);
+  mount.mount();
+}
+
+}  // namespace
+
+TEST_CASE("rename: a file goes to a new name and over another one, with its bytes") {
+  TestLake lake;
+  lake.put("a", "A");
+  lake.put("b", "B");
+  lake.put("d/c", "C");
+  Mounted mount(lake);
+  CHECK(rename_file(mount / "a", mount / "new") == kOk);
+  CHECK(rename_file(mount / "b", mount / "new") == kOk);
+  CHECK(rename_file(mount / "d/c", mount / "moved") == kOk);
+  CHECK(lake.keys() == Names{"d/", "moved", "new"});
+  CHECK(lake.read("new") == "B");
+  CHECK(read_file(mount / "moved") == "C");
+  CHECK(names_in(mount / "d").empty());  // A prefix that was emptied stays a directory.
+}
+
+TEST_CASE("rename: NOREPLACE refuses what is there, and moves where nothing is") {
+  TestLake lake;
+  lake.put("a", "A");
+  lake.put("b", "B");
+  Mounted mount(lake);
+  CHECK(rename_no_replace(mount / "a", mount / "b") == "rename: EEXIST");
+  CHECK(lake.read("b") == "B");
+  CHECK(rename_no_replace(mount / "a", mount / "c") == kOk);
+  CHECK(lake.keys() == Names{"b", "c"});
+}
+
+TEST_CASE("rename: a file and a directory do not replace one another") {
+  TestLake lake;
+  lake.put("f", "F");
+  lake.put("d/x", "X");
+  Mounted mount(lake);
+  CHECK(rename_file(mount / "f", mount / "d") == "rename: EISDIR");
+  CHECK(rename_file(mount / "d", mount / "f") == "rename: ENOTDIR");
+  CHECK(rename_file(mount / "d", mount / "d/below") == "rename: EINVAL");
+  CHECK(lake.keys() == Names{"d/x", "f"});
+}
+
+TEST_CASE(
+    "rename: a directory goes with all that is below, onto an empty one, too, and never onto a full one") {
+  TestLake lake;
+  for (const char* key : {"d/one", "d/sub/two", "full/x"}) lake.put(key, key);
+  Mounted mount(lake);
+  REQUIRE(make_directory(mount / "empty") == kOk);
+  CHECK(rename_file(mount / "d", mount / "full") == "rename: ENOTEMPTY");
+  CHECK(rename_file(mount / "d", mount / "e") == kOk);
+  CHECK(lake.keys() == Names{"e/one", "e/sub/two", "empty/", "full/x"});
+  CHECK(rename_file(mount / "e", mount / "empty") == kOk);
+  CHECK(lake.read("empty/sub/two") == "d/sub/two");
+  CHECK(read_file(mount / "empty/one") == "d/one");
+  CHECK(names_in(mount.at()) == Names{"empty", "full"});
+}
+
+TEST_CASE("rename: a directory goes with its files that are open and not published yet") {
+  TestLake lake;
+  lake.put("d/old", "old");
+  Mounted mount(lake);
+  OpenFile fresh(mount / "d/new", O_RDWR | O_CREAT);
+  OpenFile changed(mount / "d/old", O_RDWR);
+  CHECK(fresh.write("fresh ") == kOk);
+  CHECK(changed.write("NEW") == kOk);
+  CHECK(rename_file(mount / "d", mount / "e") == kOk);
+  CHECK(fresh.write("bytes") == kOk);
+  CHECK(fresh.close() == kOk);
+  CHECK(changed.close() == kOk);
+  CHECK(lake.read("e/new") == "fresh bytes");
+  CHECK(lake.read("e/old") == "NEW");
+  CHECK(lake.keys() == Names{"e/new", "e/old"});
+  CHECK(look(mount / "d") == "stat: ENOENT");
+}
+
+TEST_CASE("directories: mkdir and rmdir answer as on a disk, and a marker stays until rmdir") {
+  TestLake lake;
+  lake.put("prefix/only", "x");
+  Mounted mount(lake);
+  CHECK(make_directory(mount / "d") == kOk);
+  CHECK(make_directory(mount / "d") == "mkdir: EEXIST");
+  CHECK(make_directory(mount / "prefix") == "mkdir: EEXIST");
+  CHECK(write_file(mount / "d/f", "F") == kOk);
+  CHECK(remove_directory(mount / "d") == "rmdir: ENOTEMPTY");
+  CHECK(remove_directory(mount / "d/f") == "rmdir: ENOTDIR");
+  CHECK(lake.keys("d/") == Names{"d/", "d/f"});
+  CHECK(remove_file(mount / "d/f") == kOk);
+  CHECK(remove_file(mount / "prefix/only") == kOk);
+  CHECK(lake.keys() == Names{"d/", "prefix/"});
+  remount(mount);
+  CHECK(names_in(mount.at()) == Names{"d", "prefix"});
+  CHECK(remove_directory(mount / "d") == kOk);
+  CHECK(remove_directory(mount / "prefix") == kOk);
+  CHECK(remove_directory(mount / "d") == "rmdir: ENOENT");
+  CHECK(lake.keys().empty());
+}
+
+TEST_CASE("rule 11: mkdir where another client put objects below the name meanwhile is EEXIST") {
+  TestLake lake;
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  CHECK(look(mount / "d") == "stat: ENOENT");
+  lake.put("d/theirs", "x");
+  CHECK(make_directory(mount / "d") == "mkdir: EEXIST");
+  CHECK(lake.keys() == Names{"d/theirs"});
+  CHECK(read_file(mount / "d/theirs") == "x");
+}
+
+TEST_CASE("symlinks: lakectl's key holds the target, and it is read back after a remount") {
+  TestLake lake;
+  lake.put("f", "F");
+  Mounted mount(lake);
+  REQUIRE(::symlink("f", (mount / "link").c_str()) == 0);
+  CHECK(::symlink("f", (mount / "link").c_str()) == -1);
+  const auto object = lake.stat("link");
+  REQUIRE(object);
+  CHECK(object->size_bytes == 0);
+  CHECK(object->metadata.at("::lakefs::symlink-target") == "f");
+  remount(mount);
+  CHECK(stdfs::read_symlink(mount / "link") == "f");
+  CHECK(read_file(mount / "link") == "F");
+  CHECK(rename_file(mount / "link", mount / "moved") == kOk);
+  CHECK(stdfs::read_symlink(mount / "moved") == "f");
+}
+
+TEST_CASE("attributes: mode, owner and mtime to the nanosecond are kept over a remount, in lakectl's keys") {
+  TestLake lake;
+  lake.put("f", "F");
+  Mounted mount(lake);
+  REQUIRE(make_directory(mount / "d") == kOk);
+  const timespec times[2] = {{1'000'000'000, 0}, {1'200'000'000, 123'456'789}};
+  const bool is_root = ::geteuid() == 0;
+  for (const char* name : {"f", "d"}) {
+    REQUIRE(::chmod((mount / name).c_str(), 0750) == 0);
+    if (is_root) REQUIRE(::chown((mount / name).c_str(), 1234, 5678) == 0);
+    REQUIRE(::utimensat(AT_FDCWD, (mount / name).c_str(), times, 0) == 0);
+  }
+  const auto object = lake.stat("f");
+  REQUIRE(object);
+  CHECK(object->metadata.at("::lakefs::client-mtime") == "1200000000");
+  CHECK(object->metadata.at("::lakefs::posix-permissions").find("\"Mode\":") != std::string::npos);
+  remount(mount);
+  for (const char* name : {"f", "d"}) {
+    CAPTURE(name);
+    const auto facts = facts_of(mount / name);
+    CHECK((facts.st_mode & 07777) == 0750);
+    if (is_root) CHECK(facts.st_uid == 1234);
+    if (is_root) CHECK(facts.st_gid == 5678);
+    CHECK(facts.st_mtim.tv_sec == 1'200'000'000);
+    CHECK(facts.st_mtim.tv_nsec == 123'456'789);
+  }
+  CHECK(rename_file(mount / "f", mount / "g") == kOk);
+  CHECK(facts_of(mount / "g").st_mtim.tv_nsec == 123'456'789);
+  CHECK(read_file(mount / "g") == "F");
+}
+
+TEST_CASE("rule 9: metadata of ours that names another checksum is ignored, and that of theirs is not") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::map<std::string, std::string> said{{"::lakefs::client-mtime", "1200000000"},
+                                                {"::lakefs::posix-permissions", R"({"Mode":384})"},
+                                                {"lakefuse-for", "of another version"}};
+  auto theirs = said;
+  theirs.erase("lakefuse-for");
+  lake.server().put_object(lake.repository(), "main", "stale", "S", {.metadata = said});
+  lake.server().put_object(lake.repository(), "main", "theirs", "T", {.metadata = theirs});
+  Mounted mount(lake);
+  CHECK(facts_of(mount / "stale").st_mtime > 1'300'000'000);
+  CHECK((facts_of(mount / "stale").st_mode & 0777) != 0600);
+  CHECK(facts_of(mount / "theirs").st_mtime == 1'200'000'000);
+  CHECK((facts_of(mount / "theirs").st_mode & 0777) == 0600);
+}
+
+TEST_CASE("names: a key that is object and prefix shows as directory and, beside it, as NAME.lakefs-object") {
+  TestLake lake;
+  lake.put("both", "object");
+  lake.put("both/below", "below");
+  Mounted mount(lake);
+  CHECK(names_in(mount.at()) == Names{"both", "both.lakefs-object"});
+  CHECK(read_file(mount / "both/below") == "below");
+  CHECK(read_file(mount / "both.lakefs-object") == "object");
+  CHECK(write_file(mount / "both.lakefs-object", "changed") == kOk);
+  CHECK(lake.read("both") == "changed");
+  CHECK(remove_file(mount / "both.lakefs-object") == kOk);
+  CHECK(lake.keys() == Names{"both/below"});
+}
+
+TEST_CASE("xattrs: user metadata shows as user.*, and the lake's facts as user.lakefs.*") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const auto object =
+      lake.server().put_object(lake.repository(), "main", "f", "F", {.metadata = {{"colour", "red"}}});
+  Mounted mount(lake);
+  CHECK(attribute(mount / "f", "user.colour") == "red");
+  CHECK(attribute(mount / "f", "user.lakefs.physical_address") == object.physical_address);
+  CHECK(attribute(mount / "f", "user.lakefs.checksum") == object.checksum);
+  CHECK(attribute(mount / "f", "user.lakefs.state") == "published");
+  CHECK(attribute(mount / "f", "user.none") == "<ENODATA>");
+  CHECK(write_file(mount / "f", "changed") == kOk);
+  CHECK(attribute(mount / "f", "user.colour") == "red");
+}
+
+TEST_CASE("statfs: there is room, and names may be 255 bytes long") {
+  TestLake lake;
+  Mounted mount(lake);
+  struct statvfs facts {};
+  REQUIRE(::statvfs(mount.at().c_str(), &facts) == 0);
+  CHECK(facts.f_namemax == 255);
+  CHECK(facts.f_bavail > 0);
+  CHECK(facts.f_bavail <= facts.f_blocks);
+  CHECK(write_file(mount / std::string(255, 'n'), "x") == kOk);
+  CHECK(write_file(mount / std::string(256, 'n'), "x") == "open: ENAMETOOLONG");
+}
