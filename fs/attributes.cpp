@@ -90,6 +90,17 @@ timespec now_on_the_clock() {
   return now;
 }
 
+Attributes new_attributes(mode_t mode, const Caller& caller, std::string symlink_target) {
+  const timespec now = now_on_the_clock();
+  return {.mode = mode,
+          .uid = caller.uid,
+          .gid = caller.gid,
+          .mtime = now,
+          .atime = now,
+          .ctime = now,
+          .symlink_target = std::move(symlink_target)};
+}
+
 Attributes attributes_of(const ObjectInfo& object, const FilesystemOptions& options) {
   Attributes attributes{.mode = S_IFREG | options.file_mode,
                         .uid = options.uid,

@@ -34,6 +34,9 @@ struct Attributes {
 
 [[nodiscard]] timespec now_on_the_clock();
 
+// Of what `caller` makes now.
+[[nodiscard]] Attributes new_attributes(mode_t mode, const Caller& caller, std::string symlink_target = {});
+
 // What an entry of the lake says, and the mount's defaults where it says nothing.
 [[nodiscard]] Attributes attributes_of(const ObjectInfo& object, const FilesystemOptions& options);
 // The same for a directory; `marker` may be absent.

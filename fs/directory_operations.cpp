@@ -1,6 +1,8 @@
 // Directories: mkdir and rmdir, and reading them.
 
 #include <algorithm>
+#include <string>
+#include <unordered_set>
 
 #include "fs/filesystem_core.h"
 
@@ -15,21 +17,13 @@ mode_t type_of(Kind kind) {
 
 Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t mode, const Caller& caller) {
   FilesystemCore& core = *core_;
-  if (core.options.read_only) return core.read_only_error();
-  auto directory = core.tree.find_directory(parent);
+  auto directory = core.directory_to_change(parent);
   if (!directory) return directory.error();
   auto found = core.find(*directory, name);
   if (!found) return found.error();
   if (found->inode != nullptr) return Error{Errc::kExists, "mkdir: " + std::string(name) + " is there"};
   const std::string key(name);
-  const timespec now = now_on_the_clock();
-  const Attributes attributes{.mode = S_IFDIR | (mode & 07777 & ~caller.umask),
-                              .uid = caller.uid,
-                              .gid = caller.gid,
-                              .mtime = now,
-                              .atime = now,
-                              .ctime = now,
-                              .symlink_target = {}};
+  const Attributes attributes = new_attributes(S_IFDIR | (mode & 07777 & ~caller.umask), caller);
   const bool is_local = (*directory)->is_local_directory || core.rules.is_local_directory(name);
   std::optional<ObjectInfo> marker;
   if (!is_local) {
@@ -67,8 +61,7 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
 
 Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
   FilesystemCore& core = *core_;
-  if (core.options.read_only) return core.read_only_error();
-  auto directory = core.tree.find_directory(parent);
+  auto directory = core.directory_to_change(parent);
   if (!directory) return directory.error();
   auto found = core.find_existing(*directory, name);
   if (!found) return found.error();
@@ -129,15 +122,14 @@ void begin(FilesystemCore& core, DirectoryHandle& handle) {
 // What this machine alone has, after all that the lake has; and beside what the lake does not know of yet.
 void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
   handle.has_local_rows = true;
+  std::unordered_set<std::string> shown;
+  for (const DirectoryHandle::Row& row : handle.rows) shown.insert(row.name);
   for (const InodePtr& child : core.tree.children(handle.inode)) {
     const bool is_there = child->is_ours || child->is_local_directory ||
                           (child->kind == Kind::kDirectory && core.tree.is_held_up(child));
     if (!is_there) continue;
     const auto [parent, name] = core.tree.parent_and_name(child);
-    const bool is_shown =
-        std::any_of(handle.rows.begin(), handle.rows.end(),
-                    [&name = name](const DirectoryHandle::Row& row) { return row.name == name; });
-    if (!is_shown) handle.rows.push_back({name, name, type_of(child->kind), std::nullopt});
+    if (!shown.contains(name)) handle.rows.push_back({name, name, type_of(child->kind), std::nullopt});
   }
 }
 

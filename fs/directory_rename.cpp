@@ -2,6 +2,7 @@
 // all removals (design rule 4).
 
 #include <mutex>
+#include <unordered_map>
 #include <utility>
 
 #include "fs/filesystem_core.h"
@@ -54,19 +55,21 @@ class DirectoryRename {
 
   // What open inodes below know of their versions.
   void tell(const std::vector<InodePtr>& below) const {
+    std::unordered_map<std::string, const Move*> by_old_path;
+    for (const Move& move : moves_) by_old_path.emplace(move.old_object.path, &move);
     for (const InodePtr& inode : below) {
       const std::lock_guard lock(inode->mutex);
       if (!inode->version) continue;
-      for (const Move& move : moves_) {
-        if (!move.new_object || !same_version(move.old_object, *inode->version)) continue;
-        if (move.old_object.path != inode->version->path) continue;
-        inode->version = move.new_object;
-        if (inode->staging.spool != nullptr) {
-          if (inode->staging.base) inode->staging.base = move.new_object;
-          inode->staging.expected = Expectation::of(*move.new_object);
-        }
-        inode->staging.ahead.reset();
+      const auto found = by_old_path.find(inode->version->path);
+      if (found == by_old_path.end()) continue;
+      const Move& move = *found->second;
+      if (!move.new_object || !same_version(move.old_object, *inode->version)) continue;
+      inode->version = move.new_object;
+      if (inode->staging.spool != nullptr) {
+        if (inode->staging.base) inode->staging.base = move.new_object;
+        inode->staging.expected = Expectation::of(*move.new_object);
       }
+      inode->staging.ahead.reset();
     }
   }
 

@@ -87,8 +87,7 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
 Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::string_view name, mode_t mode,
                                                             int flags, const Caller& caller) {
   FilesystemCore& core = *core_;
-  if (core.options.read_only) return core.read_only_error();
-  auto directory = core.tree.find_directory(parent);
+  auto directory = core.directory_to_change(parent);
   if (!directory) return directory.error();
   auto found = core.find(*directory, name);
   if (!found) return found.error();
@@ -103,13 +102,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
   if (auto legal = ObjectPath::make(path); !legal) return legal.error();
 
   const bool is_exclusive = (flags & O_EXCL) != 0;
-  const Attributes attributes{.mode = S_IFREG | (mode & 07777 & ~caller.umask),
-                              .uid = caller.uid,
-                              .gid = caller.gid,
-                              .mtime = now_on_the_clock(),
-                              .atime = now_on_the_clock(),
-                              .ctime = now_on_the_clock(),
-                              .symlink_target = {}};
+  const Attributes attributes = new_attributes(S_IFREG | (mode & 07777 & ~caller.umask), caller);
   const bool is_claimed = is_exclusive && !core.rules.is_local(path) &&
                           (core.options.exclusive == ExclusiveMode::kClaim || core.rules.is_claimed(name));
   std::optional<ObjectInfo> claim;
@@ -133,7 +126,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
     if (!is_claimed) inode->is_ours = true;
   }
   if (is_claimed) {
-    core.view.changed(*directory, std::string(name), Holding{.object = claim, .is_prefix = false});
+    core.view.changed_object(*directory, std::string(name), claim);
   } else {
     auto staged = core.stage(inode, false);
     if (!staged) {

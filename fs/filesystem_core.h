@@ -44,6 +44,8 @@ class FilesystemCore {
   FilesystemCore(FilesystemOptions options, ObjectStore& lake, Publisher& publisher, Spool* spool);
 
   // Names (fs/lookups.cpp).
+  // A directory in which something is to change: kReadOnly, kNotADirectory.
+  Result<InodePtr> directory_to_change(NodeId node) const;
   struct Found {
     InodePtr inode;  // Null: no such name.
     std::chrono::milliseconds valid{0};

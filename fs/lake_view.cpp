@@ -55,7 +55,7 @@ Result<LakeView::Answer> LakeView::find(const InodePtr& directory, const std::st
 
 Result<Holding> LakeView::look(const InodePtr& directory, const std::string& key) {
   const Moment asked = clock_now();
-  auto holding = ask(tree_.path_below(directory, key), directory, key);
+  auto holding = ask(tree_.path_below(directory, key));
   if (!holding) return holding;
   tree_.with_view(directory, [&](DirectoryView& view) {
     view.saw(key, *holding, asked);
@@ -66,7 +66,7 @@ Result<Holding> LakeView::look(const InodePtr& directory, const std::string& key
 }
 
 // The object itself comes first among all that begins with its path; its prefix may be far behind.
-Result<Holding> LakeView::ask(const std::string& path, const InodePtr&, const std::string&) {
+Result<Holding> LakeView::ask(const std::string& path) {
   constexpr std::size_t kFew = 16;
   ListRequest request{.prefix = path, .after = {}, .delimited = true, .amount = kFew};
   auto page = lake_.list(request);
@@ -174,17 +174,13 @@ Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::
   if (is_at_end_) return std::optional<std::vector<Named>>();
   const auto page = view_.lake_.list({.prefix = path_, .after = after_, .delimited = true, .amount = kPage});
   if (!page) return page.error();
-  saw_anything_ |= !page->entries.empty();
   auto named = view_.take_in(directory_, path_, *page, asked_, {.has_marker = is_first_, .is_alone = false});
   for (const auto& [key, holding] : named) {
     const std::string& address = holding.object ? holding.object->physical_address : "/";
     fingerprint_ ^= std::hash<std::string>{}(key + "\n" + address);
   }
-  view_.tree_.with_view(directory_, [&](DirectoryView& view) {
-    // The object of a page's last name may have its prefix on the next: only a listing without a gap tells.
-    if (!is_first_) return;
-    view.is_large = page->has_more;
-  });
+  if (is_first_)
+    view_.tree_.with_view(directory_, [&](DirectoryView& view) { view.is_large = page->has_more; });
   is_first_ = false;
   after_ = page->next;
   is_at_end_ = !page->has_more;
@@ -214,11 +210,6 @@ Result<bool> LakeView::is_empty(const InodePtr& directory, std::optional<std::st
     return false;
   }
   return true;
-}
-
-void LakeView::changed(const InodePtr& directory, const std::string& key, Holding holding) {
-  tree_.with_view(directory,
-                  [&](DirectoryView& view) { view.changed(key, std::move(holding), clock_now()); });
 }
 
 void LakeView::changed_time(const InodePtr& directory) {

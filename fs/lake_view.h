@@ -45,7 +45,6 @@ class LakeView {
       Holding holding;
     };
     Result<std::optional<std::vector<Named>>> next();
-    [[nodiscard]] bool saw_anything() const { return saw_anything_; }
     [[nodiscard]] bool is_at_end() const { return is_at_end_; }
 
    private:
@@ -55,7 +54,6 @@ class LakeView {
     const Moment asked_;
     std::string after_;
     std::uint64_t fingerprint_ = 0;
-    bool saw_anything_ = false;
     bool is_at_end_ = false;
     bool is_first_ = true;
   };
@@ -67,7 +65,6 @@ class LakeView {
 
   // Our own changes of names; and that the directory's times move with them.
   void changed_time(const InodePtr& directory);
-  void changed(const InodePtr& directory, const std::string& key, Holding holding);
   void changed_object(const InodePtr& directory, const std::string& key, std::optional<ObjectInfo> object);
   void changed_prefix(const InodePtr& directory, const std::string& key, bool is_prefix);
   // What is known of a name was wrong: the next question goes to the lake.
@@ -82,7 +79,7 @@ class LakeView {
   [[nodiscard]] Moment oldest() const;
   [[nodiscard]] std::optional<Answer> known(const InodePtr& directory, const std::string& key);
   Result<> fetch_first_page(const InodePtr& directory);
-  Result<Holding> ask(const std::string& path, const InodePtr& directory, const std::string& key);
+  Result<Holding> ask(const std::string& path);
   struct PageKind {
     bool has_marker;  // The first: the directory's own marker comes before all that is in it.
     bool is_alone;    // No page that follows it will be asked for.

@@ -14,6 +14,11 @@ constexpr std::string_view kBesidePrefix = ".lakefs-object";
 
 }  // namespace
 
+Result<InodePtr> FilesystemCore::directory_to_change(NodeId node) const {
+  if (options.read_only) return read_only_error();
+  return tree.find_directory(node);
+}
+
 Result<FilesystemCore::Found> FilesystemCore::find(const InodePtr& directory, std::string_view name) {
   if (auto fine = check_name(name); !fine) return fine.error();
   while (true) {

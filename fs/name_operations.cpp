@@ -63,14 +63,14 @@ Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const 
                                                  const Expectation& expected) {
   auto legal = ObjectPath::make(path);
   if (!legal) return legal.error();
-  auto slot_free = publisher.publish({.path = *std::move(legal),
-                                      .meta = {.mtime_seconds = attributes.mtime.tv_sec,
-                                               .content_type = {},
-                                               .metadata = metadata_of(attributes, {}, options, "")},
-                                      .expected = expected},
-                                     NoBytes{});
-  if (slot_free) publishing.is_ours_now(slot_free->physical_address);
-  return slot_free;
+  auto linked = publisher.publish({.path = *std::move(legal),
+                                   .meta = {.mtime_seconds = attributes.mtime.tv_sec,
+                                            .content_type = {},
+                                            .metadata = metadata_of(attributes, {}, options, "")},
+                                   .expected = expected},
+                                  NoBytes{});
+  if (linked) publishing.is_ours_now(linked->physical_address);
+  return linked;
 }
 
 Result<> FilesystemCore::keep_directory(const InodePtr& directory, const std::string& key) {
@@ -96,8 +96,7 @@ Result<> FilesystemCore::keep_directory(const InodePtr& directory, const std::st
 
 Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   FilesystemCore& core = *core_;
-  if (core.options.read_only) return core.read_only_error();
-  auto directory = core.tree.find_directory(parent);
+  auto directory = core.directory_to_change(parent);
   if (!directory) return directory.error();
   auto found = core.find_existing(*directory, name);
   if (!found) return found.error();
@@ -140,29 +139,21 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
 Result<NodeEntry> Filesystem::symlink(NodeId parent, std::string_view name, std::string_view target,
                                       const Caller& caller) {
   FilesystemCore& core = *core_;
-  if (core.options.read_only) return core.read_only_error();
-  auto directory = core.tree.find_directory(parent);
+  auto directory = core.directory_to_change(parent);
   if (!directory) return directory.error();
   auto found = core.find(*directory, name);
   if (!found) return found.error();
   if (found->inode != nullptr) return Error{Errc::kExists, "symlink: " + std::string(name) + " is there"};
   if (!is_utf8(target))
     return Error{Errc::kBadName, "symlink: the target is not UTF-8, which lakeFS could not say back"};
-  const timespec now = now_on_the_clock();
-  const Attributes attributes{.mode = S_IFLNK | 0777,
-                              .uid = caller.uid,
-                              .gid = caller.gid,
-                              .mtime = now,
-                              .atime = now,
-                              .ctime = now,
-                              .symlink_target = std::string(target)};
+  const Attributes attributes = new_attributes(S_IFLNK | 0777, caller, std::string(target));
   auto linked = core.publish_empty(core.tree.path_below(*directory, name), attributes, Expectation::absent());
   if (!linked) {
     core.view.distrust(*directory, std::string(name));
     return linked.error();
   }
   const Holding holding{.object = *linked, .is_prefix = false};
-  core.view.changed(*directory, std::string(name), holding);
+  core.view.changed_object(*directory, std::string(name), *linked);
   core.view.changed_time(*directory);
   const std::lock_guard naming(core.naming);
   return core.entry_for(core.inode_for(*directory, std::string(name), std::string(name), holding),
@@ -200,7 +191,6 @@ struct FileRename {
   }
 
   void finish(std::optional<ObjectInfo> now_there) {
-    const auto [old_directory, old_name] = core.tree.parent_and_name(inode);
     core.view.changed_object(from_directory, inode->key, std::nullopt);
     if (now_there) core.view.changed_object(to_directory, new_name, std::move(now_there));
     core.view.changed_time(from_directory);
@@ -335,11 +325,10 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
 Result<> Filesystem::rename(NodeId parent, std::string_view name, NodeId new_parent,
                             std::string_view new_name, unsigned flags, const Caller&) {
   FilesystemCore& core = *core_;
-  if (core.options.read_only) return core.read_only_error();
+  auto from = core.directory_to_change(parent);
+  if (!from) return from.error();
   if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE)) != 0)
     return Error{Errc::kInvalid, "rename: of the flags only NOREPLACE is supported"};
-  auto from = core.tree.find_directory(parent);
-  if (!from) return from.error();
   auto to = core.tree.find_directory(new_parent);
   if (!to) return to.error();
   auto inode = core.find_existing(*from, name);

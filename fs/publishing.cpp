@@ -293,11 +293,7 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     staging.failure = why;
     staging.since_seconds = std::time(nullptr);
     inode->is_ours = false;
-    if (staging.spool != nullptr) {
-      if (auto saved = staging.spool->save(record_of(*inode, path, options_), SpoolFile::Safety::kSoon);
-          !saved)
-        log_error("the record of " + path + " cannot be written: " + saved.error().message);
-    }
+    save_locked(*inode, path);
   }
   const auto [directory, name] = tree_.parent_and_name(inode);
   tree_.unname(inode);
@@ -347,13 +343,18 @@ void Publishing::keep_here(const InodePtr& inode) {
   save(inode);
 }
 
-void Publishing::save(const InodePtr& inode, SpoolFile::Safety safety) {
+void Publishing::save(const InodePtr& inode) {
   const auto path = tree_.path(inode);
   if (!path) return;
   const std::lock_guard lock(inode->mutex);
-  if (inode->staging.spool == nullptr) return;
-  if (auto saved = inode->staging.spool->save(record_of(*inode, *path, options_), safety); !saved)
-    log_error("the record of " + *path + " cannot be written: " + saved.error().message);
+  save_locked(*inode, *path);
+}
+
+void Publishing::save_locked(Inode& inode, const std::string& path) {
+  if (inode.staging.spool == nullptr) return;
+  if (auto saved = inode.staging.spool->save(record_of(inode, path, options_), SpoolFile::Safety::kSoon);
+      !saved)
+    log_error("the record of " + path + " cannot be written: " + saved.error().message);
 }
 
 void Publishing::drop_if_clean(const InodePtr& inode) {

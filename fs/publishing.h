@@ -51,7 +51,7 @@ class Publishing {
   // Never published by itself: waits for a person, and the name is the lake's again (W2).
   void set_aside(const InodePtr& inode, const Error& why);
   // The record of what is staged, on disk; called when it changes what a next mount would do. Under no lock.
-  void save(const InodePtr& inode, SpoolFile::Safety safety = SpoolFile::Safety::kSoon);
+  void save(const InodePtr& inode);
   // Frees the staged bytes when nobody needs them.
   void drop_if_clean(const InodePtr& inode);
 
@@ -82,6 +82,7 @@ class Publishing {
   Result<Snapshot> snapshot(const InodePtr& inode, const std::optional<Aim>& aim);
   void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
   Error failed(const InodePtr& inode, const Error& why, bool is_rename);
+  void save_locked(Inode& inode, const std::string& path);  // REQUIRES: its mutex is held.
   void tend(const std::stop_token& stop);
   std::vector<InodePtr> due_now();
 
@@ -92,9 +93,9 @@ class Publishing {
   Tree& tree_;
   LakeView& view_;
   Turns slots_;  // Publishes at once: fewer than the threads that answer the kernel.
-  ForgetName forget_name_;
 
-  mutable std::mutex mutex_;  // A leaf. Guards all below.
+  mutable std::mutex mutex_;  // A leaf. Guards all below, up to the threads.
+  ForgetName forget_name_;
   std::map<NodeId, InodePtr> staged_;
   std::map<std::string, ObjectInfo> met_;
   std::unordered_set<std::string> ours_;  // Addresses that we linked.

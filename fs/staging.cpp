@@ -19,6 +19,10 @@ constexpr std::uint64_t kKeptWhole = 64 << 20;
 
 Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, bool keep_bytes) {
   if (spool == nullptr) return read_only_error();
+  {  // Every write comes by here: names are looked at once a file, not once a write.
+    const std::lock_guard lock(inode->mutex);
+    if (inode->staging.spool != nullptr) return inode->staging.spool;
+  }
   const std::string path = tree.last_path(inode);
   const bool goes_to_the_lake = !is_local_name(inode) && !is_held_name(inode);
   std::shared_ptr<SpoolFile> file;
@@ -224,13 +228,10 @@ void FilesystemCore::recover(LeftBehind left) {
     staging.append_only = record.append_only;
     staging.since_seconds = record.since_seconds;
     staging.wait = may_publish ? Wait::kRetry : Wait::kPerson;
-    if (!record.reason.empty()) staging.failure = Error{Errc::kUnavailable, record.reason};
-    if (!may_publish) {
-      const bool has_reason = !record.reason.empty();
-      staging.failure =
-          Error{Errc::kConflict,
-                has_reason ? record.reason : record.path + " was being written when an earlier mount ended"};
-    }
+    const std::string reason = !record.reason.empty() || may_publish
+                                   ? record.reason
+                                   : record.path + " was being written when an earlier mount ended";
+    if (!reason.empty()) staging.failure = Error{may_publish ? Errc::kUnavailable : Errc::kConflict, reason};
   }
   publishing.remember(inode);
   if (!may_publish) {
