@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "client/nonce.h"
+#include "client/patience.h"
 #include "fs/log.h"
 
 namespace lakefuse {
@@ -15,6 +16,7 @@ using std::chrono::seconds;
 constexpr std::size_t kBackgroundThreads = 16;  // As many parallel copies as pay on one origin.
 constexpr std::size_t kFetchBytes = 4 << 20;    // What one fill from the base takes at once.
 constexpr milliseconds kTendEvery{200};         // The grain of temporary_age and of retries.
+constexpr milliseconds kAheadGrain{20};         // How soon a signal is seen while an address is waited for.
 constexpr seconds kLongestPause{60};
 constexpr seconds kPauseForAPerson{300};         // Rights and protection change when a person changes them.
 constexpr std::size_t kMetRemembered = 100'000;  // Versions opened or published, for renames over them.
@@ -127,8 +129,17 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
   if (!taken->job) return {};
   auto slot = slots_.take();
   if (!slot) return slot.error();
-  // Where a worker is asking already, its answer comes within that call's deadline.
-  if (taken->ahead && taken->ahead->is_taken.exchange(true)) taken->job->target = taken->ahead->target.get();
+  if (taken->ahead && taken->ahead->is_taken.exchange(true)) {
+    // A worker is asking already: its answer comes within that call's deadline. A signal ends the wait (F1),
+    // and so does an unlink, which publish() tells.
+    const auto is_unwanted = [&] { return taken->job->unwanted.stop_requested(); };
+    while (taken->ahead->target.wait_for(kAheadGrain) != std::future_status::ready && !is_unwanted()) {
+      if (Patience::current().stop_requested())
+        return Error{Errc::kInterrupted, "publish of " + taken->job->path.str() +
+                                             ": a signal ended the wait for an upload's address"};
+    }
+    if (!is_unwanted()) taken->job->target = taken->ahead->target.get();
+  }
   auto published = publisher_.publish(*taken->job, *taken->bytes);
   if (!published) return published.error();
   succeeded(inode, *taken, *published);

@@ -150,6 +150,26 @@ TEST_CASE("F1: Ctrl-C ends a blocked close within a second, and the bytes are ke
   }
 }
 
+TEST_CASE("F1: Ctrl-C ends a close that waits for its upload's address, and the bytes are kept") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  Gate gate = lake.server().hold("get_physical_address");
+  Actor writer;
+  REQUIRE(writer("open 1 w,creat " + (mount / "f").string()) == "ok");
+  CHECK(writer("write 1 bytes") == "ok");
+  REQUIRE(gate.wait_for_arrivals(1));  // Asked for ahead, by nobody who could be signalled.
+  writer.tell("close 1");
+  std::this_thread::sleep_for(300ms);
+  const auto began = Clock::now();
+  writer.signal(SIGINT);
+  CHECK(writer.wait() == 128 + SIGINT);
+  CHECK(Clock::now() - began < 1500ms);
+  CHECK(mount.pending().contains("f"));
+  gate.release();
+  CHECK(eventually([&] { return lake.read("f") == "bytes"; }, 20s));
+}
+
 TEST_CASE("F1: a signal that the program handles, SIGALRM or SIGCHLD, does not fail its close") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
