@@ -48,6 +48,10 @@ class Mounted {
   Mounted(const Mounted&) = delete;
   Mounted& operator=(const Mounted&) = delete;
 
+  // The program under test: of this build, or of another one that LAKEFUSE_TEST_PROGRAM names
+  // (scripts/sanitize).
+  static std::filesystem::path program();
+
   // `lakefuse mount` that is expected to refuse: its exit code and its sentence.
   static Ran refused(TestLake& lake, const MountOptions& options = {});
 
@@ -68,6 +72,8 @@ class Mounted {
   // Again at the same place, with the same state directory.
   void mount();
 
+  // For programs that ask this mount: the lake's key, and where the mount can be found.
+  [[nodiscard]] RunOptions environment() const;
   // `lakefuse ARGUMENTS...` with this mount's environment.
   Ran lakefuse(const Arguments& arguments,
                std::chrono::milliseconds patience = std::chrono::seconds(60)) const;
@@ -83,7 +89,6 @@ class Mounted {
   void watch();
   void clear();
   [[nodiscard]] bool is_mounted() const;
-  [[nodiscard]] RunOptions environment() const;
   static Arguments command_line(TestLake& lake, const MountOptions& options,
                                 const std::filesystem::path& mountpoint);
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 
@@ -49,6 +50,11 @@ std::string tail(const std::string& text, std::size_t lines) {
 }
 
 }  // namespace
+
+stdfs::path Mounted::program() {
+  const char* other = std::getenv("LAKEFUSE_TEST_PROGRAM");
+  return other != nullptr ? other : LAKEFUSE_PROGRAM;
+}
 
 Mounted::Mounted(TestLake& lake, MountOptions options) : lake_(lake), options_(std::move(options)) {
   mountpoint_ = scratch_.path() / "mnt";
@@ -95,7 +101,7 @@ void Mounted::watch() {
 }
 
 Arguments Mounted::command_line(TestLake& lake, const MountOptions& options, const stdfs::path& mountpoint) {
-  Arguments arguments{LAKEFUSE_PROGRAM, "mount", "lakefs://" + lake.repository() + "/" + options.ref,
+  Arguments arguments{program().string(), "mount", "lakefs://" + lake.repository() + "/" + options.ref,
                       mountpoint.string()};
   arguments.insert(arguments.end(),
                    {"--foreground", "--endpoint", lake.client().endpoint(), "--log-level", "debug"});
@@ -204,7 +210,7 @@ void Mounted::kill_hard(const std::function<void()>& then) {
 }
 
 Ran Mounted::lakefuse(const Arguments& arguments, std::chrono::milliseconds patience) const {
-  Arguments all{LAKEFUSE_PROGRAM};
+  Arguments all{program().string()};
   all.insert(all.end(), arguments.begin(), arguments.end());
   RunOptions run_options = environment();
   run_options.patience = patience;
