@@ -1,0 +1,55 @@
+// Every answer of the lakeFS API, as any bytes. What is believed keeps its rules.
+
+#include "client/wire.h"
+#include "tests/fuzz/fuzz.h"
+
+using namespace lakefuse;
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  fuzz::Input input(data, size);
+  switch (input.byte() % 12) {
+    case 0:
+      std::ignore = wire::parse_object(input.rest());
+      break;
+    case 1: {
+      const ListRequest request{.prefix = input.byte() % 2 == 0 ? "" : "a/",
+                                .after = input.byte() % 2 == 0 ? "" : "a/b"};
+      const auto page = wire::parse_list(input.rest(), request);
+      if (!page) break;
+      for (const auto& entry : page->entries)
+        fuzz::must(entry.object.path.starts_with(request.prefix) && entry.object.path > request.after);
+      break;
+    }
+    case 2:
+      std::ignore = wire::parse_upload_target(input.rest());
+      break;
+    case 3:
+      std::ignore = wire::parse_delete_failure(input.rest());
+      break;
+    case 4:
+      std::ignore = wire::parse_config(input.rest());
+      break;
+    case 5:
+      std::ignore = wire::parse_repository(input.rest());
+      break;
+    case 6:
+      std::ignore = wire::parse_branch_head(input.rest());
+      break;
+    case 7:
+      std::ignore = wire::parse_commit(input.rest());
+      break;
+    case 8:
+      std::ignore = wire::parse_commit_log(input.rest());
+      break;
+    case 9:
+      std::ignore = wire::parse_protection_rules(input.rest());
+      break;
+    case 10:
+      std::ignore = wire::parse_diff(input.rest(), "a");
+      break;
+    default:
+      std::ignore = wire::parse_error(input.rest());
+      std::ignore = wire::parse_version(std::string(input.rest()));
+  }
+  return 0;
+}
