@@ -98,6 +98,10 @@ bool is_being_killed(pid_t tid) {
 
 bool is_killed_by_signal(pid_t tid) {
   constexpr unsigned kSignaled = 0x400;  // PF_SIGNALED of the kernel's sched.h.
+  // Only one that exits is asked, and it has no memory any more. An exec closes files, too (O_CLOEXEC), with
+  // a lock held that reading its stat waits for: it would wait for us, and we for it.
+  const auto status = read_proc_file(proc(tid) / "status");
+  if (!status || proc_field(*status, "VmSize")) return false;
   const auto stat = read_proc_file(proc(tid) / "stat");
   if (!stat) return false;
   // "pid (name) state ppid pgrp session tty tpgid flags": the name may hold anything, so from its end on.

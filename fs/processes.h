@@ -8,8 +8,9 @@
 namespace lakefuse {
 
 // What /proc says of the programs that use the mount. None of it asks the mount itself (that could
-// dead-lock). All of it may fail, then nothing is answered: another pid namespace, a process that is gone,
-// hidepid.
+// dead-lock), and none of it waits for a program that waits for us in the middle of an exec: status, fdinfo
+// and mountinfo do not; stat, environ and maps do. All of it may fail, then nothing is answered: another pid
+// namespace, a process that is gone, hidepid.
 
 // The process of a thread (FUSE's pid is a thread's). Nothing where it cannot be read.
 std::optional<pid_t> process_of(pid_t tid);
@@ -32,7 +33,7 @@ bool has_ending_signal(pid_t tid);
 // without a core dump.
 bool is_being_killed(pid_t tid);
 
-// True when the process is being ended by a signal (PF_SIGNALED in the flags of /proc/TID/stat).
+// True when the process exits because of a signal (PF_SIGNALED in the flags of /proc/TID/stat).
 bool is_killed_by_signal(pid_t tid);
 
 }  // namespace lakefuse

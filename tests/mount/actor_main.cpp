@@ -5,10 +5,13 @@
 //     write SLOT TEXT | close SLOT | dup SLOT NEW | sync SLOT | truncate SLOT SIZE | read SLOT
 //     map SLOT SIZE            maps it shared; poke OFFSET TEXT, msync, unmap
 //     fork                     the child waits for the end of its stdin, and so holds all descriptors
+//     run PROGRAM              by fork and exec: the child has copies of all descriptors until its exec
+//     become PROGRAM           by exec, which closes what was opened with cloexec
 //     handle SIGNAL | exit | pid
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -117,6 +120,22 @@ std::string act(const std::string& verb, std::istringstream& line) {
       for (;;) ::pause();
     }
     return child < 0 ? verdict(child) : std::to_string(child);
+  }
+  if (verb == "become") {
+    const std::string program = rest_of(line);
+    return verdict(::execlp(program.c_str(), program.c_str(), nullptr));
+  }
+  if (verb == "run") {
+    const std::string program = rest_of(line);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::close(1);
+      ::execlp(program.c_str(), program.c_str(), nullptr);
+      ::_exit(127);
+    }
+    int status = 0;
+    return verdict(child < 0 ? child : ::waitpid(child, &status, 0)) +
+           (status == 0 ? "" : " " + std::to_string(status));
   }
   return on_slot(verb, line);
 }

@@ -76,6 +76,36 @@ TEST_CASE("flush: the exit of a child does not publish what its parent still wri
   CHECK(lake.read("f") == "half whole");
 }
 
+TEST_CASE("flush: the exec of a child, which closes its copies, neither hangs nor publishes") {
+  TestLake lake;
+  lake.put("old", "a good old version");
+  Mounted mount(lake);
+  for (const std::string name : {"old", "new"}) {
+    CAPTURE(name);
+    const std::string before = lake.read(name);
+    Actor writer;
+    REQUIRE(writer("open 1 w,creat,trunc,cloexec " + (mount / name).string()) == "ok");
+    CHECK(writer("write 1 half ") == "ok");
+    CHECK(writer("run true") == "ok");
+    CHECK(lake.read(name) == before);
+    CHECK(writer("write 1 whole") == "ok");
+    CHECK(writer("close 1") == "ok");
+    CHECK(lake.read(name) == "half whole");
+  }
+}
+
+TEST_CASE("flush: a program that execs another one has published what the exec closed") {
+  TestLake lake;
+  lake.put("f", "a good old version");
+  Mounted mount(lake);
+  Actor writer;
+  REQUIRE(writer("open 1 w,trunc,cloexec " + (mount / "f").string()) == "ok");
+  CHECK(writer("write 1 whole") == "ok");
+  writer.tell("become true");
+  CHECK(writer.wait() == 0);
+  CHECK(lake.read("f") == "whole");
+}
+
 TEST_CASE("flush: a process that exits without closing has published, soon after it is gone") {
   TestLake lake;
   Mounted mount(lake);
