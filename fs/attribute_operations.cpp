@@ -1,5 +1,5 @@
-// Attributes: stat and what changes it, extended attributes, and what the file system as a whole says of
-// itself.
+// Attributes: stat and what changes it, and what the file system as a whole says of itself. Extended
+// attributes are next door.
 
 #include <algorithm>
 #include <array>
@@ -10,8 +10,6 @@
 namespace lakefuse {
 namespace {
 
-constexpr std::string_view kUser = "user.";
-constexpr std::string_view kFacts = "user.lakefs.";
 // Much room: the lake has no end, and programs refuse to start where they see none.
 constexpr std::uint64_t kLakeBytes = std::uint64_t{1} << 50;
 
@@ -28,22 +26,6 @@ bool apply(const AttrChange& change, Attributes& attributes) {
   if (change.mtime) attributes.mtime = chosen(*change.mtime);
   attributes.ctime = now_on_the_clock();
   return change.mode || change.uid || change.gid || change.mtime;
-}
-
-struct Facts {
-  std::optional<ObjectInfo> version;
-  std::string state;
-  std::string failure;
-};
-
-Facts facts_of(FilesystemCore& core, const InodePtr& inode) {
-  Facts facts;
-  facts.state = core.publishing.describe(inode).state;
-  const std::lock_guard lock(inode->mutex);
-  facts.version = inode->version;
-  if (facts.state == "clean" || facts.state.empty()) facts.state = "published";
-  if (inode->staging.failure) facts.failure = inode->staging.failure->message;
-  return facts;
 }
 
 }  // namespace
@@ -80,7 +62,8 @@ Result<NodeAttr> Filesystem::setattr(NodeId node, const AttrChange& change, std:
     if (auto cut = core.truncate(inode, *change.size); !cut) return cut.error();
   }
   if (change.mode || change.uid || change.gid || change.atime || change.mtime) {
-    if (auto done = core.change_attributes(inode, change); !done) return done.error();
+    const auto applied = [&](Attributes& attributes) { return Result<bool>(apply(change, attributes)); };
+    if (auto done = core.change_attributes(inode, applied); !done) return done.error();
   }
   bool is_alone = false;
   {
@@ -94,30 +77,33 @@ Result<NodeAttr> Filesystem::setattr(NodeId node, const AttrChange& change, std:
   return core.attr_of(inode, core.view.ttl());
 }
 
-Result<> FilesystemCore::change_attributes(const InodePtr& inode, const AttrChange& change) {
+Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOfAttributes& change) {
   auto turn = inode->turn.take();
   if (!turn) return turn.error();
   std::optional<ObjectInfo> version;
   Attributes after;
+  bool stays_here = false;
   {
     const std::lock_guard lock(inode->mutex);
     after = inode->attributes;
-    const bool is_kept = apply(change, after);
+    const auto is_kept = change(after);
+    if (!is_kept) return is_kept.error();
     // What is not published yet goes with the bytes; access times live while mounted.
     const bool goes_with_bytes = inode->staging.dirty || inode->is_deleted;
-    if (!is_kept || goes_with_bytes || inode->is_local_directory) {
-      inode->attributes = after;
-      if (is_kept && inode->staging.dirty) ++inode->staging.generation;
-      return {};
-    }
+    stays_here = !*is_kept || goes_with_bytes || inode->is_local_directory;
+    if (stays_here) inode->attributes = after;
+    if (stays_here && *is_kept && inode->staging.dirty) ++inode->staging.generation;
     version = inode->version;
+  }
+  if (stays_here) {
+    publishing.save(inode);
+    return {};
   }
   if (inode->kind == Kind::kDirectory) return change_directory(inode, after);
   if (!version) return Error{Errc::kNotFound, "setattr of " + tree.last_path(inode) + ": it is gone"};
   auto path = ObjectPath::make(version->path);
   if (!path) return path.error();
-  auto changed = publisher.set_metadata(*path, *version,
-                                        metadata_of(after, version->metadata, options, version->checksum));
+  auto changed = publisher.set_metadata(*path, *version, metadata_of(after, options, version->checksum));
   if (!changed) return changed.error();
   publishing.met(version->path, *changed);
   const auto [directory, name] = tree.parent_and_name(inode);
@@ -140,9 +126,9 @@ Result<> FilesystemCore::change_directory(const InodePtr& inode, const Attribute
   auto path = ObjectPath::make(*text);
   if (!path) return path.error();
   const auto marker = tree.with_view(inode, [](const DirectoryView& known) { return known.marker; });
-  auto changed = marker ? publisher.set_metadata(
-                              *path, *marker, metadata_of(after, marker->metadata, options, marker->checksum))
-                        : publish_empty(*text, after, Expectation::absent());
+  auto changed = marker
+                     ? publisher.set_metadata(*path, *marker, metadata_of(after, options, marker->checksum))
+                     : publish_empty(*text, after, Expectation::absent());
   if (!changed) return changed.error();
   view.changed_marker(inode, *changed);
   const std::lock_guard lock(inode->mutex);
@@ -178,50 +164,6 @@ Result<struct statvfs> Filesystem::statfs() {
   facts.f_files = facts.f_ffree = facts.f_favail = std::uint64_t{1} << 32;
   facts.f_namemax = 255;
   return facts;
-}
-
-Result<std::string> Filesystem::getxattr(NodeId node, std::string_view name) {
-  const Error none{Errc::kNoAttribute, "no such attribute"};
-  if (!name.starts_with(kUser)) return none;  // Asked at every write: answered without a lock or a call.
-  auto inode = core_->tree.find(node);
-  if (!inode) return inode.error();
-  const Facts facts = facts_of(*core_, *inode);
-  if (name.starts_with(kFacts)) {
-    const auto fact = name.substr(kFacts.size());
-    if (fact == "state" && (*inode)->kind != Kind::kDirectory) return facts.state;
-    if (fact == "error" && !facts.failure.empty()) return facts.failure;
-    if (fact == "physical_address" && facts.version) return facts.version->physical_address;
-    if (fact == "checksum" && facts.version) return facts.version->checksum;
-    return none;
-  }
-  const std::string key(name.substr(kUser.size()));
-  if (!facts.version || is_reserved_key(key)) return none;
-  const auto found = facts.version->metadata.find(key);
-  return found == facts.version->metadata.end() ? Result<std::string>(none) : found->second;
-}
-
-Result<std::vector<std::string>> Filesystem::listxattr(NodeId node) {
-  auto inode = core_->tree.find(node);
-  if (!inode) return inode.error();
-  const Facts facts = facts_of(*core_, *inode);
-  std::vector<std::string> names;
-  if ((*inode)->kind != Kind::kDirectory) names.push_back(std::string(kFacts) + "state");
-  if (!facts.failure.empty()) names.push_back(std::string(kFacts) + "error");
-  if (!facts.version) return names;
-  names.push_back(std::string(kFacts) + "physical_address");
-  names.push_back(std::string(kFacts) + "checksum");
-  for (const auto& [key, value] : facts.version->metadata) {
-    if (!is_reserved_key(key)) names.push_back(std::string(kUser) + key);
-  }
-  return names;
-}
-
-Result<> Filesystem::setxattr(NodeId, std::string_view, std::string_view, int) {
-  return Error{Errc::kUnsupported, "extended attributes cannot be changed"};
-}
-
-Result<> Filesystem::removexattr(NodeId, std::string_view) {
-  return Error{Errc::kUnsupported, "extended attributes cannot be changed"};
 }
 
 }  // namespace lakefuse

@@ -1,8 +1,12 @@
 #include "fs/attributes.h"
 
+#include <sys/sysmacros.h>
+
 #include <boost/json.hpp>
 #include <charconv>
 #include <optional>
+
+#include "fs/xattrs.h"
 
 namespace lakefuse {
 namespace {
@@ -79,7 +83,20 @@ void read_owner_and_mode(const ObjectInfo& object, Attributes& attributes) {
   const Permissions permissions = parse_permissions(*text);
   if (permissions.uid) attributes.uid = *permissions.uid;
   if (permissions.gid) attributes.gid = *permissions.gid;
-  if (permissions.mode) attributes.mode = (attributes.mode & S_IFMT) | (*permissions.mode & 07777);
+  if (!permissions.mode) return;
+  attributes.mode = (attributes.mode & S_IFMT) | (*permissions.mode & 07777);
+  // Only an empty object can be what has no bytes.
+  if (S_ISREG(attributes.mode) && is_special(*permissions.mode) && object.size_bytes == 0)
+    attributes.mode = (*permissions.mode & S_IFMT) | (attributes.mode & 07777);
+}
+
+// "MAJOR:MINOR"; nonsense is device 0:0, which nothing drives.
+dev_t parse_device(const std::string* text) {
+  const auto colon = text == nullptr ? std::string::npos : text->find(':');
+  if (colon == std::string::npos) return 0;
+  const std::string major = text->substr(0, colon), minor = text->substr(colon + 1);
+  const auto first = number_in<unsigned>(&major), second = number_in<unsigned>(&minor);
+  return first && second ? ::makedev(*first, *second) : 0;
 }
 
 }  // namespace
@@ -90,25 +107,39 @@ timespec now_on_the_clock() {
   return now;
 }
 
-Attributes new_attributes(mode_t mode, const Caller& caller, std::string symlink_target) {
-  const timespec now = now_on_the_clock();
-  return {.mode = mode,
-          .uid = caller.uid,
-          .gid = caller.gid,
-          .mtime = now,
-          .atime = now,
-          .ctime = now,
-          .symlink_target = std::move(symlink_target)};
+bool is_special(mode_t mode) {
+  return S_ISFIFO(mode) || S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode);
 }
 
+Attributes new_attributes(mode_t mode, const Caller& caller, const Attributes& directory) {
+  Attributes made;
+  made.mode = mode;
+  made.uid = caller.uid;
+  made.gid = caller.gid;
+  made.mtime = made.atime = made.ctime = now_on_the_clock();
+  if ((directory.mode & S_ISGID) != 0) {
+    made.gid = directory.gid;
+    if (S_ISDIR(mode)) made.mode |= S_ISGID;
+  }
+  return made;
+}
+
+namespace {
+
+Attributes default_attributes(mode_t mode, const FilesystemOptions& options, timespec time) {
+  Attributes attributes;
+  attributes.mode = mode;
+  attributes.uid = options.uid;
+  attributes.gid = options.gid;
+  attributes.mtime = attributes.atime = attributes.ctime = time;
+  return attributes;
+}
+
+}  // namespace
+
 Attributes attributes_of(const ObjectInfo& object, const FilesystemOptions& options) {
-  Attributes attributes{.mode = S_IFREG | options.file_mode,
-                        .uid = options.uid,
-                        .gid = options.gid,
-                        .mtime = {},
-                        .atime = {},
-                        .ctime = {},
-                        .symlink_target = {}};
+  Attributes attributes = default_attributes(S_IFREG | options.file_mode, options, {});
+  attributes.own = own_metadata(object.metadata);
   const bool trusted = !is_meant_for_another(object);
   read_times(object, trusted, attributes);
   if (!trusted) return attributes;
@@ -119,49 +150,43 @@ Attributes attributes_of(const ObjectInfo& object, const FilesystemOptions& opti
   }
   read_owner_and_mode(object, attributes);
   if (S_ISLNK(attributes.mode)) attributes.mode = S_IFLNK | 0777;
+  if (S_ISCHR(attributes.mode) || S_ISBLK(attributes.mode))
+    attributes.device = parse_device(find(object.metadata, kDeviceKey));
   return attributes;
 }
 
 Attributes directory_attributes(const ObjectInfo* marker, const FilesystemOptions& options,
                                 timespec default_mtime) {
-  Attributes attributes{.mode = S_IFDIR | options.dir_mode,
-                        .uid = options.uid,
-                        .gid = options.gid,
-                        .mtime = default_mtime,
-                        .atime = default_mtime,
-                        .ctime = default_mtime,
-                        .symlink_target = {}};
+  Attributes attributes = default_attributes(S_IFDIR | options.dir_mode, options, default_mtime);
   if (marker == nullptr) return attributes;
+  attributes.own = own_metadata(marker->metadata);
   const bool trusted = !is_meant_for_another(*marker);
   read_times(*marker, trusted, attributes);
   if (trusted) read_owner_and_mode(*marker, attributes);
   return attributes;
 }
 
-Metadata metadata_of(const Attributes& attributes, const Metadata& before, const FilesystemOptions& options,
+Metadata metadata_of(const Attributes& attributes, const FilesystemOptions& options,
                      const std::string& meant_for) {
-  Metadata metadata;
-  for (const auto& [key, value] : before) {
-    if (!is_reserved_key(key) || key == kNonceKey) metadata.emplace(key, value);
-  }
-  metadata[std::string(kMtimeKey)] = std::to_string(attributes.mtime.tv_sec);
-  if (attributes.mtime.tv_nsec != 0)
-    metadata[std::string(kMtimeNanosKey)] = std::to_string(attributes.mtime.tv_nsec);
-  if (S_ISLNK(attributes.mode)) metadata[std::string(kSymlinkKey)] = attributes.symlink_target;
-  const mode_t default_mode = S_ISDIR(attributes.mode)   ? options.dir_mode
-                              : S_ISLNK(attributes.mode) ? 0777
-                                                         : options.file_mode;
-  if ((attributes.mode & 07777) != default_mode || attributes.uid != options.uid ||
+  Metadata metadata = attributes.own;
+  const auto say = [&](std::string_view key, std::string value) {
+    metadata[std::string(key)] = std::move(value);
+  };
+  const mode_t mode = attributes.mode;
+  say(kMtimeKey, std::to_string(attributes.mtime.tv_sec));
+  if (attributes.mtime.tv_nsec != 0) say(kMtimeNanosKey, std::to_string(attributes.mtime.tv_nsec));
+  if (S_ISLNK(mode)) say(kSymlinkKey, attributes.symlink_target);
+  if (S_ISCHR(mode) || S_ISBLK(mode))
+    say(kDeviceKey,
+        std::to_string(::major(attributes.device)) + ":" + std::to_string(::minor(attributes.device)));
+  const mode_t default_mode = S_ISDIR(mode) ? options.dir_mode : S_ISLNK(mode) ? 0777 : options.file_mode;
+  if (is_special(mode) || (mode & 07777) != default_mode || attributes.uid != options.uid ||
       attributes.gid != options.gid) {
-    metadata[std::string(kPermissionsKey)] = json::serialize(
-        json::object{{"UID", attributes.uid}, {"GID", attributes.gid}, {"Mode", attributes.mode}});
+    say(kPermissionsKey,
+        json::serialize(json::object{{"UID", attributes.uid}, {"GID", attributes.gid}, {"Mode", mode}}));
   }
-  if (!meant_for.empty()) metadata[std::string(kMeantForKey)] = meant_for;
+  if (!meant_for.empty()) say(kMeantForKey, meant_for);
   return metadata;
-}
-
-bool is_reserved_key(std::string_view key) {
-  return key.starts_with("::lakefs::") || key.starts_with("lakefuse-");
 }
 
 }  // namespace lakefuse

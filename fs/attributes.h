@@ -17,6 +17,7 @@ inline constexpr std::string_view kMtimeKey = "::lakefs::client-mtime";
 inline constexpr std::string_view kPermissionsKey = "::lakefs::posix-permissions";
 inline constexpr std::string_view kSymlinkKey = "::lakefs::symlink-target";
 inline constexpr std::string_view kMtimeNanosKey = "lakefuse-mtime-ns";
+inline constexpr std::string_view kDeviceKey = "lakefuse-device";  // "MAJOR:MINOR".
 // The checksum that metadata of ours was written for; on an entry with another one it is ignored (design rule
 // 9).
 inline constexpr std::string_view kMeantForKey = "lakefuse-for";
@@ -30,12 +31,18 @@ struct Attributes {
   timespec atime = {};
   timespec ctime = {};
   std::string symlink_target;
+  dev_t device = 0;  // Of device files.
+  Metadata own;      // The user's metadata: extended attributes, see fs/xattrs.h.
 };
+
+// True for a fifo, socket or device: like a symlink an empty object, and the kernel does all the rest.
+[[nodiscard]] bool is_special(mode_t mode);
 
 [[nodiscard]] timespec now_on_the_clock();
 
-// Of what `caller` makes now.
-[[nodiscard]] Attributes new_attributes(mode_t mode, const Caller& caller, std::string symlink_target = {});
+// Of what `caller` makes now in a directory, whose group it gets where the directory's mode says so
+// (S_ISGID).
+[[nodiscard]] Attributes new_attributes(mode_t mode, const Caller& caller, const Attributes& directory);
 
 // What an entry of the lake says, and the mount's defaults where it says nothing.
 [[nodiscard]] Attributes attributes_of(const ObjectInfo& object, const FilesystemOptions& options);
@@ -43,12 +50,9 @@ struct Attributes {
 [[nodiscard]] Attributes directory_attributes(const ObjectInfo* marker, const FilesystemOptions& options,
                                               timespec default_mtime);
 
-// The user metadata that says these attributes: the user's own keys of `before`, lakectl's keys set anew.
-// `meant_for`: the checksum of the entry it will be written to, when that entry is there already; else empty.
-[[nodiscard]] Metadata metadata_of(const Attributes& attributes, const Metadata& before,
-                                   const FilesystemOptions& options, const std::string& meant_for);
-
-// True for keys that are lakeFS's or lakefuse's own, and are no `user.*` xattr.
-[[nodiscard]] bool is_reserved_key(std::string_view key);
+// The user metadata that says these attributes. `meant_for`: the checksum of the entry it will be written to,
+// when that entry is there already; else empty.
+[[nodiscard]] Metadata metadata_of(const Attributes& attributes, const FilesystemOptions& options,
+                                   const std::string& meant_for);
 
 }  // namespace lakefuse

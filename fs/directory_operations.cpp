@@ -9,8 +9,9 @@
 namespace lakefuse {
 namespace {
 
-mode_t type_of(Kind kind) {
-  return kind == Kind::kDirectory ? S_IFDIR : kind == Kind::kSymlink ? S_IFLNK : S_IFREG;
+mode_t type_of(const InodePtr& inode) {
+  const std::lock_guard lock(inode->mutex);
+  return inode->attributes.mode & S_IFMT;
 }
 
 }  // namespace
@@ -23,7 +24,8 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
   if (!found) return found.error();
   if (found->inode != nullptr) return Error{Errc::kExists, "mkdir: " + std::string(name) + " is there"};
   const std::string key(name);
-  const Attributes attributes = new_attributes(S_IFDIR | (mode & 07777 & ~caller.umask), caller);
+  const Attributes attributes =
+      core.attributes_in(*directory, S_IFDIR | (mode & 07777 & ~caller.umask), caller);
   const bool is_local = (*directory)->is_local_directory || core.rules.is_local_directory(name);
   std::optional<ObjectInfo> marker;
   if (!is_local) {
@@ -129,7 +131,7 @@ void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
                           (child->kind == Kind::kDirectory && core.tree.is_held_up(child));
     if (!is_there) continue;
     const auto [parent, name] = core.tree.parent_and_name(child);
-    if (!shown.contains(name)) handle.rows.push_back({name, name, type_of(child->kind), std::nullopt});
+    if (!shown.contains(name)) handle.rows.push_back({name, name, type_of(child), std::nullopt});
   }
 }
 
@@ -155,9 +157,9 @@ Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
         continue;
       }
       if (!holding.object) continue;
-      const bool is_link = S_ISLNK(attributes_of(*holding.object, core.options).mode);
       const std::string shown = holding.is_prefix ? key + ".lakefs-object" : key;
-      handle.rows.push_back({shown, key, static_cast<mode_t>(is_link ? S_IFLNK : S_IFREG), holding.object});
+      const mode_t type = attributes_of(*holding.object, core.options).mode & S_IFMT;
+      handle.rows.push_back({shown, key, type, holding.object});
     }
     if (handle.rows.size() > before) return true;
   }

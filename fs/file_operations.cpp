@@ -102,7 +102,8 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
   if (auto legal = ObjectPath::make(path); !legal) return legal.error();
 
   const bool is_exclusive = (flags & O_EXCL) != 0;
-  const Attributes attributes = new_attributes(S_IFREG | (mode & 07777 & ~caller.umask), caller);
+  const Attributes attributes =
+      core.attributes_in(*directory, S_IFREG | (mode & 07777 & ~caller.umask), caller);
   const bool is_claimed = is_exclusive && !core.rules.is_local(path) &&
                           (core.options.exclusive == ExclusiveMode::kClaim || core.rules.is_claimed(name));
   std::optional<ObjectInfo> claim;
@@ -144,21 +145,6 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
   }
   auto handle = opened(core, open_handle(core, inode, flags, caller));
   return std::pair(core.entry_for(inode, core.view.ttl()), handle);
-}
-
-Result<NodeEntry> Filesystem::mknod(NodeId parent, std::string_view name, mode_t mode, const Caller& caller) {
-  if (!S_ISREG(mode) && (mode & S_IFMT) != 0)
-    return Error{Errc::kNotPermitted, "mknod of " + std::string(name) + ": only regular files"};
-  auto made = create(parent, name, mode, O_CREAT | O_EXCL | O_WRONLY, caller);
-  if (!made) return made.error();
-  const auto handle = core_->files.find(made->second.handle);
-  const auto settled = core_->settle((*handle)->inode);  // No close will come.
-  release(made->second.handle);
-  if (!settled) {
-    forget(made->first.node, 1);
-    return settled.error();
-  }
-  return made->first;
 }
 
 Result<std::size_t> Filesystem::read(HandleId id, std::uint64_t offset, std::span<std::byte> out) {

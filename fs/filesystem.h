@@ -130,8 +130,9 @@ class Filesystem : public MountControl {
   Result<> access(NodeId node, int mask);
 
   Result<NodeEntry> mkdir(NodeId parent, std::string_view name, mode_t mode, const Caller& caller);
-  // Regular files only; published (empty) before the answer.
-  Result<NodeEntry> mknod(NodeId parent, std::string_view name, mode_t mode, const Caller& caller);
+  // Published (empty) before the answer, as are symlinks.
+  Result<NodeEntry> mknod(NodeId parent, std::string_view name, mode_t mode, dev_t device,
+                          const Caller& caller);
   Result<NodeEntry> symlink(NodeId parent, std::string_view name, std::string_view target,
                             const Caller& caller);
   Result<> unlink(NodeId parent, std::string_view name);

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <deque>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -61,6 +62,11 @@ class FilesystemCore {
   InodePtr inode_for(const InodePtr& directory, const std::string& name, const std::string& key,
                      const Holding& holding);
   NodeAttr attr_of(const InodePtr& inode, std::chrono::milliseconds valid);
+  // Of what `caller` makes in that directory.
+  Attributes attributes_in(const InodePtr& directory, mode_t mode, const Caller& caller);
+  // What has no bytes and no close: symlinks and special files, and empty files by mknod. On the lake before
+  // the answer, or held back or kept here, as its name says; kExists.
+  Result<NodeEntry> make_node(const InodePtr& directory, std::string_view name, const Attributes& attributes);
 
   // Staged bytes (fs/staging.cpp).
   // Makes sure that writes have a place to go; `keep_bytes`: those of the version it has now stay.
@@ -79,12 +85,14 @@ class FilesystemCore {
   Result<> close_file(const std::shared_ptr<FileHandle>& handle, const Caller& caller);
   // What closing means under this name: publish, hold back or keep.
   Result<> settle(const InodePtr& inode);
-  // chmod, chown, utimens: without the bytes (fs/attribute_operations.cpp).
-  Result<> change_attributes(const InodePtr& inode, const AttrChange& change);
+  // chmod, chown, utimens, setxattr: without the bytes (fs/attribute_operations.cpp). `change` answers
+  // whether something changed that the lake keeps.
+  using ChangeOfAttributes = std::function<Result<bool>(Attributes&)>;
+  Result<> change_attributes(const InodePtr& inode, const ChangeOfAttributes& change);
   Result<> change_directory(const InodePtr& inode, const Attributes& after);
   Result<> settle_in_turn(const InodePtr& inode);
   void recover(LeftBehind left);
-  InodePtr make_path(const std::string& path);
+  InodePtr make_path(const std::string& path, Kind kind);
 
   // Renames, once the names are found and checked (fs/name_operations.cpp, fs/directory_rename.cpp).
   Result<> rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,

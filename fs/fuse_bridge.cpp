@@ -149,10 +149,10 @@ void op_forget_multi(fuse_req_t req, std::size_t count, fuse_forget_data* forget
       kNoAnswer);
 }
 
-void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t) {
+void op_mknod(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode, dev_t device) {
   serve(
-      req, "mknod", [&](Filesystem& fs) { return fs.mknod(NodeId{parent}, name, mode, caller_of(req)); },
-      kEntry);
+      req, "mknod",
+      [&](Filesystem& fs) { return fs.mknod(NodeId{parent}, name, mode, device, caller_of(req)); }, kEntry);
 }
 
 void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode) {

@@ -20,7 +20,14 @@
 
 namespace lakefuse {
 
-enum class Kind { kFile, kDirectory, kSymlink };
+enum class Kind { kFile, kDirectory, kSymlink, kSpecial };  // Special: fifos, sockets and devices.
+
+[[nodiscard]] inline Kind kind_of(mode_t mode) {
+  return S_ISDIR(mode)      ? Kind::kDirectory
+         : S_ISLNK(mode)    ? Kind::kSymlink
+         : is_special(mode) ? Kind::kSpecial
+                            : Kind::kFile;
+}
 
 // What keeps bytes of ours from the lake.
 enum class Wait {

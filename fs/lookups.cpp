@@ -12,6 +12,10 @@ namespace {
 // 5).
 constexpr std::string_view kBesidePrefix = ".lakefs-object";
 
+bool is_of_one_type(const Attributes& a, const Attributes& b) {
+  return (a.mode & S_IFMT) == (b.mode & S_IFMT) && a.device == b.device;
+}
+
 }  // namespace
 
 Result<InodePtr> FilesystemCore::directory_to_change(NodeId node) const {
@@ -92,24 +96,26 @@ InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string&
     return made;
   }
   const ObjectInfo& object = *holding.object;
+  const Attributes attributes = attributes_of(object, options);
   if (child != nullptr && child->kind != Kind::kDirectory) {
     const std::lock_guard lock(child->mutex);
     if (child->version && same_version(*child->version, object)) {
       child->version_seen = std::chrono::steady_clock::now();
       return child;
     }
-    // Other metadata on the same bytes is no other file (a chmod by somebody else); other bytes are (R1).
+    // Other metadata on the same bytes is no other file (a chmod by somebody else); other bytes are (R1), and
+    // so is another type.
     if (child->version && child->version->checksum == object.checksum &&
-        child->version->size_bytes == object.size_bytes && child->staging.spool == nullptr) {
+        child->version->size_bytes == object.size_bytes && child->staging.spool == nullptr &&
+        is_of_one_type(child->attributes, attributes)) {
       const timespec atime = child->attributes.atime;
       child->version = object;
-      child->attributes = attributes_of(object, options);
+      child->attributes = attributes;
       child->attributes.atime = atime;
       return child;
     }
   }
-  const Attributes attributes = attributes_of(object, options);
-  InodePtr made = tree.add(directory, name, key, S_ISLNK(attributes.mode) ? Kind::kSymlink : Kind::kFile);
+  InodePtr made = tree.add(directory, name, key, kind_of(attributes.mode));
   const std::lock_guard lock(made->mutex);
   made->attributes = attributes;
   made->version = object;
@@ -146,6 +152,7 @@ NodeAttr FilesystemCore::attr_of(const InodePtr& inode, std::chrono::millisecond
   stat.st_nlink = is_named ? 1 : 0;
   stat.st_uid = inode->attributes.uid;
   stat.st_gid = inode->attributes.gid;
+  stat.st_rdev = inode->attributes.device;
   stat.st_blksize = 1 << 20;  // What programs should read and write at once: the largest FUSE request.
   stat.st_atim = inode->attributes.atime;
   stat.st_mtim = inode->attributes.mtime;

@@ -1,4 +1,4 @@
-// Names that come and go: unlink, symlink, and rename of files. Directories are next door.
+// Names that come and go: unlink, symlink, mknod, and rename of files. Directories are next door.
 
 #include <linux/fs.h>
 
@@ -66,7 +66,7 @@ Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const 
   auto linked = publisher.publish({.path = *std::move(legal),
                                    .meta = {.mtime_seconds = attributes.mtime.tv_sec,
                                             .content_type = {},
-                                            .metadata = metadata_of(attributes, {}, options, "")},
+                                            .metadata = metadata_of(attributes, options, "")},
                                    .expected = expected},
                                   NoBytes{});
   if (linked) publishing.is_ours_now(linked->physical_address);
@@ -136,28 +136,71 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   return {};
 }
 
+Attributes FilesystemCore::attributes_in(const InodePtr& directory, mode_t mode, const Caller& caller) {
+  const std::lock_guard lock(directory->mutex);
+  return new_attributes(mode, caller, directory->attributes);
+}
+
+Result<NodeEntry> FilesystemCore::make_node(const InodePtr& directory, std::string_view name,
+                                            const Attributes& attributes) {
+  auto found = find(directory, name);
+  if (!found) return found.error();
+  const std::string path = tree.path_below(directory, name);
+  if (found->inode != nullptr) return Error{Errc::kExists, path + " is there"};
+  if (auto legal = ObjectPath::make(path); !legal) return legal.error();
+  InodePtr inode;
+  {
+    const std::lock_guard lock(naming);
+    inode = tree.add(directory, std::string(name), std::string(name), kind_of(attributes.mode));
+    const std::lock_guard also(inode->mutex);
+    inode->attributes = attributes;
+    inode->made_exclusively = true;
+    inode->is_ours = true;
+  }
+  const auto made = [&]() -> Result<> {
+    if (auto staged = stage(inode, false); !staged) return staged.error();
+    {
+      const std::lock_guard lock(inode->mutex);
+      touch(*inode, true);
+      inode->staging.exclusive = true;
+    }
+    return settle(inode);  // No close will come.
+  }();
+  if (!made) {  // Nobody has it open, and who wanted it was told: nothing is left to keep.
+    {
+      const std::lock_guard lock(inode->mutex);
+      inode->staging.wait = Wait::kNothing;
+    }
+    bury(*this, inode);
+    tree.unname(inode);
+    view.distrust(directory, std::string(name));
+    return made.error();
+  }
+  view.changed_time(directory);
+  return entry_for(inode, view.ttl());
+}
+
 Result<NodeEntry> Filesystem::symlink(NodeId parent, std::string_view name, std::string_view target,
                                       const Caller& caller) {
-  FilesystemCore& core = *core_;
-  auto directory = core.directory_to_change(parent);
+  auto directory = core_->directory_to_change(parent);
   if (!directory) return directory.error();
-  auto found = core.find(*directory, name);
-  if (!found) return found.error();
-  if (found->inode != nullptr) return Error{Errc::kExists, "symlink: " + std::string(name) + " is there"};
   if (!is_utf8(target))
     return Error{Errc::kBadName, "symlink: the target is not UTF-8, which lakeFS could not say back"};
-  const Attributes attributes = new_attributes(S_IFLNK | 0777, caller, std::string(target));
-  auto linked = core.publish_empty(core.tree.path_below(*directory, name), attributes, Expectation::absent());
-  if (!linked) {
-    core.view.distrust(*directory, std::string(name));
-    return linked.error();
-  }
-  const Holding holding{.object = *linked, .is_prefix = false};
-  core.view.changed_object(*directory, std::string(name), *linked);
-  core.view.changed_time(*directory);
-  const std::lock_guard naming(core.naming);
-  return core.entry_for(core.inode_for(*directory, std::string(name), std::string(name), holding),
-                        core.view.ttl());
+  Attributes attributes = core_->attributes_in(*directory, S_IFLNK | 0777, caller);
+  attributes.symlink_target = target;
+  return core_->make_node(*directory, name, attributes);
+}
+
+Result<NodeEntry> Filesystem::mknod(NodeId parent, std::string_view name, mode_t mode, dev_t device,
+                                    const Caller& caller) {
+  auto directory = core_->directory_to_change(parent);
+  if (!directory) return directory.error();
+  const mode_t type = (mode & S_IFMT) == 0 ? S_IFREG : mode & S_IFMT;
+  if (type != S_IFREG && !is_special(type))
+    return Error{Errc::kInvalid, "mknod of " + std::string(name) + ": not a type that mknod makes"};
+  Attributes attributes = core_->attributes_in(*directory, type | (mode & 07777 & ~caller.umask), caller);
+  attributes.device = device;
+  return core_->make_node(*directory, name, attributes);
 }
 
 namespace {
@@ -250,8 +293,7 @@ struct FileRename {
     {
       const std::lock_guard lock(inode->mutex);
       const bool was_meant = version.metadata.contains(std::string(kMeantForKey));
-      metadata =
-          metadata_of(inode->attributes, version.metadata, core.options, was_meant ? version.checksum : "");
+      metadata = metadata_of(inode->attributes, core.options, was_meant ? version.checksum : "");
     }
     if (replaced != nullptr) core.keep_readable(replaced);
     const Expectation expectation = expected();

@@ -66,8 +66,7 @@ SpoolRecord record_of(const Inode& inode, const std::string& path, const Filesys
   record.expected = staging.expected;
   record.meta.mtime_seconds = inode.attributes.mtime.tv_sec;
   record.meta.content_type = inode.version ? inode.version->content_type : "";
-  record.meta.metadata =
-      metadata_of(inode.attributes, inode.version ? inode.version->metadata : Metadata{}, options, "");
+  record.meta.metadata = metadata_of(inode.attributes, options, "");
   if (!staging.nonce.empty()) record.meta.metadata[std::string(kNonceKey)] = staging.nonce;
   record.append_only = staging.append_only;
   if (staging.failure) {
@@ -185,6 +184,7 @@ bool Publishing::rebase_appends(const InodePtr& inode, const Error& why) {
     staging.nonce = draw_nonce();
     ++staging.generation;
     staging.uploading = false;
+    inode->attributes.own = attributes_of(*theirs, options_).own;
     inode->version = *std::move(theirs);
   }
   old->discard();

@@ -210,13 +210,16 @@ void FilesystemCore::recover(LeftBehind left) {
   const bool may_publish = record.state == State::kFailed || record.state == State::kHeld ||
                            (record.state == State::kSynced &&
                             (record.expected.kind == Expectation::Kind::kAbsent || record.append_only));
-  const InodePtr inode = may_publish ? make_path(record.path) : tree.add_nameless(record.path);
+  ObjectInfo says;
+  says.size_bytes = bytes.size();
+  says.metadata = record.meta.metadata;
+  says.mtime_seconds = record.meta.mtime_seconds;
+  const Attributes attributes = attributes_of(says, options);
+  const InodePtr inode =
+      may_publish ? make_path(record.path, kind_of(attributes.mode)) : tree.add_nameless(record.path);
   {
     const std::lock_guard lock(inode->mutex);
-    ObjectInfo says;
-    says.metadata = record.meta.metadata;
-    says.mtime_seconds = record.meta.mtime_seconds;
-    inode->attributes = attributes_of(says, options);
+    inode->attributes = attributes;
     if (record.expected.kind == Expectation::Kind::kVersion) inode->version = record.expected.version;
     Staging& staging = inode->staging;
     staging.spool = left.file;
@@ -247,7 +250,7 @@ void FilesystemCore::recover(LeftBehind left) {
 }
 
 // An inode of that path, and the directories on the way: the lake may lack them.
-InodePtr FilesystemCore::make_path(const std::string& path) {
+InodePtr FilesystemCore::make_path(const std::string& path, Kind kind) {
   InodePtr at = tree.root();
   std::string rest = path.substr(options.prefix.size());
   for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
@@ -262,7 +265,7 @@ InodePtr FilesystemCore::make_path(const std::string& path) {
     }
     at = next;
   }
-  return tree.add(at, rest, rest, Kind::kFile);
+  return tree.add(at, rest, rest, kind);
 }
 
 }  // namespace lakefuse

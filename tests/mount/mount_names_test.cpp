@@ -4,7 +4,6 @@
 #include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <thread>
@@ -28,12 +27,6 @@ struct stat facts_of(const stdfs::path& path) {
 Outcome rename_no_replace(const stdfs::path& from, const stdfs::path& to) {
   const int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
   return outcome("rename", failed == 0 ? 0 : errno);
-}
-
-std::string attribute(const stdfs::path& path, const char* name) {
-  char value[4096];
-  const auto n = ::getxattr(path.c_str(), name, value, sizeof value);
-  return n < 0 ? "<" + errno_name(errno) + ">" : std::string(value, static_cast<std::size_t>(n));
 }
 
 void remount(Mounted& mount) {
@@ -222,21 +215,6 @@ TEST_CASE("names: a key that is object and prefix shows as directory and, beside
   CHECK(lake.read("both") == "changed");
   CHECK(remove_file(mount / "both.lakefs-object") == kOk);
   CHECK(lake.keys() == Names{"both/below"});
-}
-
-TEST_CASE("xattrs: user metadata shows as user.*, and the lake's facts as user.lakefs.*") {
-  TestLake lake;
-  NEEDS_DOUBLE(lake);
-  const auto object =
-      lake.server().put_object(lake.repository(), "main", "f", "F", {.metadata = {{"colour", "red"}}});
-  Mounted mount(lake);
-  CHECK(attribute(mount / "f", "user.colour") == "red");
-  CHECK(attribute(mount / "f", "user.lakefs.physical_address") == object.physical_address);
-  CHECK(attribute(mount / "f", "user.lakefs.checksum") == object.checksum);
-  CHECK(attribute(mount / "f", "user.lakefs.state") == "published");
-  CHECK(attribute(mount / "f", "user.none") == "<ENODATA>");
-  CHECK(write_file(mount / "f", "changed") == kOk);
-  CHECK(attribute(mount / "f", "user.colour") == "red");
 }
 
 TEST_CASE("statfs: there is room, and names may be 255 bytes long") {
