@@ -71,7 +71,7 @@ std::string in_curl(TestLake& lake, const std::string& method, const std::string
 TEST_CASE("faults: one call in five fails, in every way, and no byte is wrong and no success false") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
-  constexpr int kThreads = 6, kFiles = 8;
+  constexpr int kThreads = 8, kFiles = 24;
   const auto name = [](int thread, int n) { return std::to_string(thread) + "/" + std::to_string(n); };
   const auto bytes = [](int thread, int n) { return pattern(37'000U * (n % 4) + 5, 100 * thread + n + 1); };
   for (int n = 0; n < kFiles; ++n) lake.put("old/" + std::to_string(n), bytes(99, n));
