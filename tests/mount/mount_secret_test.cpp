@@ -87,7 +87,7 @@ TEST_CASE("F3: no secret and no presigned URL is in log, argv, /proc/mounts, sta
     if (entry.is_regular_file() && entry.file_size() < 100'000)
       places["state " + entry.path().string()] = read_local(entry.path());
   }
-  REQUIRE(mount.log().size() > 1000);
+  REQUIRE(mount.log().find("serving lakefs://") != std::string::npos);
   places["log"] = mount.log();
   auto forbidden = lake.client().secrets();
   REQUIRE_FALSE(forbidden.empty());

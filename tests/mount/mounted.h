@@ -20,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -86,7 +87,7 @@ class Mounted {
   std::string kept_bytes(const std::string& path) const;
 
  private:
-  void watch();
+  void watch(const std::stop_token& stop);
   void clear();
   [[nodiscard]] bool is_mounted() const;
   static Arguments command_line(TestLake& lake, const MountOptions& options,

@@ -63,7 +63,7 @@ Mounted::Mounted(TestLake& lake, MountOptions options) : lake_(lake), options_(s
   if (options_.state_dir.empty()) options_.state_dir = scratch_.path() / "state";
   if (options_.cache_dir.empty()) options_.cache_dir = scratch_.path() / "cache";
   mount();
-  watchdog_ = std::jthread([this] { watch(); });
+  watchdog_ = std::jthread([this](const std::stop_token& stop) { watch(stop); });
 }
 
 Mounted::~Mounted() {
@@ -90,11 +90,11 @@ Mounted::~Mounted() {
   if (test_has_failed) std::cerr << "--- log of " << mountpoint_ << tail(log(), 80) << "---\n";
 }
 
-void Mounted::watch() {
+void Mounted::watch(const std::stop_token& stop) {
   const auto end = std::chrono::steady_clock::now() + options_.patience;
   std::unique_lock lock(mutex_);
-  ended_.wait_until(lock, watchdog_.get_stop_token(), end, [] { return false; });
-  if (watchdog_.get_stop_token().stop_requested() || process_ <= 0) return;
+  ended_.wait_until(lock, stop, end, [] { return false; });
+  if (stop.stop_requested() || process_ <= 0) return;
   timed_out_ = true;
   ::kill(process_, SIGKILL);  // The kernel ends what waits for it.
   ::umount2(mountpoint_.c_str(), MNT_DETACH);
