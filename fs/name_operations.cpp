@@ -157,6 +157,7 @@ Result<NodeEntry> FilesystemCore::make_node(const InodePtr& directory, std::stri
     inode->made_exclusively = true;
     inode->is_ours = true;
   }
+  tree.count_lookup(inode);  // The answer's; until then it keeps the inode.
   const auto made = [&]() -> Result<> {
     if (auto staged = stage(inode, false); !staged) return staged.error();
     {
@@ -173,11 +174,12 @@ Result<NodeEntry> FilesystemCore::make_node(const InodePtr& directory, std::stri
     }
     bury(*this, inode);
     tree.unname(inode);
+    tree.forget(inode->node, 1);
     view.distrust(directory, std::string(name));
     return made.error();
   }
   view.changed_time(directory);
-  return entry_for(inode, view.ttl());
+  return NodeEntry{inode->node, attr_of(inode, view.ttl())};
 }
 
 Result<NodeEntry> Filesystem::symlink(NodeId parent, std::string_view name, std::string_view target,

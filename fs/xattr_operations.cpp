@@ -71,8 +71,10 @@ Result<std::string> Filesystem::getxattr(NodeId node, std::string_view name) {
 Result<std::vector<std::string>> Filesystem::listxattr(NodeId node) {
   auto inode = core_->tree.find(node);
   if (!inode) return inode.error();
-  const Facts facts = facts_of(*core_, *inode);
   std::vector<std::string> names;
+  // Of what else there is, Linux asks for no user.* attribute.
+  if ((*inode)->kind != Kind::kFile && (*inode)->kind != Kind::kDirectory) return names;
+  const Facts facts = facts_of(*core_, *inode);
   if ((*inode)->kind != Kind::kDirectory) names.push_back(std::string(kFacts) + "state");
   if (!facts.failure.empty()) names.push_back(std::string(kFacts) + "error");
   if (facts.version) names.push_back(std::string(kFacts) + "physical_address");

@@ -40,8 +40,10 @@ void remount(Mounted& mount) {
 TEST_CASE("special files: a fifo joins two programs, and is one after a remount and a rename") {
   TestLake lake;
   Mounted mount(lake);
-  REQUIRE(make_node(mount / "pipe", S_IFIFO | 0640) == kOk);
+  REQUIRE(make_node(mount / "pipe", S_IFIFO | 0600) == kOk);
+  CHECK(::chmod((mount / "pipe").c_str(), 0640) == 0);
   CHECK(make_node(mount / "pipe", S_IFIFO | 0640) == "mknod: EEXIST");
+  CHECK(facts_of(mount / "pipe").st_mode == (S_IFIFO | 0640));
   const auto object = lake.stat("pipe");
   REQUIRE(object);
   CHECK(object->size_bytes == 0);
