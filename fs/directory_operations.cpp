@@ -81,6 +81,7 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
     core.tree.unname(inode);
     return {};
   }
+  if (const auto below = core.tree.path(inode)) core.clear_vacated(*below, Moment::max());
   auto empty = core.view.is_empty(inode);
   if (!empty) return empty.error();
   if (!*empty) return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};

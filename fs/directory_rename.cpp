@@ -131,6 +131,10 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
                                           const std::string& new_name, const InodePtr& replaced) {
   auto one_at_a_time = directory_renames.take();
   if (!one_at_a_time) return one_at_a_time.error();
+  const auto old_prefix = tree.path(directory);
+  if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
+  const std::string new_prefix = tree.path_below(to, new_name) + "/";
+  for (const std::string& prefix : {*old_prefix, new_prefix}) clear_vacated(prefix, Moment::max());
   if (tree.is_within(to, directory)) return Error{Errc::kInvalid, "rename of a directory into itself"};
   if (replaced != nullptr) {
     if (tree.is_held_up(replaced) && !tree.children(replaced).empty())
@@ -141,9 +145,6 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
       if (!*empty) return Error{Errc::kNotEmpty, "rename: " + new_name + " is not empty"};
     }
   }
-  const auto old_prefix = tree.path(directory);
-  if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
-  const std::string new_prefix = tree.path_below(to, new_name) + "/";
 
   // Publishes below wait, and those that are under way are waited for.
   const std::vector<InodePtr> below = tree.below(directory);

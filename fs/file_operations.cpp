@@ -108,11 +108,14 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
                           (core.options.exclusive == ExclusiveMode::kClaim || core.rules.is_claimed(name));
   std::optional<ObjectInfo> claim;
   if (is_claimed) {
-    auto linked = core.publish_empty(path, attributes, Expectation::absent());
+    const auto vacant = core.vacancy(path);
+    if (!vacant) return vacant.error();
+    auto linked = core.publish_empty(path, attributes, vacant->expected);
     if (!linked) {
       core.view.distrust(*directory, std::string(name));
       return linked.error();
     }
+    core.vacated.forget(path);
     claim = *std::move(linked);
   }
   InodePtr inode;

@@ -2,6 +2,7 @@
 
 #include "fs/filesystem.h"
 
+#include <condition_variable>
 #include <ctime>
 #include <thread>
 
@@ -24,7 +25,7 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
       rules(options),
       mounted_at(now_on_the_clock()),
       tree(options.prefix),
-      view(options, lake, tree),
+      view(options, lake, tree, vacated),
       publishing(options, lake, publisher, tree, view, spool) {
   tree.root()->attributes = directory_attributes(nullptr, options, mounted_at);
   publishing.set_forget_name([this](const InodePtr& directory, const std::string& name) {
@@ -37,6 +38,17 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
   });
   if (spool == nullptr) return;
   for (auto& left : spool->take_left_behind()) recover(std::move(left));
+  vacater = std::jthread([this](const std::stop_token& stop) {
+    constexpr std::chrono::milliseconds kGrain{200};  // Of temporary_age.
+    const Patience until_the_end(stop);
+    std::mutex alone;
+    std::condition_variable_any never;
+    while (!stop.stop_requested()) {
+      clear_vacated("", std::chrono::steady_clock::now());
+      std::unique_lock lock(alone);
+      never.wait_for(lock, stop, kGrain, [] { return false; });
+    }
+  });
 }
 
 Filesystem::Filesystem(FilesystemOptions options, ObjectStore& lake, Publisher& publisher, Spool* spool)
@@ -108,7 +120,14 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
 
   std::mutex mutex;
   std::condition_variable changed;
-  std::size_t left = wanted.size();  // Guarded by mutex.
+  std::size_t left = wanted.size() + 1;  // Guarded by mutex.
+  core.publishing.workers().post([&] {
+    const Patience patience(patience_ends.get_token());
+    if (options.held_files) core.clear_vacated("", Moment::max());
+    const std::lock_guard lock(mutex);
+    --left;
+    changed.notify_one();
+  });
   for (const InodePtr& inode : wanted) {
     core.publishing.workers().post([&, inode] {
       const Patience patience(patience_ends.get_token());

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 
 #include "fs/filesystem.h"
 #include "fs/handle_table.h"
@@ -16,6 +17,7 @@
 #include "fs/name_rules.h"
 #include "fs/publishing.h"
 #include "fs/tree.h"
+#include "fs/vacated_names.h"
 
 namespace lakefuse {
 
@@ -94,11 +96,23 @@ class FilesystemCore {
   void recover(LeftBehind left);
   InodePtr make_path(const std::string& path, Kind kind);
 
-  // Renames, once the names are found and checked (fs/name_operations.cpp, fs/directory_rename.cpp).
+  // What the lake holds where the mount shows nothing: nothing, or what a vacated name left, which is not
+  // removed as long as this lives (fs/vacated_names.h).
+  struct Vacancy {
+    Expectation expected;
+    Turns::Held stays = {};
+  };
+  Result<Vacancy> vacancy(const std::string& path);
+  // Removes from the lake those below `prefix` whose time has come by `until`.
+  void clear_vacated(const std::string& prefix, Moment until);
+
+  // Renames, once the names are found and checked (fs/file_rename.cpp, fs/directory_rename.cpp).
   Result<> rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
                        const std::string& new_name, const InodePtr& replaced, bool may_replace);
   Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                             const std::string& new_name, const InodePtr& replaced);
+  // The name is the lake's no more, and this inode never will be published.
+  void bury(const InodePtr& inode);
 
   // The directory's marker, so that it stays when `key`, the last thing in it, goes.
   Result<> keep_directory(const InodePtr& directory, const std::string& key);
@@ -116,6 +130,8 @@ class FilesystemCore {
   const NameRules rules;
   const timespec mounted_at;
   Tree tree;
+  VacatedNames vacated;
+  Turns vacating;  // Held over the removal of a vacated name, and by who needs one to stay as it is.
   LakeView view;
   Publishing publishing;
   HandleTable<FileHandle> files;
@@ -130,6 +146,8 @@ class FilesystemCore {
   std::mutex mutex;  // A leaf. Guards all below.
   std::deque<RecentFailure> failures;
   Filesystem::KernelNotes notes;
+
+  std::jthread vacater;  // Last: uses all above.
 };
 
 }  // namespace lakefuse

@@ -20,8 +20,9 @@ Moment clock_now() {
 
 }  // namespace
 
-LakeView::LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree)
-    : options_(options), lake_(lake), tree_(tree) {}
+LakeView::LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree,
+                   const VacatedNames& vacated)
+    : options_(options), lake_(lake), tree_(tree), vacated_(vacated) {}
 
 milliseconds LakeView::ttl() const {
   return options_.immutable_ref ? kForEver : options_.metadata_ttl;
@@ -74,7 +75,8 @@ Result<Holding> LakeView::ask(const std::string& path) {
   Holding holding;
   const std::string prefix = path + "/";
   for (auto& entry : page->entries) {
-    if (!entry.is_prefix && entry.object.path == path) holding.object = std::move(entry.object);
+    if (!entry.is_prefix && entry.object.path == path && !vacated_.hides(entry.object))
+      holding.object = std::move(entry.object);
     if (entry.is_prefix && entry.object.path == prefix) holding.is_prefix = true;
   }
   const bool is_behind = page->has_more && (page->entries.empty() || page->next < prefix);
@@ -127,6 +129,7 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
       marker = entry.object;
       continue;
     }
+    if (!entry.is_prefix && vacated_.hides(entry.object)) continue;
     if (entry.is_prefix) key.pop_back();
     if (!is_posix_name(key)) {
       hide(full);

@@ -10,6 +10,7 @@
 
 #include "client/object_store.h"
 #include "fs/tree.h"
+#include "fs/vacated_names.h"
 
 namespace lakefuse {
 
@@ -18,7 +19,7 @@ namespace lakefuse {
 // ObjectStore's do.
 class LakeView {
  public:
-  LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree);
+  LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree, const VacatedNames& vacated);
 
   struct Answer {
     Holding holding;
@@ -92,6 +93,7 @@ class LakeView {
   const FilesystemOptions& options_;
   ObjectStore& lake_;
   Tree& tree_;
+  const VacatedNames& vacated_;
 
   mutable std::mutex mutex_;                // A leaf.
   std::unordered_set<std::string> hidden_;  // Guarded by mutex_. Paths that no POSIX name can hold.

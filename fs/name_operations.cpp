@@ -1,4 +1,5 @@
-// Names that come and go: unlink, symlink, mknod, and rename of files. Directories are next door.
+// Names that come and go: unlink, symlink, mknod, and what a rename asks for. How files and directories are
+// renamed is next door.
 
 #include <linux/fs.h>
 
@@ -15,17 +16,6 @@ class NoBytes : public ByteSource {
   [[nodiscard]] std::uint64_t size() const override { return 0; }
   Result<std::size_t> read(std::uint64_t, std::span<std::byte>) const override { return std::size_t{0}; }
 };
-
-// The name is the lake's no more, and this inode never will be published.
-void bury(FilesystemCore& core, const InodePtr& inode) {
-  {
-    const std::lock_guard lock(inode->mutex);
-    inode->is_deleted = true;
-    inode->is_ours = false;
-    inode->attributes.ctime = now_on_the_clock();
-  }
-  core.publishing.drop_if_clean(inode);
-}
 
 // A publish whose answer was lost may have put the name on the lake after all.
 Result<> remove_what_we_may_have_linked(FilesystemCore& core, const ObjectPath& path,
@@ -113,13 +103,13 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   auto path = ObjectPath::make(*text);
   if (!path) return path.error();
 
-  if (!core.is_local_name(inode)) {
+  bool is_on_lake = false;
+  {
+    const std::lock_guard lock(inode->mutex);
+    is_on_lake = inode->version.has_value();
+  }
+  if (is_on_lake || !core.is_local_name(inode)) {
     core.keep_readable(inode);
-    bool is_on_lake = false;
-    {
-      const std::lock_guard lock(inode->mutex);
-      is_on_lake = inode->version.has_value();
-    }
     if (is_on_lake) {
       if (auto kept = core.keep_directory(*directory, inode->key); !kept) return kept.error();
     }
@@ -132,7 +122,7 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   core.view.changed_object(*directory, inode->key, std::nullopt);
   core.view.changed_time(*directory);
   core.tree.unname(inode);
-  bury(core, inode);
+  core.bury(inode);
   return {};
 }
 
@@ -172,7 +162,7 @@ Result<NodeEntry> FilesystemCore::make_node(const InodePtr& directory, std::stri
       const std::lock_guard lock(inode->mutex);
       inode->staging.wait = Wait::kNothing;
     }
-    bury(*this, inode);
+    bury(inode);
     tree.unname(inode);
     tree.forget(inode->node, 1);
     view.distrust(directory, std::string(name));
@@ -203,167 +193,6 @@ Result<NodeEntry> Filesystem::mknod(NodeId parent, std::string_view name, mode_t
   Attributes attributes = core_->attributes_in(*directory, type | (mode & 07777 & ~caller.umask), caller);
   attributes.device = device;
   return core_->make_node(*directory, name, attributes);
-}
-
-namespace {
-
-// One rename of a file or symlink, by somebody who has the turns of all that it touches.
-struct FileRename {
-  FilesystemCore& core;
-  const InodePtr& inode;
-  const InodePtr& from_directory;
-  const InodePtr& to_directory;
-  const std::string new_name;
-  const InodePtr& replaced;  // Null: nothing is there.
-  const bool may_replace;
-
-  [[nodiscard]] std::string new_path() const { return core.tree.path_below(to_directory, new_name); }
-
-  [[nodiscard]] Expectation expected() const {
-    if (replaced == nullptr) return Expectation::absent();
-    if (core.options.on_conflict == OnConflict::kOverwrite) return Expectation::anything();
-    const auto last = core.publishing.last_met(new_path());
-    const std::lock_guard lock(replaced->mutex);
-    if (!replaced->version) return Expectation::absent();
-    return Expectation::of(last ? *last : *replaced->version);
-  }
-
-  // W6: ESTALE would be hidden by the kernel, which comes again.
-  [[nodiscard]] Error told(Error error) const {
-    const bool is_conflict = error.code == Errc::kConflict || (error.code == Errc::kExists && may_replace);
-    if (is_conflict) error.code = Errc::kBusy;
-    return error;
-  }
-
-  void finish(std::optional<ObjectInfo> now_there) {
-    core.view.changed_object(from_directory, inode->key, std::nullopt);
-    if (now_there) core.view.changed_object(to_directory, new_name, std::move(now_there));
-    core.view.changed_time(from_directory);
-    core.view.changed_time(to_directory);
-    {
-      const std::lock_guard naming(core.naming);
-      core.tree.move(inode, to_directory, new_name);
-    }
-    if (replaced != nullptr) bury(core, replaced);
-    core.publishing.save(inode);
-    {
-      const std::lock_guard lock(inode->mutex);
-      inode->attributes.ctime = now_on_the_clock();
-    }
-  }
-
-  // Bytes that are not on the lake just change their target, or get there by this rename.
-  Result<> move_staged(bool is_open) {
-    const auto destination = new_path();
-    std::optional<ObjectInfo> old_version;
-    const Expectation expectation = expected();
-    {
-      const std::lock_guard lock(inode->mutex);
-      old_version = inode->version;
-    }
-    const bool stays_here =
-        core.rules.is_local(shown_destination()) || core.rules.is_temporary(new_name, false);
-    if (!old_version && (is_open || stays_here)) {
-      {
-        const std::lock_guard lock(inode->mutex);
-        inode->staging.expected = expectation;
-        inode->staging.exclusive = false;
-        inode->staging.ahead.reset();  // An address is bound to its path.
-      }
-      finish(std::nullopt);
-      if (!is_open) return core.settle_in_turn(inode);
-      return {};
-    }
-    if (auto done = core.publishing.publish_in_turn(inode, Publishing::Aim{destination, expectation}); !done)
-      return done.error();
-    std::optional<ObjectInfo> now_there;
-    {
-      const std::lock_guard lock(inode->mutex);
-      now_there = inode->version;
-    }
-    if (old_version) {
-      if (auto done = remove_old(*old_version); !done) return done.error();
-    }
-    finish(std::move(now_there));
-    return {};
-  }
-
-  Result<> move_published(const ObjectInfo& version) {
-    auto destination = ObjectPath::make(new_path());
-    if (!destination) return destination.error();
-    Metadata metadata;
-    {
-      const std::lock_guard lock(inode->mutex);
-      const bool was_meant = version.metadata.contains(std::string(kMeantForKey));
-      metadata = metadata_of(inode->attributes, core.options, was_meant ? version.checksum : "");
-    }
-    if (replaced != nullptr) core.keep_readable(replaced);
-    const Expectation expectation = expected();
-    auto copied = core.publisher.copy(version, *destination, expectation, metadata);
-    if (!copied) {
-      core.view.distrust(to_directory, new_name);
-      return told(copied.error());
-    }
-    core.publishing.is_ours_now(copied->physical_address);
-    core.publishing.met(copied->path, *copied);
-    if (auto done = remove_old(version); !done) return done.error();
-    {
-      const std::lock_guard lock(inode->mutex);
-      inode->version = *copied;
-      if (inode->staging.spool != nullptr) {
-        inode->staging.expected = Expectation::of(*copied);
-        inode->staging.base = inode->staging.base ? copied.value() : inode->staging.base;
-      }
-    }
-    finish(*copied);
-    return {};
-  }
-
-  Result<> remove_old(const ObjectInfo& version) {
-    if (from_directory != to_directory) {
-      if (auto kept = core.keep_directory(from_directory, inode->key); !kept) return kept.error();
-    }
-    auto path = ObjectPath::make(version.path);
-    if (!path) return path.error();
-    auto removed = core.publisher.remove(*path, version, Publisher::Sight::kLook);
-    if (removed || removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
-    core.view.distrust(from_directory, inode->key);
-    core.view.distrust(to_directory, new_name);
-    return removed.error().in("rename made the new name, but the old one is still there");
-  }
-
-  [[nodiscard]] std::string shown_destination() const {
-    const std::string shown = core.tree.shown_path(to_directory);
-    return shown.empty() ? new_name : shown + "/" + new_name;
-  }
-};
-
-}  // namespace
-
-Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
-                                     const std::string& new_name, const InodePtr& replaced,
-                                     bool may_replace) {
-  std::vector<InodePtr> both{inode};
-  if (replaced != nullptr) both.push_back(replaced);
-  std::sort(both.begin(), both.end(), [](const InodePtr& a, const InodePtr& b) { return a->node < b->node; });
-  std::vector<Turns::Held> turns;
-  for (const InodePtr& one : both) {
-    auto turn = one->turn.take();
-    if (!turn) return turn.error();
-    turns.push_back(*std::move(turn));
-  }
-  FileRename change{*this, inode, from, to, new_name, replaced, may_replace};
-  bool is_dirty = false, is_open = false;
-  std::optional<ObjectInfo> version;
-  {
-    const std::lock_guard lock(inode->mutex);
-    is_dirty = inode->staging.dirty;
-    is_open = inode->writers > 0;
-    version = inode->version;
-  }
-  if (is_dirty) return change.move_staged(is_open);
-  if (!version) return Error{Errc::kNotFound, "rename of " + tree.last_path(inode) + ": it is gone"};
-  return change.move_published(*version);
 }
 
 Result<> Filesystem::rename(NodeId parent, std::string_view name, NodeId new_parent,

@@ -25,6 +25,8 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
   }
   const std::string path = tree.last_path(inode);
   const bool goes_to_the_lake = !is_local_name(inode) && !is_held_name(inode);
+  const auto vacant = vacancy(path);
+  if (!vacant) return vacant.error();
   std::shared_ptr<SpoolFile> file;
   {
     const std::lock_guard lock(inode->mutex);
@@ -32,7 +34,7 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
     if (staging.spool != nullptr) return staging.spool;
     staging = Staging{};
     if (keep_bytes) staging.base = inode->version;
-    staging.expected = inode->version ? Expectation::of(*inode->version) : Expectation::absent();
+    staging.expected = inode->version ? Expectation::of(*inode->version) : vacant->expected;
     staging.nonce = draw_nonce();
     staging.since_seconds = std::time(nullptr);
     auto made = spool->create(record_of(*inode, path, options));

@@ -1,0 +1,201 @@
+// Rename of a file, symlink or special file: bytes that are not on the lake change their target, an object is
+// copied and then removed.
+
+#include <algorithm>
+
+#include "fs/filesystem_core.h"
+
+namespace lakefuse {
+namespace {
+
+// One rename of a file or symlink, by somebody who has the turns of all that it touches.
+struct FileRename {
+  FilesystemCore& core;
+  const InodePtr& inode;
+  const InodePtr& from_directory;
+  const InodePtr& to_directory;
+  const std::string new_name;
+  const InodePtr& replaced;  // Null: nothing is there.
+  const bool may_replace;
+  const FilesystemCore::Vacancy& vacant;  // Of the new name, where nothing is.
+
+  [[nodiscard]] std::string new_path() const { return core.tree.path_below(to_directory, new_name); }
+
+  [[nodiscard]] Expectation expected() const {
+    if (replaced == nullptr) return vacant.expected;
+    if (core.options.on_conflict == OnConflict::kOverwrite) return Expectation::anything();
+    const auto last = core.publishing.last_met(new_path());
+    const std::lock_guard lock(replaced->mutex);
+    if (!replaced->version) return Expectation::absent();
+    return Expectation::of(last ? *last : *replaced->version);
+  }
+
+  // W6: ESTALE would be hidden by the kernel, which comes again.
+  [[nodiscard]] Error told(Error error) const {
+    const bool is_conflict = error.code == Errc::kConflict || (error.code == Errc::kExists && may_replace);
+    if (is_conflict) error.code = Errc::kBusy;
+    return error;
+  }
+
+  void finish(std::optional<ObjectInfo> now_there) {
+    core.view.changed_object(from_directory, inode->key, std::nullopt);
+    if (now_there) core.vacated.forget(now_there->path);
+    if (now_there) core.view.changed_object(to_directory, new_name, std::move(now_there));
+    core.view.changed_time(from_directory);
+    core.view.changed_time(to_directory);
+    {
+      const std::lock_guard naming(core.naming);
+      core.tree.move(inode, to_directory, new_name);
+    }
+    if (replaced != nullptr) core.bury(replaced);
+    core.publishing.save(inode);
+    {
+      const std::lock_guard lock(inode->mutex);
+      inode->attributes.ctime = now_on_the_clock();
+    }
+  }
+
+  // Bytes that are not on the lake just change their target, or get there by this rename.
+  Result<> move_staged(bool is_open) {
+    const auto destination = new_path();
+    std::optional<ObjectInfo> old_version;
+    const Expectation expectation = expected();
+    {
+      const std::lock_guard lock(inode->mutex);
+      old_version = inode->version;
+    }
+    if (!old_version && (is_open || goes_out_of_sight())) {
+      {
+        const std::lock_guard lock(inode->mutex);
+        inode->staging.expected = expectation;
+        inode->staging.exclusive = false;
+        inode->staging.ahead.reset();  // An address is bound to its path.
+      }
+      finish(std::nullopt);
+      if (!is_open) return core.settle_in_turn(inode);
+      return {};
+    }
+    if (auto done = core.publishing.publish_in_turn(inode, Publishing::Aim{destination, expectation}); !done)
+      return done.error();
+    std::optional<ObjectInfo> now_there;
+    {
+      const std::lock_guard lock(inode->mutex);
+      now_there = inode->version;
+    }
+    if (old_version) {
+      if (auto done = give_up_old_name(*old_version); !done) return done.error();
+    }
+    finish(std::move(now_there));
+    return {};
+  }
+
+  Result<> move_published(const ObjectInfo& version) {
+    auto destination = ObjectPath::make(new_path());
+    if (!destination) return destination.error();
+    Metadata metadata;
+    {
+      const std::lock_guard lock(inode->mutex);
+      const bool was_meant = version.metadata.contains(std::string(kMeantForKey));
+      metadata = metadata_of(inode->attributes, core.options, was_meant ? version.checksum : "");
+    }
+    if (replaced != nullptr) core.keep_readable(replaced);
+    const Expectation expectation = expected();
+    auto copied = core.publisher.copy(version, *destination, expectation, metadata);
+    if (!copied) {
+      core.view.distrust(to_directory, new_name);
+      return told(copied.error());
+    }
+    core.publishing.is_ours_now(copied->physical_address);
+    core.publishing.met(copied->path, *copied);
+    if (auto done = give_up_old_name(version); !done) return done.error();
+    {
+      const std::lock_guard lock(inode->mutex);
+      inode->version = *copied;
+      if (inode->staging.spool != nullptr) {
+        inode->staging.expected = Expectation::of(*copied);
+        inode->staging.base = inode->staging.base ? copied.value() : inode->staging.base;
+      }
+    }
+    finish(*copied);
+    return {};
+  }
+
+  // Its name says that the file is a backup, or on its way to another name.
+  [[nodiscard]] bool goes_out_of_sight() const {
+    return core.rules.is_local(shown_destination()) || core.rules.is_temporary(new_name, false);
+  }
+
+  // W9: a file that goes out of sight stays on the lake for the others until its name is published anew.
+  Result<> give_up_old_name(const ObjectInfo& version) {
+    if (from_directory != to_directory) {
+      if (auto kept = core.keep_directory(from_directory, inode->key); !kept) return kept.error();
+    }
+    const auto [directory, old_name] = core.tree.parent_and_name(inode);
+    const bool was_out_of_sight = core.is_local_name(inode) || core.rules.is_temporary(old_name, false);
+    if (!goes_out_of_sight() || was_out_of_sight) return remove_old(version);
+    core.publishing.met(version.path, version);
+    core.vacated.add({.version = version,
+                      .directory = from_directory,
+                      .key = inode->key,
+                      .due = std::chrono::steady_clock::now() + core.options.temporary_age});
+    return {};
+  }
+
+  Result<> remove_old(const ObjectInfo& version) {
+    auto path = ObjectPath::make(version.path);
+    if (!path) return path.error();
+    auto removed = core.publisher.remove(*path, version, Publisher::Sight::kLook);
+    if (removed || removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
+    core.view.distrust(from_directory, inode->key);
+    core.view.distrust(to_directory, new_name);
+    return removed.error().in("rename made the new name, but the old one is still there");
+  }
+
+  [[nodiscard]] std::string shown_destination() const {
+    const std::string shown = core.tree.shown_path(to_directory);
+    return shown.empty() ? new_name : shown + "/" + new_name;
+  }
+};
+
+}  // namespace
+
+Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
+                                     const std::string& new_name, const InodePtr& replaced,
+                                     bool may_replace) {
+  std::vector<InodePtr> both{inode};
+  if (replaced != nullptr) both.push_back(replaced);
+  std::sort(both.begin(), both.end(), [](const InodePtr& a, const InodePtr& b) { return a->node < b->node; });
+  std::vector<Turns::Held> turns;
+  for (const InodePtr& one : both) {
+    auto turn = one->turn.take();
+    if (!turn) return turn.error();
+    turns.push_back(*std::move(turn));
+  }
+  const auto vacant =
+      replaced == nullptr ? vacancy(tree.path_below(to, new_name)) : Vacancy{Expectation::absent()};
+  if (!vacant) return vacant.error();
+  FileRename change{*this, inode, from, to, new_name, replaced, may_replace, *vacant};
+  bool is_dirty = false, is_open = false;
+  std::optional<ObjectInfo> version;
+  {
+    const std::lock_guard lock(inode->mutex);
+    is_dirty = inode->staging.dirty;
+    is_open = inode->writers > 0;
+    version = inode->version;
+  }
+  if (is_dirty) return change.move_staged(is_open);
+  if (!version) return Error{Errc::kNotFound, "rename of " + tree.last_path(inode) + ": it is gone"};
+  return change.move_published(*version);
+}
+
+void FilesystemCore::bury(const InodePtr& inode) {
+  {
+    const std::lock_guard lock(inode->mutex);
+    inode->is_deleted = true;
+    inode->is_ours = false;
+    inode->attributes.ctime = now_on_the_clock();
+  }
+  publishing.drop_if_clean(inode);
+}
+
+}  // namespace lakefuse
