@@ -1,7 +1,6 @@
 #include "cache/block_files.h"
 
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
@@ -50,7 +49,9 @@ std::int64_t seconds_of(clockid_t clock) {
   return now.tv_sec;
 }
 
-void touch(int file, const struct stat& facts) {
+void touch(int file) {
+  struct stat facts {};
+  if (::fstat(file, &facts) != 0) return;
   if (seconds_of(CLOCK_REALTIME) - facts.st_mtim.tv_sec < kTouchSeconds) return;
   const struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
   ::futimens(file, times);
@@ -84,30 +85,33 @@ BlockFiles::BlockFiles(UniqueFd blocks, CacheUsage usage, std::uint64_t cap_byte
   });
 }
 
-bool BlockFiles::load(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
-                      std::span<std::byte> out) {
-  auto file = open_file(blocks_->get(), path_of(id), O_RDONLY);
-  if (!file) return false;
-  struct stat facts {};
-  if (::fstat(file->get(), &facts) != 0) return false;
-  if (read_block(file->get(), id, block_bytes, offset, out)) {
-    touch(file->get(), facts);
-    return true;
-  }
-  remove(id, block_bytes);
-  return false;
+std::size_t BlockFiles::load(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
+                             std::span<std::byte> out) {
+  const auto file = open_file(blocks_->get(), path_of(id), O_RDONLY);
+  if (!file) return 0;
+  const std::size_t filled = BlockFormat(id, block_bytes).read(file->get(), offset, out);
+  if (filled > 0) touch(file->get());
+  return filled;
 }
 
-// Books what put() booked, whatever the damage did to the file's length.
-void BlockFiles::remove(const BlockId& id, std::uint64_t block_bytes) {
-  usage_.change(shard_of(id), [&] {
-    if (::unlinkat(blocks_->get(), path_of(id).c_str(), 0) != 0) return std::int64_t{0};
-    return -static_cast<std::int64_t>(charge_of(block_file_bytes(block_bytes)));
-  });
+std::uint64_t BlockFiles::first_held(const BlockId& id, std::uint64_t block_bytes, const ByteRange& range,
+                                     std::size_t in_a_row) {
+  const auto file = open_file(blocks_->get(), path_of(id), O_RDONLY);
+  return file ? BlockFormat(id, block_bytes).first_written(file->get(), range, in_a_row) : range.end;
 }
 
-bool BlockFiles::has_room(std::uint64_t block_bytes) {
-  const std::uint64_t charge = charge_of(block_file_bytes(block_bytes));
+ByteRange BlockFiles::first_gap(const BlockId& id, std::uint64_t block_bytes, const ByteRange& range,
+                                std::size_t in_a_row) {
+  const auto file = open_file(blocks_->get(), path_of(id), O_RDONLY);
+  if (!file) return range;
+  const BlockFormat format(id, block_bytes);
+  const std::uint64_t begin = format.first_unwritten(file->get(), range);
+  ::posix_fadvise(file->get(), static_cast<off_t>(range.begin), static_cast<off_t>(begin - range.begin),
+                  POSIX_FADV_WILLNEED);
+  return {begin, format.first_written(file->get(), {begin, range.end}, in_a_row)};
+}
+
+bool BlockFiles::has_room(std::uint64_t charge) {
   if (charge > cap_bytes_) return false;
   const std::int64_t full_since = full_since_seconds_;
   if (full_since != 0 && seconds_of(CLOCK_MONOTONIC) - full_since <= kFullSeconds) return false;
@@ -116,48 +120,56 @@ bool BlockFiles::has_room(std::uint64_t block_bytes) {
   return space_.bytes() >= charge;
 }
 
-void BlockFiles::store(const BlockId& id, std::span<const std::byte> bytes) {
-  const std::uint64_t charge = charge_of(block_file_bytes(bytes.size()));
-  if (!has_room(bytes.size())) return;
+void BlockFiles::store(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
+                       std::span<const std::byte> bytes) {
+  // The table's pages, too: most blocks are new.
+  const std::uint64_t charge =
+      charge_of(bytes.size()) + charge_of(block_bytes / BlockFormat::kChunkBytes * 8);
+  if (!has_room(charge)) return;
   eviction_.make_room(being_written_ +=
                       charge);  // For all that write now, so that together they keep the cap.
-  auto put = this->put(id, bytes);
+  auto put = this->put(id, block_bytes, offset, bytes);
   being_written_ -= charge;
   full_since_seconds_ = !put && put.error().code == Errc::kNoSpace ? seconds_of(CLOCK_MONOTONIC) : 0;
 }
 
-Result<> BlockFiles::put(const BlockId& id, std::span<const std::byte> bytes) {
-  const std::string directory = id.object.substr(0, 2);
-  const std::string half_made = directory + "/" + random_name() + std::string(kHalfMade);
-  auto file = open_file(blocks_->get(), half_made, O_CREAT | O_EXCL | O_WRONLY);
-  if (!file) {
-    if (::mkdirat(blocks_->get(), directory.c_str(), 0700) != 0 && errno != EEXIST)
-      return disk_error("cannot make a directory in the cache", errno);
-    file = open_file(blocks_->get(), half_made, O_CREAT | O_EXCL | O_WRONLY);
-  }
+Result<> BlockFiles::put(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
+                         std::span<const std::byte> bytes) {
+  const BlockFormat format(id, block_bytes);
+  const auto file = open_or_make(id, format);
   if (!file) return file.error();
-  auto wrote = write_fully(file->get(), 0, bytes);
-  if (wrote) wrote = write_fully(file->get(), bytes.size(), block_trailer(id, bytes));
-  if (wrote) wrote = name_block(id, half_made, bytes.size());
-  if (!wrote) ::unlinkat(blocks_->get(), half_made.c_str(), 0);
-  return wrote;
+  if (auto wrote = write_fully(file->get(), offset, bytes); !wrote) return wrote.error();
+  const auto sums = format.sums_of(offset, bytes);
+  Result<std::uint64_t> more = std::uint64_t{0};
+  usage_.change(shard_of(id), [&] {
+    struct stat facts {};
+    const bool is_evicted = ::fstat(file->get(), &facts) != 0 || facts.st_nlink == 0;
+    if (!is_evicted) more = format.write_sums(file->get(), offset, sums);
+    return static_cast<std::int64_t>(more.value_or(0));
+  });
+  if (!more) return more.error();
+  return {};
 }
 
-// NOREPLACE: of two processes with the same block only one may book it. File systems that cannot say so may
-// book it twice, until somebody looks.
-Result<> BlockFiles::name_block(const BlockId& id, const std::string& half_made, std::uint64_t block_bytes) {
+// The table comes first: a file that has its length takes no more of the disk than is written into it.
+Result<UniqueFd> BlockFiles::open_or_make(const BlockId& id, const BlockFormat& format) {
   const std::string path = path_of(id);
-  int failed = 0;
+  auto file = open_file(blocks_->get(), path, O_RDWR);
+  if (file) return file;
   usage_.change(shard_of(id), [&] {
-    const int blocks = blocks_->get();
-    int renamed = ::renameat2(blocks, half_made.c_str(), blocks, path.c_str(), RENAME_NOREPLACE);
-    if (renamed != 0 && errno == EINVAL)
-      renamed = ::renameat(blocks, half_made.c_str(), blocks, path.c_str());
-    if (renamed != 0) failed = errno;
-    return renamed == 0 ? static_cast<std::int64_t>(charge_of(block_file_bytes(block_bytes))) : 0;
+    file = open_file(blocks_->get(), path, O_CREAT | O_EXCL | O_RDWR);
+    if (!file && ::mkdirat(blocks_->get(), path.substr(0, 2).c_str(), 0700) == 0)
+      file = open_file(blocks_->get(), path, O_CREAT | O_EXCL | O_RDWR);
+    if (!file) return std::int64_t{0};
+    auto charge = format.write_table(file->get());
+    if (charge) return static_cast<std::int64_t>(*charge);
+    ::unlinkat(blocks_->get(), path.c_str(), 0);
+    file = charge.error();
+    return std::int64_t{0};
   });
-  if (failed != 0) return disk_error("cannot name a block", failed);
-  return {};
+  // Another process may have made it meanwhile.
+  return file || file.error().code == Errc::kNoSpace ? std::move(file)
+                                                     : open_file(blocks_->get(), path, O_RDWR);
 }
 
 }  // namespace lakefuse

@@ -22,32 +22,43 @@ namespace lakefuse {
 //   <cache_dir>/blocks/ab/cdef…-<index>  one block each, named by the object's digest; its mtime is when it
 //   was last used
 //
-// A file appears whole or not at all, and is never changed afterwards. What is damaged is removed and counts
-// as absent. Safe to call from many threads at once; calls take as long as the disk does and never fail.
+// A block fills up chunk by chunk, as they are read (block_format.h). What is damaged counts as absent. Safe
+// to call from many threads at once; calls take as long as the disk does and never fail.
 class BlockFiles {
  public:
   // kLocalIo: the directory belongs to another user, may be written by others, or cannot be used.
   static Result<std::unique_ptr<BlockFiles>> open(const std::filesystem::path& cache_dir,
                                                   std::uint64_t cap_bytes);
 
-  // Fills `out` from `offset` of a block of `block_bytes`; false where it is not there.
-  bool load(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset, std::span<std::byte> out);
+  // Fills `out` from `offset` of a block of `block_bytes`, and returns how many bytes from its beginning on
+  // are there.
+  std::size_t load(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
+                   std::span<std::byte> out);
 
-  // Keeps a block, if there is room for it.
-  void store(const BlockId& id, std::span<const std::byte> bytes);
+  // What of a range of the block is there, whether or not it is damaged: where the first run of so many
+  // chunks begins (or one that reaches the range's end); the range's end where there is none.
+  std::uint64_t first_held(const BlockId& id, std::uint64_t block_bytes, const ByteRange& range,
+                           std::size_t in_a_row);
+  // And the first gap before such a run. What lies before the gap is read into memory behind. Empty where
+  // there is no gap.
+  ByteRange first_gap(const BlockId& id, std::uint64_t block_bytes, const ByteRange& range,
+                      std::size_t in_a_row);
 
-  // Whether it makes sense to fetch `block_bytes` in order to store them. Where the disk is short of space,
-  // blocks make way first.
-  bool has_room(std::uint64_t block_bytes);
+  // Keeps whole chunks of a block, if there is room for them.
+  void store(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
+             std::span<const std::byte> bytes);
 
   [[nodiscard]] std::uint64_t bytes() const { return usage_.total(); }
 
  private:
   BlockFiles(UniqueFd blocks, CacheUsage usage, std::uint64_t cap_bytes);
 
-  Result<> put(const BlockId& id, std::span<const std::byte> bytes);
-  Result<> name_block(const BlockId& id, const std::string& half_made, std::uint64_t block_bytes);
-  void remove(const BlockId& id, std::uint64_t block_bytes);
+  // Whether the disk and the cap have room for so much; where the disk is short of space, blocks make way
+  // first.
+  bool has_room(std::uint64_t charge);
+  Result<> put(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
+               std::span<const std::byte> bytes);
+  Result<UniqueFd> open_or_make(const BlockId& id, const BlockFormat& format);
 
   const std::shared_ptr<const UniqueFd> blocks_;
   const std::uint64_t cap_bytes_;

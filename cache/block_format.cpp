@@ -10,80 +10,115 @@ namespace lakefuse {
 
 namespace {
 
-constexpr std::uint64_t kChunkBytes = 16 << 10;
-constexpr std::uint64_t kMagic = 0x31304b4c42464c0a;  // "\nLFBLK01": the format and the byte order.
+constexpr std::uint64_t kChunk = BlockFormat::kChunkBytes;
+constexpr std::uint64_t kSumBytes = sizeof(std::uint64_t);
+constexpr std::string_view kFormat = "lakefuse block 2";  // Another one's sums fit nothing.
 
-// Stands at the end of the file, after the checksums of the chunks.
-struct Ending {
-  std::uint64_t magic;
-  std::uint64_t block_bytes;
-  std::uint64_t name;     // Checksum of the id.
-  std::uint64_t trailer;  // Checksum of the chunks' checksums and of the three words above.
-};
-
-std::uint64_t chunk_count(std::uint64_t block_bytes) {
-  return (block_bytes + kChunkBytes - 1) / kChunkBytes;
-}
-
-Ending ending_of(const BlockId& id, std::uint64_t block_bytes, std::span<const std::uint64_t> chunks) {
-  const std::string name = id.object + "-" + std::to_string(id.index);
-  Ending ending{kMagic, block_bytes, checksum(std::as_bytes(std::span(name))), 0};
-  const std::uint64_t words[] = {ending.magic, ending.block_bytes, ending.name,
-                                 checksum(std::as_bytes(chunks))};
-  ending.trailer = checksum(std::as_bytes(std::span(words)));
-  return ending;
-}
-
-// The chunks' checksums, when the file's trailer is that of this block.
-bool read_trailer(int file, const BlockId& id, std::uint64_t block_bytes,
-                  std::vector<std::uint64_t>& chunks) {
-  std::vector<std::byte> bytes(block_file_bytes(block_bytes) - block_bytes +
-                               1);  // One more: a longer file is damaged.
-  auto got = read_fully(file, block_bytes, bytes);
-  if (!got || *got != bytes.size() - 1) return false;
-  chunks.resize(chunk_count(block_bytes));
-  std::memcpy(chunks.data(), bytes.data(), chunks.size() * sizeof chunks[0]);
-  const Ending wanted = ending_of(id, block_bytes, chunks);
-  return std::memcmp(&wanted, bytes.data() + chunks.size() * sizeof chunks[0], sizeof wanted) == 0;
+std::uint64_t chunks_to(std::uint64_t bytes) {
+  return (bytes + kChunk - 1) / kChunk;
 }
 
 }  // namespace
 
-std::vector<std::byte> block_trailer(const BlockId& id, std::span<const std::byte> bytes) {
-  std::vector<std::uint64_t> chunks;
-  for (std::uint64_t at = 0; at < bytes.size(); at += kChunkBytes)
-    chunks.push_back(checksum(bytes.subspan(at, std::min<std::uint64_t>(kChunkBytes, bytes.size() - at))));
-  const Ending ending = ending_of(id, bytes.size(), chunks);
-  const auto sums = std::as_bytes(std::span(chunks));
-  const auto end = std::as_bytes(std::span(&ending, 1));
-  std::vector<std::byte> trailer(sums.begin(), sums.end());
-  trailer.insert(trailer.end(), end.begin(), end.end());
-  return trailer;
+BlockFormat::BlockFormat(const BlockId& id, std::uint64_t block_bytes)
+    : block_bytes_(block_bytes),
+      table_begin_((block_bytes + kSumBytes - 1) / kSumBytes * kSumBytes),
+      name_([&] {
+        const std::string name = std::string(kFormat) + id.object + "-" + std::to_string(id.index);
+        return checksum(std::as_bytes(std::span(name)));
+      }()) {}
+
+// Never 0, which means that there is none.
+std::uint64_t BlockFormat::sum_of(std::uint64_t chunk, std::span<const std::byte> bytes) const {
+  const std::uint64_t words[] = {name_, chunk, checksum(bytes)};
+  return checksum(std::as_bytes(std::span(words))) | 1;
 }
 
-std::uint64_t block_file_bytes(std::uint64_t block_bytes) {
-  return block_bytes + chunk_count(block_bytes) * sizeof(std::uint64_t) + sizeof(Ending);
+std::vector<std::uint64_t> BlockFormat::read_sums(int file, std::uint64_t first, std::uint64_t last) const {
+  std::vector<std::uint64_t> sums(last - first);
+  std::ignore = read_fully(file, table_begin_ + first * kSumBytes, std::as_writable_bytes(std::span(sums)));
+  return sums;
 }
 
-bool read_block(int file, const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
-                std::span<std::byte> out) {
-  std::vector<std::uint64_t> chunks;
-  if (!read_trailer(file, id, block_bytes, chunks)) return false;
-  const std::uint64_t begin = offset / kChunkBytes * kChunkBytes;
-  const std::uint64_t end =
-      std::min(block_bytes, (offset + out.size() + kChunkBytes - 1) / kChunkBytes * kChunkBytes);
+std::size_t BlockFormat::read(int file, std::uint64_t offset, std::span<std::byte> out) const {
+  const std::uint64_t end = offset + out.size();
+  const auto sums = read_sums(file, offset / kChunk, chunks_to(end));
+  const auto missing = std::ranges::find(sums, std::uint64_t{0});
+  const std::uint64_t begin = offset / kChunk * kChunk;
+  const std::uint64_t held = begin + static_cast<std::uint64_t>(missing - sums.begin()) * kChunk;
+  if (held <= offset) return 0;
+  out = out.first(std::min(end, held) - offset);
   // Whole chunks are read to where they go; others by way of a buffer.
-  const bool is_aligned = begin == offset && end == offset + out.size();
-  std::vector<std::byte> buffer(is_aligned ? 0 : end - begin);
-  const std::span<std::byte> bytes = is_aligned ? out : std::span(buffer);
-  auto got = read_fully(file, begin, bytes);
-  if (!got || *got != bytes.size()) return false;
-  for (std::uint64_t at = begin; at < end; at += kChunkBytes) {
-    const auto chunk = bytes.subspan(at - begin, std::min(kChunkBytes, end - at));
-    if (checksum(chunk) != chunks[at / kChunkBytes]) return false;
+  const std::uint64_t whole = std::min(block_bytes_, chunks_to(offset + out.size()) * kChunk);
+  if (begin == offset && whole == offset + out.size()) return read_chunks(file, offset, out, sums);
+  std::vector<std::byte> buffer(whole - begin);
+  const std::size_t good = read_chunks(file, begin, buffer, sums);
+  const std::size_t skipped = offset - begin;
+  if (good <= skipped) return 0;
+  const std::size_t filled = std::min(out.size(), good - skipped);
+  std::memcpy(out.data(), buffer.data() + skipped, filled);
+  return filled;
+}
+
+std::size_t BlockFormat::read_chunks(int file, std::uint64_t offset, std::span<std::byte> out,
+                                     std::span<const std::uint64_t> sums) const {
+  const auto got = read_fully(file, offset, out);
+  if (!got) return 0;
+  for (std::size_t at = 0, n = 0; at < out.size(); at += kChunk, ++n) {
+    const auto chunk = out.subspan(at, std::min<std::size_t>(kChunk, out.size() - at));
+    if (at + chunk.size() > *got || sum_of(offset / kChunk + n, chunk) != sums[n]) return at;
   }
-  if (!is_aligned) std::memcpy(out.data(), buffer.data() + (offset - begin), out.size());
-  return true;
+  return out.size();
+}
+
+std::uint64_t BlockFormat::first_written(int file, const ByteRange& range, std::size_t in_a_row) const {
+  if (range.begin >= range.end) return range.end;
+  const std::uint64_t first = range.begin / kChunk;
+  const auto sums = read_sums(file, first, chunks_to(range.end));
+  std::size_t run = 0;
+  for (std::size_t n = 0; n < sums.size(); ++n) {
+    run = sums[n] == 0 ? 0 : run + 1;
+    if (run == in_a_row || (run > 0 && n + 1 == sums.size())) return (first + n + 1 - run) * kChunk;
+  }
+  return range.end;
+}
+
+std::uint64_t BlockFormat::first_unwritten(int file, const ByteRange& range) const {
+  const std::uint64_t first = range.begin / kChunk;
+  const auto sums = read_sums(file, first, chunks_to(range.end));
+  const auto missing = std::ranges::find(sums, std::uint64_t{0});
+  return std::min(range.end, (first + static_cast<std::uint64_t>(missing - sums.begin())) * kChunk);
+}
+
+Result<std::uint64_t> BlockFormat::write_table(int file) const {
+  const std::vector<std::uint64_t> table(chunks_to(block_bytes_), 0);
+  const auto bytes = std::as_bytes(std::span(table));
+  if (auto wrote = write_fully(file, table_begin_, bytes); !wrote) return wrote.error();
+  return (chunks_to(table_begin_ + bytes.size()) - table_begin_ / kChunk) * kChunk;
+}
+
+std::vector<std::uint64_t> BlockFormat::sums_of(std::uint64_t offset,
+                                                std::span<const std::byte> bytes) const {
+  std::vector<std::uint64_t> sums;
+  sums.reserve(chunks_to(bytes.size()));
+  for (std::size_t at = 0; at < bytes.size(); at += kChunk)
+    sums.push_back(
+        sum_of((offset + at) / kChunk, bytes.subspan(at, std::min<std::size_t>(kChunk, bytes.size() - at))));
+  return sums;
+}
+
+Result<std::uint64_t> BlockFormat::write_sums(int file, std::uint64_t offset,
+                                              std::span<const std::uint64_t> sums) const {
+  const std::uint64_t first = offset / kChunk;
+  const auto before = read_sums(file, first, first + sums.size());
+  if (auto wrote = write_fully(file, table_begin_ + first * kSumBytes, std::as_bytes(sums)); !wrote)
+    return wrote.error();
+  std::uint64_t more = 0;
+  for (std::size_t n = 0; n < sums.size(); ++n) {
+    // The last chunk and the table's beginning may share a page.
+    if (before[n] == 0 && first + n != table_begin_ / kChunk) more += kChunk;
+  }
+  return more;
 }
 
 }  // namespace lakefuse

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 
 #include "cache/disk.h"
 
@@ -22,15 +21,16 @@ constexpr std::size_t kSampleShare = 8;
 constexpr std::uint64_t kMostAhead = 16 << 20;
 constexpr std::uint64_t kAheadShare = 64;
 
-// A half-made file that nobody has written to for so long was left by a process that died.
-constexpr std::int64_t kHalfMadeSeconds = 600;
-
 constexpr std::uint64_t kPageBytes = 4096;
 
 }  // namespace
 
 std::uint64_t charge_of(std::uint64_t file_bytes) {
   return (file_bytes + kPageBytes - 1) / kPageBytes * kPageBytes;
+}
+
+std::uint64_t charge_of(const struct stat& facts) {
+  return static_cast<std::uint64_t>(facts.st_blocks) * 512;
 }
 
 void CacheEviction::make_room(std::uint64_t bytes) {
@@ -71,8 +71,10 @@ void CacheEviction::evict(std::uint64_t bytes) {
       const std::string path = shard_name(files[n].shard) + "/" + files[n].name;
       freed += files[n].charge;  // Also when another process was quicker: the disk has the space.
       usage_.change(files[n].shard, [&] {
-        return ::unlinkat(blocks_->get(), path.c_str(), 0) == 0 ? -static_cast<std::int64_t>(files[n].charge)
-                                                                : 0;
+        struct stat facts {};  // It may have grown.
+        const bool is_there = ::fstatat(blocks_->get(), path.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0;
+        const bool is_gone = is_there && ::unlinkat(blocks_->get(), path.c_str(), 0) == 0;
+        return is_gone ? -static_cast<std::int64_t>(charge_of(facts)) : std::int64_t{0};
       });
     }
     if (is_all) return;
@@ -104,12 +106,7 @@ bool CacheEviction::look(std::size_t shard, std::vector<Candidate>& found) {
   for (const std::string& name : *names) {
     struct stat facts {};
     if (::fstatat(directory.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    if (name.ends_with(kHalfMade)) {
-      if (facts.st_mtim.tv_sec + kHalfMadeSeconds < ::time(nullptr))
-        ::unlinkat(directory.get(), name.c_str(), 0);
-      continue;
-    }
-    const std::uint64_t charge = charge_of(static_cast<std::uint64_t>(facts.st_size));
+    const std::uint64_t charge = charge_of(facts);
     sum += charge;
     found.push_back({facts.st_mtim.tv_sec * 1'000'000'000LL + facts.st_mtim.tv_nsec, charge, shard, name});
   }

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -13,9 +15,11 @@
 
 namespace lakefuse {
 
-// What a file in the cache counts for: whole pages, as on the disk, or a million tiny files would count for
+// What bytes in the cache count for: whole pages, as on the disk, or a million tiny files would count for
 // nothing.
-[[nodiscard]] std::uint64_t charge_of(std::uint64_t file_bytes);
+[[nodiscard]] std::uint64_t charge_of(std::uint64_t bytes);
+// The same of a file, which may have holes.
+[[nodiscard]] std::uint64_t charge_of(const struct stat& facts);
 
 // Throws the least lately used files out of the cache. It looks at some directories, not at all: digests
 // spread the files evenly, so what is oldest in a sample is old, and a cache small enough for one sample is

@@ -3,41 +3,53 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <vector>
 
 #include "cache/block_files.h"
 #include "cache/digest.h"
-#include "cache/single_flight.h"
+#include "cache/fetches.h"
+#include "cache/read_ahead.h"
+#include "cache/workers.h"
 
 namespace lakefuse {
 
 namespace {
 
-// Large enough that the call's cost (2 ms) is small beside the transfer, small enough that one read does not
-// wait long.
-constexpr std::uint64_t kBlockBytes = 1 << 20;
+// A piece lies in one block. Larger ones make fewer files; smaller ones are thrown out more exactly.
+constexpr std::uint64_t kBlockBytes = ReadAhead::kLongestPiece;
 
-using Block = std::shared_ptr<const std::vector<std::byte>>;
+// Objects up to here come whole in one request: it would cost more to ask twice.
+constexpr std::uint64_t kWholeBytes = 1 << 20;
+
+// How many requests go ahead of readers side by side, and how far. What has arrived waits in memory for its
+// reader, as much as is on its way.
+constexpr std::size_t kAheadAtOnce = 8;
+constexpr std::uint64_t kMostAhead = kAheadAtOnce * ReadAhead::kLongestPiece;
+// Without files it waits nowhere else.
+constexpr std::uint64_t kMostAheadInMemory = kMostAhead / 2;
+
+// A piece ends before what the cache holds, so that nothing is fetched twice; but for a few chunks here and
+// there, which cost less than a request each.
+constexpr std::size_t kWorthARequest = (256 << 10) / BlockFormat::kChunkBytes;
 
 class DiskCachedStore final : public CachedStore {
  public:
   DiskCachedStore(ObjectStore& below, std::unique_ptr<BlockFiles> files)
-      : below_(below), files_(std::move(files)) {}
+      : below_(below),
+        files_(std::move(files)),
+        fetches_(kMostAhead),
+        read_ahead_(files_ ? kMostAhead : kMostAheadInMemory) {}
 
   Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset,
                            std::span<std::byte> out) override {
     if (offset >= object.size_bytes || out.empty()) return std::size_t{0};
     out = out.first(std::min<std::uint64_t>(out.size(), object.size_bytes - offset));
-    if (!files_) return below_.read(object, offset, out);
     const std::string digest = digest_of(object);
+    const std::uint64_t fetch_to = go_ahead(object, digest, offset, out.size());
     std::size_t done = 0;
     while (done < out.size()) {
-      const std::uint64_t at = offset + done;
-      const std::uint64_t index = at / kBlockBytes;
-      const auto part =
-          out.subspan(done, std::min<std::uint64_t>(out.size() - done, (index + 1) * kBlockBytes - at));
-      if (auto got = read_part(object, {digest, index}, at % kBlockBytes, part); !got) return got.error();
-      done += part.size();
+      auto got = read_some(object, digest, offset + done, out.subspan(done), fetch_to);
+      if (!got) return got.error();
+      done += *got;
     }
     return done;
   }
@@ -76,51 +88,124 @@ class DiskCachedStore final : public CachedStore {
                    std::to_string(object.size_bytes)});
   }
 
-  // Fills `out`, which lies in one block.
-  Result<> read_part(const ObjectInfo& object, const BlockId& id, std::uint64_t offset,
-                     std::span<std::byte> out) {
-    const std::uint64_t begin = id.index * kBlockBytes;
-    const std::uint64_t block_bytes = std::min(kBlockBytes, object.size_bytes - begin);
-    if (files_->load(id, block_bytes, offset, out)) {
-      ++hits_;
-      return {};
+  using Range = ByteRange;
+
+  // Sends fetches ahead of this read, and says how far a miss of it is to be fetched.
+  std::uint64_t go_ahead(const ObjectInfo& object, const std::string& digest, std::uint64_t offset,
+                         std::uint64_t length) {
+    if (object.size_bytes <= kWholeBytes) return object.size_bytes;
+    auto advice = read_ahead_.read(digest, object.size_bytes, offset, length);
+    for (const Range& range : advice.ahead)
+      workers_.post([this, object, digest, range] { fetch_ahead(object, digest, range); });
+    return advice.fetch_to;
+  }
+
+  // The block that a place lies in, and what the block is of the object.
+  struct Block {
+    BlockId id;
+    Range range;
+    [[nodiscard]] std::uint64_t bytes() const { return range.end - range.begin; }
+  };
+  static Block block_at(const ObjectInfo& object, const std::string& digest, std::uint64_t offset) {
+    const std::uint64_t index = offset / kBlockBytes;
+    return {{digest, index}, {index * kBlockBytes, std::min(object.size_bytes, (index + 1) * kBlockBytes)}};
+  }
+
+  // Fills at least one byte of `out`, or returns 0 when another reader was quicker to look for it.
+  Result<std::size_t> read_some(const ObjectInfo& object, const std::string& digest, std::uint64_t offset,
+                                std::span<std::byte> out, std::uint64_t fetch_to) {
+    const auto taken = fetches_.take(digest, offset, out);
+    if (!taken || *taken > 0) return taken;
+    const Block block = block_at(object, digest, offset);
+    out = out.first(std::min<std::uint64_t>(out.size(), block.range.end - offset));
+    const auto load = [&] {
+      const std::size_t held =
+          files_ ? files_->load(block.id, block.bytes(), offset - block.range.begin, out) : 0;
+      if (held > 0) ++hits_;
+      return held;
+    };
+    if (const std::size_t held = load()) return held;
+
+    const Range missing = missing_at(block, {offset, offset + out.size()}, fetch_to);
+    const auto fetch = fetches_.begin(digest, missing.begin, missing.end);
+    if (!fetch) return std::size_t{0};
+    if (const std::size_t held = load()) return held;  // It landed while we were taking off.
+    const bool is_more_than_asked = fetch->end() > offset + out.size() || fetch->begin() < offset;
+    if (auto fetched = fetch_from_below(object, *fetch, is_more_than_asked); !fetched) {
+      if (fetched.error().code != Errc::kInterrupted) fetch->fail(fetched.error());
+      return fetched.error();
     }
-    if (!files_->has_room(block_bytes)) {
-      ++misses_;
-      return fetch(object, begin + offset, out);  // Only what was asked for: nobody would find the rest.
+    std::size_t filled = 0;
+    if (offset < fetch->end()) {  // Else another reader fetches the part between.
+      const auto bytes = fetch->bytes().subspan(offset - fetch->begin());
+      filled = std::min(bytes.size(), out.size());
+      std::memcpy(out.data(), bytes.data(), filled);
     }
-    auto block = flights_.run(id, [&] { return fetch_block(object, id, block_bytes); });
-    if (!block) return block.error();
-    std::memcpy(out.data(), (*block)->data() + offset, out.size());
+    keep(block, *fetch);
+    return filled;
+  }
+
+  // What to fetch for a read whose first byte is not there: whole chunks, and beyond what was asked as far as
+  // the cache holds nothing. A small object of which it holds nothing comes whole.
+  Range missing_at(const Block& block, const Range& asked, std::uint64_t fetch_to) {
+    constexpr std::uint64_t kChunk = BlockFormat::kChunkBytes;
+    const auto first_held = [&](std::uint64_t from, std::uint64_t end, std::size_t in_a_row) {
+      if (!files_) return end;
+      const Range range{from - block.range.begin, end - block.range.begin};
+      return block.range.begin + files_->first_held(block.id, block.bytes(), range, in_a_row);
+    };
+    if (block.range.end <= kWholeBytes && first_held(0, block.range.end, 1) == block.range.end)
+      return block.range;
+    const std::uint64_t begin = asked.begin / kChunk * kChunk;
+    const std::uint64_t last = (std::max(asked.end, fetch_to) + kChunk - 1) / kChunk * kChunk;
+    const std::uint64_t end = std::min(block.range.end, last);
+    const bool is_row = fetch_to > asked.end;
+    return {begin, first_held(std::min(begin + kChunk, end), end, is_row ? kWorthARequest : 1)};
+  }
+
+  // Of `range`, which lies in one block, all that nobody has. Nobody waits for it yet, so nobody hears of a
+  // failure: who reads there will meet it again.
+  void fetch_ahead(const ObjectInfo& object, const std::string& digest, const Range& range) {
+    const Block block = block_at(object, digest, range.begin);
+    const std::uint64_t base = block.range.begin;
+    for (Range gap = range; gap.begin < range.end; gap = {gap.end, range.end}) {
+      if (files_) {
+        gap =
+            files_->first_gap(block.id, block.bytes(), {gap.begin - base, range.end - base}, kWorthARequest);
+        gap = {gap.begin + base, gap.end + base};
+      }
+      const auto fetch = gap.begin < gap.end ? fetches_.begin(digest, gap.begin, gap.end) : nullptr;
+      if (!fetch || !fetch_from_below(object, *fetch, true)) return;
+      keep(block, *fetch);
+      gap.end = fetch->end();
+    }
+  }
+
+  Result<> fetch_from_below(const ObjectInfo& object, Fetches::Fetch& fetch, bool stays) {
+    ++misses_;
+    const auto got = below_.read(object, fetch.begin(), fetch.bytes());
+    if (!got) return got.error();
+    const std::size_t promised = fetch.bytes().size();
+    if (*got != promised) {
+      return Error{Errc::kUntrustworthy, "read of " + object.path + ": " + std::to_string(*got) +
+                                             " bytes at " + std::to_string(fetch.begin()) +
+                                             " where the object's size promises " + std::to_string(promised)};
+    }
+    fetch.land(stays);
     return {};
   }
 
-  Result<Block> fetch_block(const ObjectInfo& object, const BlockId& id, std::uint64_t block_bytes) {
-    auto bytes = std::make_shared<std::vector<std::byte>>(block_bytes);
-    if (files_->load(id, block_bytes, 0, *bytes)) {  // It landed while we were taking off.
-      ++hits_;
-      return Block(std::move(bytes));
-    }
-    ++misses_;
-    if (auto got = fetch(object, id.index * kBlockBytes, *bytes); !got) return got.error();
-    files_->store(id, *bytes);
-    return Block(std::move(bytes));
-  }
-
-  Result<> fetch(const ObjectInfo& object, std::uint64_t offset, std::span<std::byte> out) {
-    auto got = below_.read(object, offset, out);
-    if (!got) return got.error();
-    if (*got == out.size()) return {};
-    return Error{Errc::kUntrustworthy, "read of " + object.path + ": " + std::to_string(*got) + " bytes at " +
-                                           std::to_string(offset) + " where the object's size promises " +
-                                           std::to_string(out.size())};
+  void keep(const Block& block, Fetches::Fetch& fetch) {
+    if (files_) files_->store(block.id, block.bytes(), fetch.begin() - block.range.begin, fetch.bytes());
   }
 
   ObjectStore& below_;
   const std::unique_ptr<BlockFiles> files_;  // None: no cache was wanted.
-  SingleFlight<BlockId, Block> flights_;
+  Fetches fetches_;
+  ReadAhead read_ahead_;
   std::atomic<std::uint64_t> hits_ = 0;
   std::atomic<std::uint64_t> misses_ = 0;
+  Workers workers_{kAheadAtOnce};  // Last: they use the above.
 };
 
 }  // namespace

@@ -6,17 +6,11 @@
 #include <span>
 #include <string>
 
+#include "cache/byte_range.h"
 #include "client/byte_source.h"
 #include "client/error.h"
 
 namespace lakefuse {
-
-// A half-open range of bytes.
-struct ByteRange {
-  std::uint64_t begin = 0;
-  std::uint64_t end = 0;
-  bool operator==(const ByteRange&) const = default;
-};
 
 // The bytes of one file while this machine writes them: a sparse file in the spool, and which of its bytes
 // are not in it because they are still those of the version it began as (its base). It does no network:

@@ -9,11 +9,11 @@
 #include <unordered_set>
 #include <vector>
 
+#include "cache/workers.h"
 #include "client/publisher.h"
 #include "fs/lake_view.h"
 #include "fs/mount_control.h"
 #include "fs/tree.h"
-#include "fs/workers.h"
 
 namespace lakefuse {
 

@@ -1,19 +1,25 @@
 #pragma once
 
+#include <sys/stat.h>
+
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "cache/byte_range.h"
 #include "cache/cached_store.h"
 #include "tests/cache/support.h"
+#include "tests/support/forwarding_store.h"
 #include "tests/support/memory_store.h"
 
 namespace lakefuse::test {
 
-inline constexpr std::uint64_t kBlock = 1 << 20;
+inline constexpr std::uint64_t kBlock = 4 << 20;
+inline constexpr std::uint64_t kWhole = 1 << 20;  // Objects up to here come in one request.
 inline constexpr std::uint64_t kGiB = 1 << 30;
 
 inline std::string text_of_size(std::uint64_t size, unsigned seed = 1) {
@@ -42,8 +48,10 @@ inline std::vector<std::filesystem::path> block_files(const std::filesystem::pat
 // What the cap counts.
 inline std::uint64_t bytes_on_disk(const std::filesystem::path& cache) {
   std::uint64_t sum = 0;
-  for (const std::filesystem::path& file : block_files(cache))
-    sum += (std::filesystem::file_size(file) + 4095) / 4096 * 4096;
+  for (const std::filesystem::path& file : block_files(cache)) {
+    struct stat facts {};
+    if (::stat(file.c_str(), &facts) == 0) sum += static_cast<std::uint64_t>(facts.st_blocks) * 512;
+  }
   return sum;
 }
 
@@ -51,6 +59,38 @@ inline void set_last_used(const std::filesystem::path& file, int seconds_ago) {
   std::filesystem::last_write_time(
       file, std::filesystem::file_time_type::clock::now() - std::chrono::seconds(seconds_ago));
 }
+
+// Remembers which bytes were fetched through it.
+class NotingStore : public ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+
+  Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset,
+                           std::span<std::byte> out) override {
+    {
+      const std::lock_guard lock(mutex_);
+      fetched_.push_back({offset, offset + out.size()});
+    }
+    return ForwardingStore::read(object, offset, out);
+  }
+  [[nodiscard]] std::vector<ByteRange> fetched() const {
+    const std::lock_guard lock(mutex_);
+    return fetched_;
+  }
+  [[nodiscard]] std::uint64_t bytes() const {
+    std::uint64_t sum = 0;
+    for (const ByteRange& range : fetched()) sum += range.end - range.begin;
+    return sum;
+  }
+
+ protected:
+  Decision decide(std::string_view) override { return {}; }
+  void put_off(std::function<void()>) override {}
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<ByteRange> fetched_;
+};
 
 class CacheFixture {
  public:

@@ -170,3 +170,57 @@ TEST_CASE("counts: names that are there and names that are not cost nothing insi
   }
   CHECK(d.total() == 0);
 }
+
+TEST_CASE("counts: a large file read in a row costs a call for some MiB, and none after a remount") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string text = pattern(32 << 20);
+  lake.put("d/large", text);
+  Mounted mount(lake, slow_to_ask());
+  {
+    Listed d(lake, mount);
+    CHECK((read_file(d / "large") == text));
+    const Counts counts = d.calls();
+    CHECK(counts.at("stat_object") <= 2);  // Readers side by side may both ask for the first URL.
+    CHECK(counts.at("store_get") <= 60);
+  }
+  CHECK(mount.unmount() == 0);
+  mount.mount();
+  Listed d(lake, mount);
+  CHECK((read_file(d / "large") == text));
+  CHECK(d.calls().empty());
+}
+
+TEST_CASE(
+    "counts: reads of 4 KiB here and there cost a call each, a page in size, and none the second time") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string text = pattern(32 << 20);
+  lake.put("d/large", text);
+  Mounted mount(lake, slow_to_ask());
+  const auto read_around = [&](Listed& d) {
+    OpenFile file(d / "large", O_RDONLY);
+    for (std::size_t at = 1 << 20; at < 32 << 20; at += 3 << 20) {
+      std::string page(4096, '?');
+      CHECK(::pread(file.fd(), page.data(), page.size(), static_cast<off_t>(at)) == 4096);
+      CHECK((page == text.substr(at, 4096)));
+    }
+  };
+  {
+    Listed d(lake, mount);
+    read_around(d);
+    CHECK(d.calls() == Counts{{"stat_object", 1}, {"store_get", 11}});
+  }
+  CHECK(mount.unmount() == 0);
+  std::uintmax_t kept = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(mount.cache_dir() / "blocks")) {
+    struct stat facts {};
+    if (entry.is_regular_file() && ::stat(entry.path().c_str(), &facts) == 0)
+      kept += static_cast<std::uintmax_t>(facts.st_blocks) * 512;
+  }
+  CHECK(kept <= 11 * 2 * 4096 + 8 * 8192);  // At most twice what was asked for, and the tables of 8 blocks.
+  mount.mount();
+  Listed d(lake, mount);
+  read_around(d);
+  CHECK(d.calls().empty());
+}

@@ -1,4 +1,4 @@
-#include "fs/workers.h"
+#include "cache/workers.h"
 
 #include <latch>
 #include <memory>

@@ -1,0 +1,116 @@
+#include "cache/fetches.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "client/patience.h"
+
+namespace lakefuse {
+
+// Guarded by the board's mutex, but for the bytes before they have landed.
+struct Fetches::Range {
+  const std::string object;
+  const std::uint64_t begin;
+  std::uint64_t end;
+  std::unique_ptr<std::byte[]> bytes = {};
+  bool has_landed = false;
+  bool is_over = false;  // Nobody fetches it any more: it has landed, failed, or was given up.
+  bool stays = false;
+  bool is_owned = true;               // Its Fetch lives.
+  std::uint64_t taken = 0;            // Bytes that were copied to readers.
+  std::optional<Error> failure = {};  // Of a fetch that failed.
+
+  [[nodiscard]] bool covers(const std::string& other, std::uint64_t offset) const {
+    return begin <= offset && offset < end && object == other;
+  }
+  [[nodiscard]] std::uint64_t size() const { return end - begin; }
+};
+
+Result<std::size_t> Fetches::take(const std::string& object, std::uint64_t offset, std::span<std::byte> out) {
+  std::unique_lock lock(mutex_);
+  const auto at =
+      std::ranges::find_if(ranges_, [&](const auto& range) { return range->covers(object, offset); });
+  if (at == ranges_.end()) return std::size_t{0};
+  const std::shared_ptr<Range> range = *at;
+  if (!landed_.wait(lock, Patience::current(), [&] { return range->is_over; }))
+    return Error{Errc::kInterrupted, "interrupted while waiting for another reader's fetch"};
+  if (range->failure) return *range->failure;
+  if (!range->has_landed) return std::size_t{0};
+  const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), range->end - offset));
+  range->taken += length;
+  const bool is_read_up = range->taken >= range->size() && !range->is_owned && range->stays;
+  if (is_read_up) {
+    range->stays = false;
+    kept_ -= range->size();
+    ranges_.remove(range);
+  }
+  lock.unlock();
+  // What has landed does not change any more.
+  std::memcpy(out.data(), range->bytes.get() + (offset - range->begin), length);
+  return length;
+}
+
+std::unique_ptr<Fetches::Fetch> Fetches::begin(const std::string& object, std::uint64_t begin,
+                                               std::uint64_t end) {
+  auto range = std::make_shared<Range>(Range{.object = object, .begin = begin, .end = end});
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& other : ranges_) {
+      if (other->object != object || other->end <= begin || other->begin >= range->end) continue;
+      if (other->begin <= begin) return nullptr;
+      range->end = other->begin;
+    }
+    ranges_.push_back(range);
+  }
+  auto fetch = std::make_unique<Fetch>(*this, range);  // Before what may throw.
+  range->bytes = std::make_unique_for_overwrite<std::byte[]>(range->size());
+  return fetch;
+}
+
+void Fetches::end(const std::shared_ptr<Range>& range) {
+  std::list<std::shared_ptr<Range>> dropped;  // Freed after the lock is.
+  const std::lock_guard lock(mutex_);
+  range->is_over = true;
+  range->is_owned = false;
+  if (range->stays && range->taken < range->size()) {
+    kept_ += range->size();
+  } else {
+    range->stays = false;
+    ranges_.remove(range);
+  }
+  for (auto at = ranges_.begin(); at != ranges_.end() && kept_ > most_kept_;) {
+    const auto oldest = at++;
+    if ((*oldest)->is_owned) continue;
+    kept_ -= (*oldest)->size();
+    dropped.splice(dropped.end(), ranges_, oldest);
+  }
+  landed_.notify_all();
+}
+
+std::uint64_t Fetches::Fetch::begin() const {
+  return range_->begin;
+}
+
+std::uint64_t Fetches::Fetch::end() const {
+  return range_->end;
+}
+
+std::span<std::byte> Fetches::Fetch::bytes() {
+  return {range_->bytes.get(), static_cast<std::size_t>(range_->size())};
+}
+
+void Fetches::Fetch::land(bool stays) {
+  const std::lock_guard lock(board_.mutex_);
+  range_->has_landed = range_->is_over = true;
+  range_->stays = stays;
+  board_.landed_.notify_all();
+}
+
+void Fetches::Fetch::fail(const Error& why) {
+  const std::lock_guard lock(board_.mutex_);
+  range_->failure = why;
+  range_->is_over = true;
+  board_.landed_.notify_all();
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,73 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "client/error.h"
+
+namespace lakefuse {
+
+// Bytes of objects that are on their way from the lake, or have just arrived: many who want the same bytes at
+// the same time cost one request. The first to want them fetches, the others wait and share; what was fetched
+// beyond what was asked for stays for a while, for it will be asked for next.
+//
+// A waiter whose Patience ends leaves with kInterrupted and disturbs nobody. When the one who fetches gives
+// up, a waiter fetches in its place. Safe to use from many threads at once.
+class Fetches {
+ public:
+  // `most_kept` bytes stay at most of what has arrived.
+  explicit Fetches(std::uint64_t most_kept) : most_kept_(most_kept) {}
+
+  // One range of one object, from its beginning to its end: whoever holds this fetches it.
+  class Fetch;
+
+  // Copies what is known of the object from `offset` on, waiting for what is on its way. 0: nothing is, and
+  // the caller may begin a fetch. Else the failure that the one who fetched met, or kInterrupted.
+  Result<std::size_t> take(const std::string& object, std::uint64_t offset, std::span<std::byte> out);
+
+  // A fetch of [begin, end), or of less where somebody fetches a part of it already: then it ends before that
+  // part. Null when `begin` itself is known or on its way.
+  std::unique_ptr<Fetch> begin(const std::string& object, std::uint64_t begin, std::uint64_t end);
+
+ private:
+  struct Range;
+  void end(const std::shared_ptr<Range>& range);
+
+  const std::uint64_t most_kept_;
+
+  std::mutex mutex_;  // A leaf; held while bytes are copied to those who wait, which is shorter than a fetch.
+  std::condition_variable_any landed_;
+  std::list<std::shared_ptr<Range>> ranges_;  // Guarded by mutex_, and what the ranges say. Oldest first.
+  std::uint64_t kept_ = 0;                    // Guarded by mutex_. Bytes of the ranges that only stay.
+};
+
+// Ends with its owner: a fetch that did not land has been given up.
+class Fetches::Fetch {
+ public:
+  Fetch(Fetches& board, std::shared_ptr<Range> range) : board_(board), range_(std::move(range)) {}
+  ~Fetch() { board_.end(range_); }
+  Fetch(const Fetch&) = delete;
+  Fetch& operator=(const Fetch&) = delete;
+
+  [[nodiscard]] std::uint64_t begin() const;
+  [[nodiscard]] std::uint64_t end() const;
+  // Where the fetched bytes go, before land().
+  [[nodiscard]] std::span<std::byte> bytes();
+
+  // All bytes are there: those who wait get them. With `stays`, they stay when this has gone.
+  void land(bool stays);
+  // All who wait hear of it.
+  void fail(const Error& why);
+
+ private:
+  Fetches& board_;
+  const std::shared_ptr<Range> range_;
+};
+
+}  // namespace lakefuse
