@@ -159,18 +159,25 @@ struct FileRename {
 
 }  // namespace
 
+Result<std::vector<Turns::Held>> FilesystemCore::take_turns(std::vector<InodePtr> inodes) {
+  std::sort(inodes.begin(), inodes.end(),
+            [](const InodePtr& a, const InodePtr& b) { return a->node < b->node; });
+  std::vector<Turns::Held> turns;
+  for (const InodePtr& inode : inodes) {
+    auto turn = inode->turn.take();
+    if (!turn) return turn.error();
+    turns.push_back(*std::move(turn));
+  }
+  return turns;
+}
+
 Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
                                      const std::string& new_name, const InodePtr& replaced,
                                      bool may_replace) {
   std::vector<InodePtr> both{inode};
   if (replaced != nullptr) both.push_back(replaced);
-  std::sort(both.begin(), both.end(), [](const InodePtr& a, const InodePtr& b) { return a->node < b->node; });
-  std::vector<Turns::Held> turns;
-  for (const InodePtr& one : both) {
-    auto turn = one->turn.take();
-    if (!turn) return turn.error();
-    turns.push_back(*std::move(turn));
-  }
+  const auto turns = take_turns(std::move(both));
+  if (!turns) return turns.error();
   const auto vacant =
       replaced == nullptr ? vacancy(tree.path_below(to, new_name)) : Vacancy{Expectation::absent()};
   if (!vacant) return vacant.error();

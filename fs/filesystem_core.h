@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "fs/filesystem.h"
 #include "fs/handle_table.h"
@@ -106,9 +107,13 @@ class FilesystemCore {
   // Removes from the lake those below `prefix` whose time has come by `until`.
   void clear_vacated(const std::string& prefix, Moment until);
 
-  // Renames, once the names are found and checked (fs/file_rename.cpp, fs/directory_rename.cpp).
+  // Renames, once the names are found and checked (fs/file_rename.cpp, fs/file_exchange.cpp,
+  // fs/directory_rename.cpp).
   Result<> rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
                        const std::string& new_name, const InodePtr& replaced, bool may_replace);
+  Result<> exchange_files(const InodePtr& one, const InodePtr& other);
+  // Of all of them, in the order of their nodes.
+  static Result<std::vector<Turns::Held>> take_turns(std::vector<InodePtr> inodes);
   Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                             const std::string& new_name, const InodePtr& replaced);
   // The name is the lake's no more, and this inode never will be published.

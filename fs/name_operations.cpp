@@ -200,8 +200,8 @@ Result<> Filesystem::rename(NodeId parent, std::string_view name, NodeId new_par
   FilesystemCore& core = *core_;
   auto from = core.directory_to_change(parent);
   if (!from) return from.error();
-  if ((flags & ~static_cast<unsigned>(RENAME_NOREPLACE)) != 0)
-    return Error{Errc::kInvalid, "rename: of the flags only NOREPLACE is supported"};
+  if (flags != 0 && flags != RENAME_NOREPLACE && flags != RENAME_EXCHANGE)
+    return Error{Errc::kInvalid, "rename: of the flags only NOREPLACE and EXCHANGE are supported"};
   auto to = core.tree.find_directory(new_parent);
   if (!to) return to.error();
   auto inode = core.find_existing(*from, name);
@@ -213,6 +213,12 @@ Result<> Filesystem::rename(NodeId parent, std::string_view name, NodeId new_par
   if (auto legal = ObjectPath::make(core.tree.path_below(*to, new_name) + suffix); !legal)
     return legal.error();
   if (there->inode == *inode) return {};
+  if (flags == RENAME_EXCHANGE) {
+    if (there->inode == nullptr) return Error{Errc::kNotFound, "exchange: no " + std::string(new_name)};
+    if (is_directory || there->inode->kind == Kind::kDirectory)
+      return Error{Errc::kInvalid, "exchange: only files can change places"};
+    return core.exchange_files(*inode, there->inode);
+  }
   if (there->inode != nullptr) {
     if ((flags & RENAME_NOREPLACE) != 0)
       return Error{Errc::kExists, "rename: " + std::string(new_name) + " is there"};

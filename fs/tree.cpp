@@ -107,6 +107,16 @@ InodePtr Tree::move(const InodePtr& inode, const InodePtr& directory, std::strin
   return replaced;
 }
 
+void Tree::exchange(const InodePtr& one, const InodePtr& other) {
+  const std::lock_guard lock(mutex_);
+  if (one->parent == nullptr || other->parent == nullptr) return;
+  std::swap(one->parent, other->parent);
+  std::swap(one->name, other->name);
+  std::swap(one->key, other->key);
+  one->parent->children[one->name] = one;
+  other->parent->children[other->name] = other;
+}
+
 void Tree::unname(const InodePtr& inode) {
   const std::lock_guard lock(mutex_);
   detach_locked(*inode);

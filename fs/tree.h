@@ -39,6 +39,8 @@ class Tree {
   InodePtr add_nameless(std::string last_path);
   // Gives the inode another name; one that had that name loses it and is answered.
   InodePtr move(const InodePtr& inode, const InodePtr& directory, std::string name);
+  // Each gets the other's name.
+  void exchange(const InodePtr& one, const InodePtr& other);
   // Takes the name away. Does nothing where the name is another inode's by now.
   void unname(const InodePtr& inode);
   [[nodiscard]] bool is_named(const InodePtr& inode) const;

@@ -24,9 +24,17 @@ struct stat facts_of(const stdfs::path& path) {
   return facts;
 }
 
-Outcome rename_no_replace(const stdfs::path& from, const stdfs::path& to) {
-  const int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE);
+Outcome rename_with(unsigned flags, const stdfs::path& from, const stdfs::path& to) {
+  const int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags);
   return outcome("rename", failed == 0 ? 0 : errno);
+}
+
+Outcome rename_no_replace(const stdfs::path& from, const stdfs::path& to) {
+  return rename_with(RENAME_NOREPLACE, from, to);
+}
+
+Outcome exchange(const stdfs::path& from, const stdfs::path& to) {
+  return rename_with(RENAME_EXCHANGE, from, to);
 }
 
 void remount(Mounted& mount) {
@@ -60,6 +68,61 @@ TEST_CASE("rename: NOREPLACE refuses what is there, and moves where nothing is")
   CHECK(lake.read("b") == "B");
   CHECK(rename_no_replace(mount / "a", mount / "c") == kOk);
   CHECK(lake.keys() == Names{"b", "c"});
+}
+
+TEST_CASE(
+    "rename: EXCHANGE gives two files one another's names, whatever they are and wherever their bytes") {
+  TestLake lake;
+  lake.put("a", "bytes of a");
+  lake.put("d/b", "and of b");
+  Mounted mount(lake);
+  REQUIRE(::chmod((mount / "a").c_str(), 0600) == 0);
+  OpenFile open_a(mount / "a", O_RDONLY);
+  CHECK(exchange(mount / "a", mount / "d/b") == kOk);
+  CHECK(lake.read("a") == "and of b");
+  CHECK(lake.read("d/b") == "bytes of a");
+  CHECK(read_file(mount / "a") == "and of b");
+  CHECK(read_file(mount / "d/b") == "bytes of a");
+  CHECK((facts_of(mount / "d/b").st_mode & 07777) == 0600);
+  CHECK(open_a.read_all() == "bytes of a");
+  CHECK(open_a.close() == kOk);
+
+  REQUIRE(::symlink("a", (mount / "link").c_str()) == 0);
+  OpenFile fresh(mount / "fresh", O_WRONLY | O_CREAT);
+  CHECK(fresh.write("one ") == kOk);
+  CHECK(exchange(mount / "link", mount / "fresh") == kOk);
+  CHECK(stdfs::read_symlink(mount / "fresh") == "a");
+  CHECK(fresh.write("two") == kOk);
+  CHECK(fresh.close() == kOk);
+  CHECK(lake.read("link") == "one two");
+  CHECK(exchange(mount / "a", mount / "d") == "rename: EINVAL");
+  CHECK(exchange(mount / "a", mount / "none") == "rename: ENOENT");
+  CHECK(mount.pending().empty());
+  remount(mount);
+  CHECK(stdfs::read_symlink(mount / "fresh") == "a");
+  CHECK(read_file(mount / "link") == "one two");
+  CHECK(read_file(mount / "d/b") == "bytes of a");
+}
+
+TEST_CASE("rename: an EXCHANGE that fails half way leaves both files what they were") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("a", "bytes of a");
+  lake.put("b", "and of b");
+  Mounted mount(lake);
+  for (const std::uint32_t nth : {1U, 2U}) {
+    CAPTURE(nth);
+    lake.server().add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .nth = nth, .status = 403});
+    CHECK(exchange(mount / "a", mount / "b") != kOk);
+    CHECK(eventually([&] { return mount.pending().empty(); }));
+    CHECK(lake.read("a") == "bytes of a");
+    CHECK(lake.read("b") == "and of b");
+    CHECK(read_file(mount / "a") == "bytes of a");
+    CHECK(read_file(mount / "b") == "and of b");
+  }
+  CHECK(exchange(mount / "a", mount / "b") == kOk);
+  CHECK(lake.read("a") == "and of b");
 }
 
 TEST_CASE("rename: a file and a directory do not replace one another") {

@@ -1,0 +1,135 @@
+// RENAME_EXCHANGE of two files: the lake has no such call. Both contents are safe on this disk before the
+// first of them replaces the other on the lake, so that a failure in between loses nothing.
+
+#include "fs/filesystem_core.h"
+
+namespace lakefuse {
+namespace {
+
+// One of the two, with its bytes on this disk, and as it was.
+class Side {
+ public:
+  Side(FilesystemCore& core, const InodePtr& inode) : core_(core), inode_(inode) {}
+  Side(const Side&) = delete;
+  Side& operator=(const Side&) = delete;
+  ~Side() {
+    if (!is_here_) return;
+    {
+      const std::lock_guard lock(inode_->mutex);
+      --inode_->writers;
+    }
+    core_.publishing.drop_if_clean(inode_);
+  }
+
+  // The bytes come here, as if a writer had it open and had changed them.
+  Result<> bring_here() {
+    auto staged = core_.stage(inode_, true);
+    if (!staged) return staged.error();
+    {
+      const std::lock_guard lock(inode_->mutex);
+      ++inode_->writers;
+      is_here_ = true;
+      was_dirty_ = inode_->staging.dirty;
+      version_ = inode_->version;
+    }
+    if (auto whole = core_.publishing.complete(inode_, 0, UINT64_MAX); !whole) return whole.error();
+    make_dirty(version_);
+    return core_.publishing.make_safe(inode_);
+  }
+
+  [[nodiscard]] Expectation expectation() const {
+    return version_ ? Expectation::of(*version_) : Expectation::absent();
+  }
+  [[nodiscard]] ObjectInfo published() const {
+    const std::lock_guard lock(inode_->mutex);
+    return *inode_->version;
+  }
+
+  Result<> publish_at(const std::string& path, const Expectation& expected) {
+    return core_.publishing.publish_in_turn(inode_, Publishing::Aim{path, expected});
+  }
+
+  // Nothing of it was published elsewhere, or that does not count any more: the lake holds `version` there.
+  void stay(const std::optional<ObjectInfo>& version) {
+    make_dirty(version);
+    const std::lock_guard lock(inode_->mutex);
+    if (was_dirty_) return;
+    inode_->staging.dirty = false;
+    inode_->staging.wait = Wait::kNothing;
+    inode_->is_ours = false;
+  }
+  void stay() { stay(version_); }
+
+  // Its name on the lake holds the other's bytes: its own go back there, now or by a retry.
+  Result<> return_over(const ObjectInfo& intruder) {
+    make_dirty(intruder);
+    return core_.publishing.publish_in_turn(inode_);
+  }
+
+ private:
+  void make_dirty(const std::optional<ObjectInfo>& version) {
+    const std::lock_guard lock(inode_->mutex);
+    Staging& staging = inode_->staging;
+    inode_->version = version;
+    inode_->is_ours = true;
+    staging.expected = version ? Expectation::of(*version) : Expectation::absent();
+    staging.dirty = true;
+    ++staging.generation;
+    if (staging.wait == Wait::kNothing) staging.wait = Wait::kClose;
+  }
+
+  FilesystemCore& core_;
+  const InodePtr inode_;
+  bool is_here_ = false;
+  bool was_dirty_ = false;
+  std::optional<ObjectInfo> version_;
+};
+
+}  // namespace
+
+Result<> FilesystemCore::exchange_files(const InodePtr& one, const InodePtr& other) {
+  auto turns = take_turns({one, other});
+  if (!turns) return turns.error();
+  const auto one_path = tree.path(one), other_path = tree.path(other);
+  if (!one_path || !other_path) return Error{Errc::kNotFound, "exchange: one of the names is gone"};
+  if (is_local_name(one) || is_local_name(other))
+    return Error{Errc::kInvalid, "exchange: a file that never leaves this machine cannot change places"};
+  Side first(*this, one), second(*this, other);
+  if (auto here = first.bring_here(); !here) {
+    first.stay();
+    return here;
+  }
+  if (auto here = second.bring_here(); !here) {
+    first.stay();
+    second.stay();
+    return here;
+  }
+  if (auto done = first.publish_at(*other_path, second.expectation()); !done) {
+    first.stay();
+    second.stay();
+    return done;
+  }
+  const ObjectInfo at_other = first.published();
+  if (auto done = second.publish_at(*one_path, first.expectation()); !done) {
+    first.stay();
+    std::ignore = second.return_over(at_other);  // Where that fails, too: status and pending tell.
+    return done;
+  }
+  const ObjectInfo at_one = second.published();
+  const auto [one_directory, one_name] = tree.parent_and_name(one);
+  const auto [other_directory, other_name] = tree.parent_and_name(other);
+  {
+    const std::lock_guard lock(naming);
+    view.changed_object(one_directory, one->key, at_one);
+    view.changed_object(other_directory, other->key, at_other);
+    tree.exchange(one, other);
+  }
+  for (const InodePtr& directory : {one_directory, other_directory}) view.changed_time(directory);
+  for (const InodePtr& inode : {one, other}) {
+    const std::lock_guard lock(inode->mutex);
+    inode->attributes.ctime = now_on_the_clock();
+  }
+  return {};
+}
+
+}  // namespace lakefuse
