@@ -43,8 +43,7 @@ std::string_view without_quotes(std::string_view etag) {
 // An equal record at another address: a commit may put the older of two equal ones back (lakefs-api.md
 // section 6). Its bytes are equal only where the checksum is one of bytes.
 bool holds_the_same_bytes(const ObjectInfo& a, const ObjectInfo& b) {
-  return a.physical_address == b.physical_address ? a.checksum == b.checksum
-                                                  : same_version(a, b) && looks_like_md5(a.checksum);
+  return same_version(a, b) && (a.physical_address == b.physical_address || looks_like_md5(a.checksum));
 }
 
 bool is_expired_url(int status) {

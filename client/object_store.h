@@ -28,8 +28,8 @@ struct ObjectInfo {
   Metadata metadata;  // User metadata, lakectl's `::lakefs::` keys included.
 };
 
-// W6: the same version when the physical address is, or when all that lakeFS compares is (a commit may put an
-// older, equal record back in the place of a newer one).
+// W6: the same bytes (outside the namespace one address may change its own, rule 8), and at one address or
+// with all else that lakeFS compares (a commit may put an older, equal record in the place of a newer one).
 [[nodiscard]] bool same_version(const ObjectInfo& a, const ObjectInfo& b);
 
 // One row of a listing: an object, or with a delimiter a common prefix (`path` ends in it, nothing else is

@@ -31,7 +31,7 @@ PublishAttempt::PublishAttempt(ObjectStore& lake, const PublishJob& job, const B
       sleep_(sleep),
       entry_(lake, job, body, sleep),
       expected_(job.expected),
-      is_doubtful_(job.lately_seen) {}
+      is_doubtful_(job.look_again) {}
 
 Result<ObjectInfo> PublishAttempt::run() {
   if (auto uploaded = upload(); !uploaded) return uploaded.error();

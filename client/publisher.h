@@ -25,7 +25,9 @@ struct PublishJob {
   EntryMeta meta;
   Expectation expected = {};
   std::optional<UploadTarget> target = {};  // Asked for ahead of time; without it publish() asks.
-  bool lately_seen = false;  // The name was there within the last second: look again after winning (rule 2).
+  // A name that comes and goes, as locks do: look again after winning, for the server may still undo it
+  // (rules 2 and 3).
+  bool look_again = false;
   // Drawn with draw_nonce() when the bytes were staged and kept beside them on disk, so that an earlier
   // attempt whose answer was lost is known for ours and replaced, instead of being a conflict. Empty:
   // publish() draws one.
@@ -54,7 +56,7 @@ class Publisher {
   //   did. kVersion  looks right before it links. kConflict: another version is there now, or the object is
   //   gone. kAnything links.
   // 3, 4 and 3 calls where nothing goes wrong (one less with a target; 1, 2 and 1 where nothing can be
-  // presigned; one more with lately_seen). After a lost answer it looks before it repeats: a failure other
+  // presigned; one more with look_again). After a lost answer it looks before it repeats: a failure other
   // than kExists and kConflict means that the branch holds the old version, or, if the server could not be
   // asked again, perhaps the new one. Never reports a success that it has not seen. The entry carries
   // job.meta, and our nonce in place of any that job.meta has. Where nothing can be presigned, the server

@@ -110,7 +110,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
   if (is_claimed) {
     const auto vacant = core.vacancy(path);
     if (!vacant) return vacant.error();
-    auto linked = core.publish_empty(path, attributes, vacant->expected);
+    auto linked = core.publish_empty(path, attributes, vacant->expected, FilesystemCore::Empty::kClaim);
     if (!linked) {
       core.view.distrust(*directory, std::string(name));
       return linked.error();

@@ -121,8 +121,10 @@ class FilesystemCore {
 
   // The directory's marker, so that it stays when `key`, the last thing in it, goes.
   Result<> keep_directory(const InodePtr& directory, const std::string& key);
+  // An object without bytes. A claim is looked at again before it is used.
+  enum class Empty { kEntry, kClaim };
   Result<ObjectInfo> publish_empty(const std::string& path, const Attributes& attributes,
-                                   const Expectation& expected);
+                                   const Expectation& expected, Empty kind = Empty::kEntry);
 
   [[nodiscard]] Error read_only_error() const {
     return {Errc::kReadOnly, options.uri + " is mounted read-only"};

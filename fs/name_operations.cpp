@@ -50,14 +50,15 @@ Result<> remove_from_lake(FilesystemCore& core, const InodePtr& inode, const Obj
 }  // namespace
 
 Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const Attributes& attributes,
-                                                 const Expectation& expected) {
+                                                 const Expectation& expected, Empty kind) {
   auto legal = ObjectPath::make(path);
   if (!legal) return legal.error();
   auto linked = publisher.publish({.path = *std::move(legal),
                                    .meta = {.mtime_seconds = attributes.mtime.tv_sec,
                                             .content_type = {},
                                             .metadata = metadata_of(attributes, options, "")},
-                                   .expected = expected},
+                                   .expected = expected,
+                                   .look_again = kind == Empty::kClaim},
                                   NoBytes{});
   if (linked) publishing.is_ours_now(linked->physical_address);
   return linked;

@@ -58,7 +58,7 @@ TEST_CASE("publish: a new name costs three calls, an overwrite four, and one les
   CHECK(calls_of(job) == 3);
 
   job = job_for("lock", Expectation::absent());
-  job.lately_seen = true;
+  job.look_again = true;
   CHECK(calls_of(job) == 4);
 }
 
@@ -185,7 +185,7 @@ TEST_CASE("publish: a name seen lately is looked at once more after winning it")
   FakeClock clock;
   Publisher publisher(lake, sleeper(clock));
   auto job = job_for("lock", Expectation::absent());
-  job.lately_seen = true;
+  job.look_again = true;
 
   // The delete of the last holder runs again and takes ours along: we ask anew.
   lake.before_next("stat", [&] { lake.erase("lock"); });

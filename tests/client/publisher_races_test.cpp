@@ -157,7 +157,7 @@ TEST_CASE("races: commits in a loop lose no acknowledged overwrite") {
 }
 
 // How often two of four clients, who pass a lock file on, held it at once.
-std::size_t overlaps_of_locks(bool lately_seen) {
+std::size_t overlaps_of_locks(bool look_again) {
   constexpr std::size_t kClients = 4;
   constexpr std::size_t kHolds = 100;
   MemoryStore lake;
@@ -176,7 +176,7 @@ std::size_t overlaps_of_locks(bool lately_seen) {
         const PublishJob job{.path = path_of("a.lock"),
                              .meta = {},
                              .expected = Expectation::absent(),
-                             .lately_seen = lately_seen};
+                             .look_again = look_again};
         const auto claimed = publish_patiently(publisher, job, "");
         if (!claimed) {
           std::this_thread::yield();

@@ -135,6 +135,29 @@ TEST_CASE("rule 2: a false 412 is no EEXIST: who was alone wins") {
   }
 }
 
+TEST_CASE(
+    "rule 3: a claim that the server undid, or gave to another client, is not used before that is seen") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  for (const bool is_taken : {false, true}) {
+    CAPTURE(is_taken);
+    const std::string name = is_taken ? "taken.lock" : "undone.lock";
+    Gate gate = lake.server().hold("link_physical_address", "*", Gate::Where::kAfterWork);
+    Outcome opened;
+    {
+      const std::jthread opener(
+          [&] { opened = OpenFile(mount / name, O_WRONLY | O_CREAT | O_EXCL).opened(); });
+      REQUIRE(gate.wait_for_arrivals(1));
+      lake.remove(name);
+      if (is_taken) lake.put(name, "theirs");
+      gate.release();
+    }
+    CHECK(opened == (is_taken ? "open: EEXIST" : kOk));
+    CHECK(lake.read(name) == (is_taken ? "theirs" : ""));
+  }
+}
+
 TEST_CASE("rule 2: a claim that is another client's by now is not unlinked") {
   TestLake lake;
   Mounted mount(lake);

@@ -48,6 +48,57 @@ TEST_CASE("R1: a version that can be had no more is an error, and never other by
     CHECK(n == -1);
 }
 
+TEST_CASE("rule 8: bytes outside the namespace that change in place are ESTALE, and never a mixture") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr std::size_t kSize = 40'000'000;
+  const std::string old_bytes = pattern(kSize, 1);
+  const std::string new_bytes = pattern(kSize, 2);
+  const std::string address = "s3://elsewhere/import/x";
+  const auto import = [&](const std::string& bytes) {
+    return lake.server().put_object(lake.repository(), "main", "f", bytes, {.physical_address = address});
+  };
+  REQUIRE(import(old_bytes).physical_address == address);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "100ms"}});
+  OpenFile reader(mount / "f", O_RDONLY);
+  std::string piece(4096, '\0');
+  REQUIRE(::pread(reader.fd(), piece.data(), piece.size(), 0) == 4096);
+  CHECK((piece == old_bytes.substr(0, 4096)));
+
+  lake.server().replace_data(address, new_bytes);  // Of the same size, and the lake does not know.
+  CHECK(reader.read_all() == "<read: ESTALE>");
+  CHECK(OpenFile(mount / "f", O_RDONLY).read_all(20'000'000) == "<read: ESTALE>");
+
+  import(new_bytes);  // Now it does: the same address with another checksum.
+  std::this_thread::sleep_for(300ms);
+  CHECK((read_file(mount / "f") == new_bytes));
+  CHECK(reader.read_all() == "<read: ESTALE>");
+}
+
+TEST_CASE("rule 8: through the API a version that was replaced is the commit's or ESTALE, never a mixture") {
+  TestLake lake({.presign = false});
+  NEEDS_DOUBLE(lake);
+  constexpr std::size_t kSize = 40'000'000;
+  const std::string old_bytes = pattern(kSize, 1);
+  for (const char* name : {"committed", "staged"}) {
+    lake.put(name, old_bytes);
+    if (name == std::string("committed")) lake.commit();
+  }
+  Mounted mount(lake);
+  for (const char* name : {"committed", "staged"}) {
+    CAPTURE(name);
+    OpenFile reader(mount / name, O_RDONLY);
+    std::string piece(4096, '\0');
+    REQUIRE(::pread(reader.fd(), piece.data(), piece.size(), 0) == 4096);
+    lake.put(name, pattern(kSize, 2));
+    const std::string seen = reader.read_all();
+    if (name == std::string("committed"))
+      CHECK((seen == old_bytes));
+    else
+      CHECK(seen == "<read: ESTALE>");
+  }
+}
+
 TEST_CASE("R2: what was read once is not fetched again: not after a commit, a remount or by another mount") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
