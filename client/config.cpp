@@ -1,8 +1,11 @@
 #include "client/config.h"
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <cstdlib>
 
+#include "client/go_values.h"
 #include "client/lakectl_yaml.h"
 #include "client/url.h"
 
@@ -82,6 +85,51 @@ Result<Credentials> credentials_from(const LakectlYaml& yaml, const Environment&
   return Credentials(BasicCredentials{std::move(id), Secret(std::move(secret))});
 }
 
+// lakectl's server.retries, in the environment or the file. What neither says stays as it is with us: lakectl
+// is for people who wait, a mount for programs.
+Result<RetryPolicy> retries_from(const LakectlYaml& yaml, const Environment& environment) {
+  RetryPolicy policy;
+  Result<> fine;
+  const auto setting = [&](const char* name, const std::optional<std::string>& in_file, const char* form,
+                           const auto& take) {
+    const std::string in_environment = variable(environment, std::string("LAKECTL_SERVER_RETRIES_") + name);
+    const std::string text = in_environment.empty() ? in_file.value_or("") : in_environment;
+    if (text.empty() || !fine || take(text)) return;
+    std::string key(name);
+    std::transform(key.begin(), key.end(), key.begin(), [](unsigned char c) { return std::tolower(c); });
+    fine =
+        invalid(in_environment.empty() ? "the lakectl file: server.retries." + key + " must be " + form
+                                       : std::string("LAKECTL_SERVER_RETRIES_") + name + " must be " + form);
+  };
+  const auto duration = [](std::chrono::milliseconds& into) {
+    return [&into](const std::string& text) {
+      const auto parsed = parse_go_duration(text);
+      into = parsed.value_or(into);
+      return parsed.has_value();
+    };
+  };
+  constexpr const char* kDuration = "a duration, as in 200ms or 30s";
+  setting("MAX_ATTEMPTS", yaml.retries_max_attempts, "a number of repeats, 0 to 1000",
+          [&](const std::string& text) {
+            int repeats = -1;
+            const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), repeats);
+            if (wrong != std::errc() || end != text.data() + text.size() || repeats < 0 || repeats > 1000)
+              return false;
+            policy.attempts = 1 + repeats;  // lakectl counts what comes after the first try.
+            return true;
+          });
+  setting("MIN_WAIT_INTERVAL", yaml.retries_min_wait_interval, kDuration, duration(policy.first_pause));
+  setting("MAX_WAIT_INTERVAL", yaml.retries_max_wait_interval, kDuration, duration(policy.longest_pause));
+  setting("ENABLED", yaml.retries_enabled, "true or false", [&](const std::string& text) {
+    const auto enabled = parse_go_bool(text);
+    if (enabled == false) policy.attempts = 1;
+    return enabled.has_value();
+  });
+  if (!fine) return fine.error();
+  policy.longest_pause = std::max(policy.longest_pause, policy.first_pause);
+  return policy;
+}
+
 }  // namespace
 
 Environment process_environment() {
@@ -117,7 +165,12 @@ Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& envi
   auto credentials = credentials_from(*yaml, environment);
   if (!credentials) return credentials.error();
 
+  auto retries = retries_from(*yaml, environment);
+  if (!retries) return retries.error();
+
   LakeAccess access;
+  access.retries = *retries;
+  access.proxies = Proxies(environment);
   access.endpoint = std::move(*normalised);
   access.credentials = std::move(*credentials);
   access.ca_file = flags.ca_file;

@@ -1,10 +1,9 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <optional>
 #include <string>
 
+#include "client/environment.h"
 #include "client/error.h"
 #include "client/lake.h"
 
@@ -17,13 +16,13 @@ struct AccessFlags {
   std::filesystem::path ca_file;      // --ca-file
 };
 
-using Environment = std::function<std::optional<std::string>(const std::string& name)>;
 Environment process_environment();
 
 // A lakectl user's way in: flags over LAKECTL_* (and LAKEFUSE_AUTH_COOKIE) environment over ~/.lakectl.yaml
 // (LAKECTL_CONFIG_FILE). kInvalid with a sentence that names the file, the line or the variable and what to
-// do: no endpoint, no credentials, half a key pair, a file that is no YAML. A config file that others may
-// read is allowed, as lakectl does. The access's renew_credentials reads the same places again.
+// do: no endpoint, no credentials, half a key pair, a file that is no YAML, a server.retries that makes no
+// sense. A config file that others may read is allowed, as lakectl does. The access's renew_credentials reads
+// the same places again.
 Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& environment);
 
 // "http://host" and "http://host/" become "http://host/api/v1"; any other path is kept as it is (lakectl's

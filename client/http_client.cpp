@@ -48,7 +48,9 @@ HttpOutcome HttpClient::call(const Origin& origin, const HttpRequest& request, c
   std::unique_ptr<HttpConnection> connection = take(origin);
   for (bool was_kept = connection != nullptr;; was_kept = false) {
     if (!connection) {
-      auto opened = HttpConnection::open(origin, *trust_, deadlines);
+      const auto proxy = proxies_.towards(origin);
+      if (!proxy) return {proxy.error(), false};
+      auto opened = HttpConnection::open(origin, *trust_, deadlines, *proxy);
       if (!opened) return {opened.error(), false};
       connection = std::move(*opened);
     }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "client/http_connection.h"
+#include "client/proxies.h"
 
 namespace lakefuse {
 
@@ -23,7 +24,8 @@ struct HttpOutcome {
 // itself and blocks as HttpConnection does. Redirects are never followed. Knows nothing of credentials.
 class HttpClient {
  public:
-  explicit HttpClient(std::shared_ptr<const TlsTrust> trust) : trust_(std::move(trust)) {}
+  explicit HttpClient(std::shared_ptr<const TlsTrust> trust, Proxies proxies = {})
+      : trust_(std::move(trust)), proxies_(std::move(proxies)) {}
 
   // Sends the request once; a second time, on a fresh connection, only when a kept one turned out to be
   // closed and either nothing was sent or the call is safe to repeat and nothing of an answer had come.
@@ -40,6 +42,7 @@ class HttpClient {
   void keep(const Origin& origin, std::unique_ptr<HttpConnection> connection);
 
   const std::shared_ptr<const TlsTrust> trust_;
+  const Proxies proxies_;
 
   std::mutex mutex_;  // A leaf: never held over a call, nor over closing a connection.
   std::map<Origin, std::vector<Kept>> kept_;  // Guarded by mutex_. Latest last.

@@ -53,9 +53,10 @@ std::string seconds(milliseconds time) {
 }  // namespace
 
 struct HttpConnection::Impl {
-  explicit Impl(Origin to) : origin(std::move(to)) {}
+  Impl(Origin to, std::optional<Proxy> by) : origin(std::move(to)), proxy(std::move(by)) {}
 
   const Origin origin;
+  const std::optional<Proxy> proxy;
   asio::io_context io{1};
   tcp::socket socket{io};
   std::optional<asio::ssl::context> tls_context;  // Must outlive tls.
@@ -153,6 +154,7 @@ struct HttpConnection::Impl {
 
   Result<> connect(const TlsTrust& trust, const HttpDeadlines& deadlines);
   Result<> connect_one(const SocketAddress& address, milliseconds limit);
+  Result<> ask_for_tunnel(const HttpDeadlines& deadlines);
   Result<> shake_hands(const TlsTrust& trust, milliseconds limit);
   void tune(const HttpDeadlines& deadlines);
 
@@ -171,7 +173,8 @@ struct HttpConnection::Impl {
 Result<> HttpConnection::Impl::connect(const TlsTrust& trust, const HttpDeadlines& deadlines) {
   const auto deadline = steady_clock::now() + deadlines.connect;
   const auto left = [&] { return std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now()); };
-  auto addresses = resolve(origin.host, origin.port, deadline);
+  const Origin& hop = proxy ? proxy->origin : origin;
+  auto addresses = resolve(hop.host, hop.port, deadline);
   if (!addresses) return addresses.error();
 
   Result<> connected = failed(Errc::kUnavailable, "has no address");
@@ -181,9 +184,12 @@ Result<> HttpConnection::Impl::connect(const TlsTrust& trust, const HttpDeadline
     connected = connect_one((*addresses)[i], last ? left() : left() / 2);
     if (connected || connected.error().code == Errc::kInterrupted) break;
   }
-  if (!connected) return connected;
+  if (!connected) return proxy ? connected.error().in("proxy " + to_string(hop)) : connected;
   tune(deadlines);
   if (!origin.tls) return {};
+  if (proxy) {
+    if (auto open = ask_for_tunnel(deadlines); !open) return open;
+  }
   return shake_hands(trust, left());
 }
 
@@ -224,6 +230,23 @@ void HttpConnection::Impl::tune(const HttpDeadlines& deadlines) {
   set(TCP_USER_TIMEOUT, static_cast<int>(std::max<long>(deadlines.idle.count(), 1'000)));
 }
 
+// What goes through the tunnel is between us and the origin; the proxy hears its name.
+Result<> HttpConnection::Impl::ask_for_tunnel(const HttpDeadlines& deadlines) {
+  const std::string host = origin.host.find(':') == std::string::npos ? origin.host : "[" + origin.host + "]";
+  const std::string to = host + ":" + std::to_string(origin.port);
+  std::string head = "CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n";
+  if (!proxy->authorization.empty()) head += "Proxy-Authorization: " + proxy->authorization.reveal() + "\r\n";
+  head += "\r\n";
+  std::optional<Parser> parser;
+  auto asked = write_all(asio::buffer(head), deadlines.idle);
+  if (asked) asked = read_head(parser, deadlines.connect);
+  if (!asked) return asked.error().in("proxy " + to_string(proxy->origin));
+  const auto status = parser->get().result_int();
+  if (status / 100 == 2 && inbox.size() == 0) return {};
+  return failed(Errc::kUnavailable, "is not reached: the proxy " + to_string(proxy->origin) + " answers " +
+                                        std::to_string(status));
+}
+
 Result<> HttpConnection::Impl::shake_hands(const TlsTrust& trust, milliseconds limit) {
   SSL_CTX_up_ref(trust.context());
   tls_context.emplace(trust.context());
@@ -255,6 +278,11 @@ Result<> HttpConnection::Impl::shake_hands(const TlsTrust& trust, milliseconds l
 Result<bool> HttpConnection::Impl::send(const HttpRequest& request, const HttpDeadlines& deadlines) {
   auto head = request_head(request, host_header(origin));
   if (!head) return head.error();
+  if (proxy && !origin.tls) {  // The proxy reads the request: it wants the whole URL.
+    if (!proxy->authorization.empty())
+      head->insert(head->size() - 2, "Proxy-Authorization: " + proxy->authorization.reveal() + "\r\n");
+    head->insert(request.method.size() + 1, to_string(origin));
+  }
   if (request.source) return send_source(*request.source, std::move(*head), deadlines.idle);
   *head += request.body;  // One packet for most calls.
   if (auto sent = write_all(asio::buffer(*head), deadlines.idle); !sent) return sent.error();
@@ -425,9 +453,10 @@ bool HttpConnection::is_quiet() const {
 }
 
 Result<std::unique_ptr<HttpConnection>> HttpConnection::open(const Origin& origin, const TlsTrust& trust,
-                                                             const HttpDeadlines& deadlines) {
+                                                             const HttpDeadlines& deadlines,
+                                                             const std::optional<Proxy>& proxy) {
   try {
-    auto impl = std::make_unique<Impl>(origin);
+    auto impl = std::make_unique<Impl>(origin, proxy);
     if (auto connected = impl->connect(trust, deadlines); !connected) return connected.error();
     return std::unique_ptr<HttpConnection>(new HttpConnection(std::move(impl)));
   } catch (const boost::system::system_error& out_of_descriptors) {

@@ -1,22 +1,26 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "client/http.h"
+#include "client/proxies.h"
 #include "client/tls_trust.h"
 #include "client/url.h"
 
 namespace lakefuse {
 
-// One connection to one origin, plain or TLS. Used by one thread at a time. Every call blocks on an
-// io_context of the connection's own, which is how each wait gets a deadline and an end by the thread's
-// Patience: Beast and Asio have none for blocking calls.
+// One connection to one origin, plain or TLS, straight or through a proxy. Used by one thread at a time.
+// Every call blocks on an io_context of the connection's own, which is how each wait gets a deadline and an
+// end by the thread's Patience: Beast and Asio have none for blocking calls.
 class HttpConnection {
  public:
   // kUnavailable: refused or unreachable; kTimeout: not within deadlines.connect; kUntrustworthy: its
-  // certificate is not trusted or not for this host; kInterrupted.
+  // certificate is not trusted or not for this host; kInterrupted. kUnavailable, too, where the proxy
+  // refuses.
   static Result<std::unique_ptr<HttpConnection>> open(const Origin& origin, const TlsTrust& trust,
-                                                      const HttpDeadlines& deadlines);
+                                                      const HttpDeadlines& deadlines,
+                                                      const std::optional<Proxy>& proxy = {});
   ~HttpConnection();
   HttpConnection(const HttpConnection&) = delete;
   HttpConnection& operator=(const HttpConnection&) = delete;

@@ -9,6 +9,8 @@
 
 #include "client/error.h"
 #include "client/object_store.h"
+#include "client/proxies.h"
+#include "client/retry_policy.h"
 #include "client/secret.h"
 #include "client/version_control.h"
 
@@ -38,7 +40,8 @@ struct LakeAccess {
   std::filesystem::path ca_file;  // Empty: the system's store, or SSL_CERT_FILE.
   std::chrono::milliseconds connect_timeout{10'000};
   std::chrono::milliseconds idle_timeout{30'000};  // Without a byte moving; no limit on an upload that moves.
-  int attempts = 4;                                // Tries of a call that is safe to repeat.
+  Proxies proxies = {};                            // None, where nobody says.
+  RetryPolicy retries = {};  // Of calls that are safe to repeat; its budget is idle_timeout at most.
 };
 
 // One lakeFS server with the connections to it and to its object store. The credentials go to the endpoint's

@@ -1,5 +1,7 @@
 #include "client/lake_calls.h"
 
+#include <algorithm>
+
 #include "client/answer_error.h"
 #include "client/wire.h"
 
@@ -17,9 +19,8 @@ HttpDeadlines deadlines_of(const LakeAccess& access) {
 }
 
 RetryPolicy retries_of(const LakeAccess& access) {
-  RetryPolicy policy;
-  policy.attempts = access.attempts;
-  policy.budget = access.idle_timeout;
+  RetryPolicy policy = access.retries;
+  policy.budget = std::min(policy.budget, access.idle_timeout);
   return policy;
 }
 
@@ -56,7 +57,7 @@ LakeCalls::LakeCalls(LakeAccess access, Url endpoint, std::shared_ptr<const TlsT
       deadlines_(deadlines_of(access)),
       retries_(retries_of(access)),
       credentials_(std::move(access.credentials), std::move(access.renew_credentials)),
-      http_(std::move(trust)) {}
+      http_(std::move(trust), std::move(access.proxies)) {}
 
 HttpDeadlines LakeCalls::deadlines(std::uint64_t sent_bytes, bool is_slow) const {
   HttpDeadlines deadlines = deadlines_;

@@ -16,19 +16,20 @@ std::string at(const std::filesystem::path& file, const YAML::Mark& mark) {
   return file.string() + (mark.line >= 0 ? ", line " + std::to_string(mark.line + 1) : std::string());
 }
 
-// One scalar below one section; nothing when either is not there.
-Result<std::optional<std::string>> scalar(const std::filesystem::path& file, const YAML::Node& root,
-                                          const std::string& section, const std::string& key) {
-  const YAML::Node in = root[section];
-  if (!in || in.IsNull()) return std::optional<std::string>();
-  if (!in.IsMap())
-    return Error{Errc::kInvalid, at(file, in.Mark()) + ": \"" + section + "\" must hold indented keys"};
-  const YAML::Node value = in[key];
+// The scalar at a path such as "server.retries.enabled", whose first part `in` holds; nothing when it is not
+// there.
+Result<std::optional<std::string>> scalar(const std::filesystem::path& file, const YAML::Node& in,
+                                          const std::string& path, std::size_t from = 0) {
+  const std::size_t dot = path.find('.', from);
+  const YAML::Node value = in[path.substr(from, dot - from)];
   if (!value || value.IsNull()) return std::optional<std::string>();
-  if (!value.IsScalar())
-    return Error{Errc::kInvalid,
-                 at(file, value.Mark()) + ": \"" + section + "." + key + "\" must be one text"};
-  return std::optional(value.Scalar());
+  const std::string name = "\"" + path.substr(0, dot) + "\"";
+  if (dot == std::string::npos) {
+    if (value.IsScalar()) return std::optional(value.Scalar());
+    return Error{Errc::kInvalid, at(file, value.Mark()) + ": " + name + " must be one text"};
+  }
+  if (value.IsMap()) return scalar(file, value, path, dot + 1);
+  return Error{Errc::kInvalid, at(file, value.Mark()) + ": " + name + " must hold indented keys"};
 }
 
 Result<std::string> contents(const std::filesystem::path& file) {
@@ -60,14 +61,17 @@ Result<LakectlYaml> read_lakectl_yaml(const std::filesystem::path& file) {
       return Error{Errc::kInvalid, file.string() + ": no YAML with keys, as lakectl config writes it"};
     LakectlYaml yaml;
     const struct {
-      const char* section;
-      const char* key;
+      const char* path;
       std::optional<std::string>& into;
-    } wanted[] = {{"server", "endpoint_url", yaml.endpoint_url},
-                  {"credentials", "access_key_id", yaml.access_key_id},
-                  {"credentials", "secret_access_key", yaml.secret_access_key}};
-    for (const auto& [section, key, into] : wanted) {
-      auto value = scalar(file, root, section, key);
+    } wanted[] = {{"server.endpoint_url", yaml.endpoint_url},
+                  {"credentials.access_key_id", yaml.access_key_id},
+                  {"credentials.secret_access_key", yaml.secret_access_key},
+                  {"server.retries.enabled", yaml.retries_enabled},
+                  {"server.retries.max_attempts", yaml.retries_max_attempts},
+                  {"server.retries.min_wait_interval", yaml.retries_min_wait_interval},
+                  {"server.retries.max_wait_interval", yaml.retries_max_wait_interval}};
+    for (const auto& [path, into] : wanted) {
+      auto value = scalar(file, root, path);
       if (!value) return value.error();
       into = std::move(*value);
     }

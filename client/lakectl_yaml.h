@@ -14,6 +14,10 @@ struct LakectlYaml {
   std::optional<std::string> endpoint_url;       // server.endpoint_url
   std::optional<std::string> access_key_id;      // credentials.access_key_id
   std::optional<std::string> secret_access_key;  // credentials.secret_access_key
+  std::optional<std::string> retries_enabled;    // server.retries.enabled, and so on.
+  std::optional<std::string> retries_max_attempts;
+  std::optional<std::string> retries_min_wait_interval;
+  std::optional<std::string> retries_max_wait_interval;
 };
 
 // kInvalid, naming file and line: no YAML, or a value of the wrong kind. kLocalIo: cannot be read. kNotFound.

@@ -3,18 +3,9 @@
 #include <chrono>
 
 #include "client/http_client.h"
+#include "client/retry_policy.h"
 
 namespace lakefuse {
-
-// How often, and for how long in all, a call is tried.
-struct RetryPolicy {
-  int attempts = 4;
-  std::chrono::milliseconds first_pause{
-      200};  // Doubled each time, half of it random so that callers spread out.
-  std::chrono::milliseconds longest_pause{5'000};
-  std::chrono::milliseconds budget{
-      30'000};  // No new try after that: a dead server is reported, not waited for.
-};
 
 // Waits; kInterrupted when the thread's Patience ends first.
 Result<> pause_for(std::chrono::milliseconds time);

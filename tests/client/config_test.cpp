@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <fstream>
 #include <map>
 
@@ -9,6 +10,8 @@
 
 namespace lakefuse::test {
 namespace {
+
+using namespace std::chrono_literals;
 
 struct Home {
   TempDirectory directory;
@@ -161,6 +164,53 @@ TEST_CASE("config: an endpoint becomes what lakectl makes of it") {
   CHECK_FALSE(normalised_endpoint("http://lake?x=y"));
   CHECK_FALSE(normalised_endpoint("ftp://lake"));
   CHECK_FALSE(normalised_endpoint(""));
+}
+
+TEST_CASE("config: server.retries is lakectl's, each value for itself; what is not said stays ours") {
+  Home home;
+  const RetryPolicy ours;
+  home.write(".lakectl.yaml", kYaml);
+  CHECK(home.load().value().retries.attempts == ours.attempts);
+  CHECK(home.load().value().retries.longest_pause == ours.longest_pause);
+  home.write(".lakectl.yaml", R"(credentials: {access_key_id: AKIAFILE, secret_access_key: hunter2}
+server:
+  endpoint_url: https://file.example
+  retries:
+    max_attempts: 7
+    min_wait_interval: 50ms
+    max_wait_interval: 1m30s
+)");
+  CHECK(home.load().value().retries.attempts == 8);  // Seven repeats.
+  CHECK(home.load().value().retries.first_pause == 50ms);
+  CHECK(home.load().value().retries.longest_pause == 90s);
+  home.variables["LAKECTL_SERVER_RETRIES_MAX_ATTEMPTS"] = "2";
+  CHECK(home.load().value().retries.attempts == 3);
+  CHECK(home.load().value().retries.first_pause == 50ms);
+  home.variables["LAKECTL_SERVER_RETRIES_ENABLED"] = "false";
+  CHECK(home.load().value().retries.attempts == 1);
+}
+
+TEST_CASE("config: a server.retries that makes no sense is refused with its name and what it should be") {
+  for (const auto& [name, value, sentence] :
+       {std::array{"MAX_ATTEMPTS", "-1",
+                   "LAKECTL_SERVER_RETRIES_MAX_ATTEMPTS must be a number of repeats, 0 to 1000"},
+        {"MAX_ATTEMPTS", "many",
+         "LAKECTL_SERVER_RETRIES_MAX_ATTEMPTS must be a number of repeats, 0 to 1000"},
+        {"ENABLED", "maybe", "LAKECTL_SERVER_RETRIES_ENABLED must be true or false"},
+        {"MIN_WAIT_INTERVAL", "200",
+         "LAKECTL_SERVER_RETRIES_MIN_WAIT_INTERVAL must be a duration, as in 200ms or 30s"}}) {
+    CAPTURE(name);
+    Home home;
+    home.write(".lakectl.yaml", kYaml);
+    home.variables[std::string("LAKECTL_SERVER_RETRIES_") + name] = value;
+    REQUIRE_FALSE(home.load());
+    CHECK(home.load().error().message == sentence);
+  }
+  const Home home;
+  home.write(".lakectl.yaml", "server: {endpoint_url: 'https://x', retries: {max_wait_interval: soon}}\n" +
+                                  kYaml.substr(0, kYaml.find("server:")));
+  CHECK(home.load().error().message ==
+        "the lakectl file: server.retries.max_wait_interval must be a duration, as in 200ms or 30s");
 }
 
 }  // namespace lakefuse::test

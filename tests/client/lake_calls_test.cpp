@@ -15,7 +15,7 @@ LakeAccess access_to(const ScriptedServer& server) {
   LakeAccess access;
   access.endpoint = server.endpoint() + "/api/v1";
   access.credentials = BasicCredentials{"AKIA", Secret("hunter2")};
-  access.attempts = 1;
+  access.retries.attempts = 1;
   access.idle_timeout = 2s;
   return access;
 }

@@ -26,7 +26,7 @@ struct DoubleLake {
     access.credentials = BasicCredentials{server.access_key_id(), Secret(server.secret_access_key())};
     access.connect_timeout = std::chrono::milliseconds(2'000);
     access.idle_timeout = std::chrono::milliseconds(1'500);
-    access.attempts = 3;
+    access.retries.attempts = 3;
   }
 
   // What a mount does first; the calls for it are not in the log.

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,6 +54,26 @@ void ScriptedServer::Peer::send(std::string_view bytes) {
     if (sent <= 0) return;
     bytes.remove_prefix(static_cast<std::size_t>(sent));
   }
+}
+
+void ScriptedServer::Peer::connect_to(std::uint16_t port) {
+  const int far = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  bool open = connect(far, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  while (open) {
+    pollfd ready[] = {{socket_, POLLIN, 0}, {far, POLLIN, 0}};
+    if (poll(ready, 2, -1) < 0) break;
+    for (int side = 0; side < 2 && open; ++side) {
+      if (ready[side].revents == 0) continue;
+      char bytes[65536];
+      const ssize_t got = recv(ready[side].fd, bytes, sizeof bytes, 0);
+      open = got > 0 && ::send(ready[1 - side].fd, bytes, static_cast<std::size_t>(got), MSG_NOSIGNAL) == got;
+    }
+  }
+  close(far);
 }
 
 void ScriptedServer::Peer::wait_for_close() {

@@ -25,6 +25,8 @@ class ScriptedServer {
     // As much of a request as comes before its body.
     std::string head();
     void send(std::string_view bytes);
+    // Carries bytes between the other side and that port of this machine, until one of them closes.
+    void connect_to(std::uint16_t port);
     // Waits for the other side to go away.
     void wait_for_close();
     // Closes such that the other side gets a reset.

@@ -69,6 +69,26 @@ TEST_CASE("tls: with its authority named, lake and store are reached, large bodi
   must(store->list({}));
 }
 
+TEST_CASE("tls: through a proxy the other end is the lake, by its own certificate") {
+  const Certificates certificates("DNS:lake.invalid");
+  DoubleLake lake(certificates.options());
+  const std::string port = lake.server.endpoint().substr(lake.server.endpoint().rfind(':') + 1);
+  std::string heard;
+  ScriptedServer proxy([&](ScriptedServer::Peer& peer) {
+    heard = peer.head();
+    peer.send("HTTP/1.1 200 Connection established\r\n\r\n");
+    peer.connect_to(static_cast<std::uint16_t>(std::stoi(port)));
+  });
+  lake.access.endpoint = "https://lake.invalid:" + port;
+  lake.access.proxies = Proxies([&](const std::string& name) {
+    return name == "HTTPS_PROXY" ? std::optional(proxy.endpoint()) : std::nullopt;
+  });
+  CHECK(config_of(lake.access).error().code == Errc::kUntrustworthy);  // The proxy vouches for nobody.
+  lake.access.ca_file = certificates.file("ca.pem");
+  CHECK(config_of(lake.access));
+  CHECK(heard == "CONNECT lake.invalid:" + port + " HTTP/1.1\r\nHost: lake.invalid:" + port + "\r\n\r\n");
+}
+
 TEST_CASE("tls: by name as well as by address") {
   const Certificates certificates("DNS:localhost");
   DoubleLake lake(certificates.options());
