@@ -27,8 +27,10 @@ void take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
   if (!text) return;
   auto stored = parse_record(*text);
   if (!stored) return slot->put_aside(id);
-  if (!is_there(directory, id + ".data")) {
-    // The trace of a create or a discard that was cut short: no bytes that anybody could miss.
+  // What the lake has as well, or the trace of a create or a discard that was cut short: no bytes that
+  // anybody could miss.
+  if (stored->record.state == State::kClean || !is_there(directory, id + ".data")) {
+    ::unlinkat(directory, (id + ".data").c_str(), 0);
     ::unlinkat(directory, (id + ".json").c_str(), 0);
     return;
   }
@@ -48,7 +50,7 @@ std::string id_of(const std::string& name, std::string_view ending) {
 
 void distrust_torn_bytes(StoredRecord& stored, std::uint64_t size) {
   const State state = stored.record.state;
-  if (state == State::kOpen || state == State::kSynced)
+  if (state == State::kClean || state == State::kOpen || state == State::kSynced)
     return;  // Still being written when it ended: size means nothing.
   const bool lost_power = !stored.durable && stored.boot != boot_id();
   if (!lost_power && size == stored.shape.size) return;
@@ -72,6 +74,15 @@ std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
     if (const std::string id = id_of(name, ".data"); !id.empty() && !is_there(directory, id + ".json"))
       slot->put_aside(id);
   }
+  return found;
+}
+
+std::vector<std::unique_ptr<RenameJournal>> take_left_renames(const std::shared_ptr<SpoolSlot>& slot) {
+  std::vector<std::unique_ptr<RenameJournal>> found;
+  auto names = list_names(slot->files()->get());
+  for (const std::string& name : names.value_or(std::vector<std::string>()))
+    if (std::string id = id_of(name, kRenameEnding); !id.empty())
+      if (auto journal = RenameJournal::adopt(slot, std::move(id))) found.push_back(*std::move(journal));
   return found;
 }
 

@@ -88,6 +88,7 @@ class SlotReader {
       rows_.push_back({0, unreadable(owner_, path, stored.error().message)});
       return;
     }
+    if (stored->record.state == State::kClean) return;
     if (!in_use_) distrust_torn_bytes(*stored, size);
     rows_.push_back({stored->created_nanoseconds, {owner_, std::move(stored->record), path, size, in_use_}});
   }

@@ -21,7 +21,8 @@ class LocalSpool final : public Spool {
         owner_(std::move(owner)),
         slot_(std::move(slot)),
         space_(std::make_shared<FreeSpace>(slot_->files(), floor_bytes)),
-        left_(take_left_files(slot_, space_)) {}
+        left_(take_left_files(slot_, space_)),
+        left_renames_(lakefuse::take_left_renames(slot_)) {}
 
   Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) override {
     auto file = LocalSpoolFile::create(slot_, record, space_);
@@ -29,11 +30,19 @@ class LocalSpool final : public Spool {
     return std::shared_ptr<SpoolFile>(std::move(*file));
   }
 
+  Result<std::unique_ptr<RenameJournal>> begin_rename(RenameRecord record) override {
+    return RenameJournal::begin(slot_, std::move(record));
+  }
+
+  std::vector<std::unique_ptr<RenameJournal>> take_left_renames() override {
+    std::lock_guard lock(mutex_);
+    adopt_all();
+    return std::exchange(left_renames_, {});
+  }
+
   std::vector<LeftBehind> take_left_behind() override {
     std::lock_guard lock(mutex_);
-    const std::string hash = SpoolSlot::name_of(owner_, 0);
-    for (const std::string& name : list_names(state_dir_.get()).value_or(std::vector<std::string>()))
-      if (SpoolSlot::is_name(name) && name.starts_with(hash)) adopt(name);
+    adopt_all();
     std::ranges::stable_sort(left_, {}, &LeftFile::created_nanoseconds);
     std::vector<LeftBehind> left;
     for (LeftFile& one : std::exchange(left_, {})) left.push_back(std::move(one.file));
@@ -52,6 +61,12 @@ class LocalSpool final : public Spool {
   std::uint64_t free_bytes() const override { return space_->bytes(); }
 
  private:
+  void adopt_all() {
+    const std::string hash = SpoolSlot::name_of(owner_, 0);
+    for (const std::string& name : list_names(state_dir_.get()).value_or(std::vector<std::string>()))
+      if (SpoolSlot::is_name(name) && name.starts_with(hash)) adopt(name);
+  }
+
   // Takes the slot of an ended mount and uses its files where they are: nothing is moved, so nothing can get
   // lost on the way. The slot is kept by its files, and goes when the last of them has gone.
   void adopt(const std::string& name) {
@@ -62,6 +77,7 @@ class LocalSpool final : public Spool {
     (*slot)->remove_when_done();
     adopted_[name] = *slot;
     for (LeftFile& one : take_left_files(*slot, space_)) left_.push_back(std::move(one));
+    for (auto& rename : lakefuse::take_left_renames(*slot)) left_renames_.push_back(std::move(rename));
     if ((*slot)->damaged_count() > 0) kept_.push_back(*slot);
   }
 
@@ -73,6 +89,7 @@ class LocalSpool final : public Spool {
 
   mutable std::mutex mutex_;
   std::vector<LeftFile> left_;  // Guarded by mutex_, as all below. Not handed out yet.
+  std::vector<std::unique_ptr<RenameJournal>> left_renames_;
   std::map<std::string, std::weak_ptr<SpoolSlot>> adopted_;
   std::vector<std::shared_ptr<SpoolSlot>> kept_;  // Adopted ones with damage to count.
 };

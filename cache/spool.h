@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/rename_journal.h"
 #include "cache/staged_file.h"
 #include "client/error.h"
 #include "client/object_store.h"
@@ -26,6 +27,7 @@ struct SpoolOwner {
 // on.
 struct SpoolRecord {
   enum class State {
+    kClean,     // All of it is on the lake: kept for whoever has it open, and for nobody after a crash.
     kOpen,      // Being written; nobody was told that it is safe.
     kSynced,    // Open, and fsync answered 0: these bytes must survive.
     kHeld,      // Closed under a temporary name: published when renamed, aged or unmounted (W9).
@@ -55,8 +57,8 @@ class SpoolFile {
 
   // Replaces the record on disk atomically. kDurable: once it returns, bytes and record survive a power cut
   // (fsync of the bytes, the record, the directory, in this order); kSoon: they survive a kill -9 of this
-  // process. Whoever writes to a file again that was closed says so first, by saving kOpen or kSynced: bytes
-  // that do not match a closed record are not trusted after a crash.
+  // process. Whoever changes a file again that was closed or clean says so first, by saving kOpen: what comes
+  // back after a crash is published, or dropped, by the word of its record.
   enum class Safety { kSoon, kDurable };
   virtual Result<> save(const SpoolRecord& record, Safety safety) = 0;
 
@@ -88,6 +90,13 @@ class Spool {
   // What earlier mounts of this owner left, oldest first; each is handed out once. A file that was still open
   // is among them (kOpen, kSynced). Bytes that a power cut may have torn come as kConflict, with the reason.
   virtual std::vector<LeftBehind> take_left_behind() = 0;
+
+  // The record of a directory rename, on disk when this returns.
+  virtual Result<std::unique_ptr<RenameJournal>> begin_rename(RenameRecord record) = 0;
+
+  // Directory renames that earlier mounts of this owner began and did not end; each is handed out once, and
+  // are settled before take_left_behind() files are used.
+  virtual std::vector<std::unique_ptr<RenameJournal>> take_left_renames() = 0;
 
   // Files whose records could not be read. They are kept aside in `damaged/` for a person, never removed;
   // read_spools() shows them.

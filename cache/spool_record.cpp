@@ -1,9 +1,10 @@
 #include "cache/spool_record.h"
 
 #include <array>
-#include <boost/json.hpp>
 #include <fstream>
 #include <stdexcept>
+
+#include "cache/object_json.h"
 
 namespace lakefuse {
 
@@ -14,7 +15,8 @@ namespace json = boost::json;
 using State = SpoolRecord::State;
 using Kind = Expectation::Kind;
 
-constexpr std::array<std::pair<State, std::string_view>, 5> kStates{{{State::kOpen, "open"},
+constexpr std::array<std::pair<State, std::string_view>, 6> kStates{{{State::kClean, "clean"},
+                                                                     {State::kOpen, "open"},
                                                                      {State::kSynced, "synced"},
                                                                      {State::kHeld, "held"},
                                                                      {State::kFailed, "failed"},
@@ -29,7 +31,7 @@ std::string_view word_of(const Words& words, Value value) {
   return "";
 }
 
-// The readers throw what Boost.JSON throws; parse() below catches once for all of them.
+// The readers throw what Boost.JSON throws; parse_object() catches once for all of them.
 template <class Words>
 auto value_of(const Words& words, const json::value& word) {
   for (const auto& [value, known] : words)
@@ -37,51 +39,10 @@ auto value_of(const Words& words, const json::value& word) {
   throw std::runtime_error("unknown word");
 }
 
-std::string text(const json::object& from, std::string_view key) {
-  return std::string(from.at(key).as_string());
-}
-
-template <class Number>
-Number number(const json::object& from, std::string_view key) {
-  return from.at(key).to_number<Number>();
-}
-
-json::value write(const Metadata& metadata) {
-  json::object out;
-  for (const auto& [key, value] : metadata) out[key] = value;
-  return out;
-}
-
-Metadata read_metadata(const json::value& from) {
-  Metadata metadata;
-  for (const auto& row : from.as_object()) metadata.emplace(row.key(), std::string(row.value().as_string()));
-  return metadata;
-}
-
-json::value write(const ObjectInfo& object) {
-  return {{"path", object.path},
-          {"physical_address", object.physical_address},
-          {"checksum", object.checksum},
-          {"size", object.size_bytes},
-          {"mtime", object.mtime_seconds},
-          {"content_type", object.content_type},
-          {"metadata", write(object.metadata)}};
-}
-
-ObjectInfo read_object(const json::value& from) {
-  const json::object& in = from.as_object();
-  return {text(in, "path"),
-          text(in, "physical_address"),
-          text(in, "checksum"),
-          number<std::uint64_t>(in, "size"),
-          number<std::int64_t>(in, "mtime"),
-          text(in, "content_type"),
-          read_metadata(in.at("metadata"))};
-}
-
 json::value write(const EntryMeta& meta) {
-  return {
-      {"mtime", meta.mtime_seconds}, {"content_type", meta.content_type}, {"metadata", write(meta.metadata)}};
+  return {{"mtime", meta.mtime_seconds},
+          {"content_type", meta.content_type},
+          {"metadata", write_metadata(meta.metadata)}};
 }
 
 EntryMeta read_meta(const json::value& from) {
@@ -91,7 +52,7 @@ EntryMeta read_meta(const json::value& from) {
 
 json::value write(const Expectation& expected) {
   json::object out{{"kind", word_of(kKinds, expected.kind)}};
-  if (expected.kind == Kind::kVersion) out["version"] = write(expected.version);
+  if (expected.kind == Kind::kVersion) out["version"] = write_object(expected.version);
   return out;
 }
 
@@ -136,18 +97,6 @@ StoredRecord read_record(const json::object& in) {
   return stored;
 }
 
-// `read` on the object in `text`, or a sentence. Sentences may quote a server's bytes: not only UTF-8.
-template <class Read>
-auto parse(std::string_view text, Read read) -> Result<decltype(read(json::object{}))> {
-  json::parse_options lenient;
-  lenient.allow_invalid_utf8 = true;
-  try {
-    return read(json::parse({text.data(), text.size()}, {}, lenient).as_object());
-  } catch (const std::exception& failure) {
-    return Error{Errc::kLocalIo, std::string("not a record of lakefuse: ") + failure.what()};
-  }
-}
-
 }  // namespace
 
 std::string to_json(const StoredRecord& stored) {
@@ -165,12 +114,12 @@ std::string to_json(const StoredRecord& stored) {
                    {"created_ns", stored.created_nanoseconds},
                    {"durable", stored.durable},
                    {"boot", stored.boot}};
-  if (record.base) out["base"] = write(*record.base);
+  if (record.base) out["base"] = write_object(*record.base);
   return json::serialize(out);
 }
 
 Result<StoredRecord> parse_record(std::string_view text) {
-  return parse(text, read_record);
+  return parse_object(text, read_record);
 }
 
 std::string to_json(const SpoolOwner& owner) {
@@ -181,13 +130,13 @@ std::string to_json(const SpoolOwner& owner) {
 }
 
 Result<SpoolOwner> parse_owner(std::string_view json_text) {
-  auto format = parse(json_text, [](const json::object& in) { return number<int>(in, "format"); });
+  auto format = parse_object(json_text, [](const json::object& in) { return number<int>(in, "format"); });
   if (!format) return format.error();
   if (*format != kSpoolFormat)
     return Error{Errc::kUnsupported, "written in format " + std::to_string(*format) +
                                          ", and this lakefuse knows format " + std::to_string(kSpoolFormat) +
                                          ": use the version that wrote it"};
-  return parse(json_text, [](const json::object& in) {
+  return parse_object(json_text, [](const json::object& in) {
     return SpoolOwner{text(in, "endpoint"), text(in, "repository"), text(in, "branch")};
   });
 }

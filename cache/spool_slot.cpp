@@ -115,7 +115,7 @@ bool SpoolSlot::is_taken(int directory) {
 }
 
 void SpoolSlot::put_aside(const std::string& id) const {
-  for (const char* ending : {".data", ".json"}) {
+  for (const char* ending : {".data", ".json", ".rename"}) {
     const std::string name = id + ending;
     ::renameat(files_->get(), name.c_str(), damaged_.get(), name.c_str());
   }

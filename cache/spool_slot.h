@@ -17,7 +17,8 @@ namespace lakefuse {
 //                       lock         an open file description lock (fcntl): gone with its holder, kept over
 //                       fork, and
 //                                    `lakefuse pending` can ask for it without taking it
-//                       spool/       <id>.data and <id>.json of each staged file
+//                       spool/       <id>.data and <id>.json of each staged file, <id>.rename of each
+//                       directory rename under way
 //                       damaged/     what could not be read, for a person to look at; never removed
 //
 // Constant after construction, so safe to use from many threads at once.
@@ -42,7 +43,7 @@ class SpoolSlot {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const std::shared_ptr<const UniqueFd>& files() const { return files_; }  // spool/
 
-  // Out of the way of good files: both of the id's files go to damaged/.
+  // Out of the way of good files: all of the id's files go to damaged/.
   void put_aside(const std::string& id) const;
   [[nodiscard]] std::size_t damaged_count() const;
 

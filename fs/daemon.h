@@ -28,4 +28,8 @@ std::unique_ptr<Readiness> foreground_readiness();
 // (F3).
 void forbid_core_dumps();
 
+// Each file that waits and each connection holds a descriptor: as many as the system allows, instead of the
+// 1,024 that programs with select(2) need.
+void raise_descriptor_limit();
+
 }  // namespace lakefuse

@@ -1,6 +1,8 @@
 // Rename of a directory: every object below it is copied, then every old one removed; all copies come before
-// all removals (design rule 4).
+// all removals (design rule 4). A journal says what was decided before the first copy is made: the next mount
+// takes the copies away, or, where all of them were there, removes the old objects.
 
+#include <algorithm>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
@@ -22,8 +24,33 @@ class DirectoryRename {
   DirectoryRename(FilesystemCore& core, std::string old_prefix, std::string new_prefix)
       : core_(core), old_prefix_(std::move(old_prefix)), new_prefix_(std::move(new_prefix)) {}
 
+  // One that an earlier mount did not end.
+  DirectoryRename(FilesystemCore& core, std::unique_ptr<RenameJournal> journal)
+      : DirectoryRename(core, journal->record().from, journal->record().to) {
+    for (const ObjectInfo& object : journal->record().objects)
+      if (auto path = new_path_of(object.path)) moves_.push_back({object, *std::move(path), std::nullopt});
+    journal_ = std::move(journal);
+    is_left_ = true;
+  }
+
+  // Looks at what there is, and writes down what is going to be done.
+  Result<> begin(const std::vector<InodePtr>& below, bool is_on_lake) {
+    if (is_on_lake)
+      if (auto listed = list_all(); !listed) return listed;
+    RenameRecord record{.from = old_prefix_, .to = new_prefix_};
+    for (const Move& move : moves_) record.objects.push_back(move.old_object);
+    for (const InodePtr& inode : below) {
+      const std::lock_guard lock(inode->mutex);
+      if (inode->staging.spool != nullptr) record.staged.push_back(inode->staging.spool->id());
+    }
+    if (record.objects.empty() && record.staged.empty()) return {};
+    auto begun = core_.spool->begin_rename(std::move(record));
+    if (!begun) return begun.error();
+    journal_ = *std::move(begun);
+    return {};
+  }
+
   Result<> copy_all() {
-    if (auto listed = list_all(); !listed) return listed.error();
     return in_parallel([this](Move& move) -> Result<> {
       auto copied = core_.publisher.copy(move.old_object, move.new_path, Expectation::absent(),
                                          move.old_object.metadata);
@@ -34,23 +61,20 @@ class DirectoryRename {
     });
   }
 
+  // From here on it is only ever finished.
+  Result<> all_copied() { return journal_ ? journal_->all_copied() : Result<>(); }
+
   // Nothing was removed yet: what was copied goes, and all is as it was.
-  void undo() {
-    std::ignore = in_parallel([this](Move& move) -> Result<> {
-      if (!move.new_object) return {};
-      return core_.publisher.remove(move.new_path, move.new_object, Publisher::Sight::kLook);
-    });
+  Result<> undo() {
+    auto undone = in_parallel([this](Move& move) { return take_copy_away(move); });
+    if (undone) end();
+    return undone;
   }
 
   Result<> remove_all() {
-    return in_parallel([this](Move& move) -> Result<> {
-      auto path = ObjectPath::make(move.old_object.path);
-      if (!path) return path.error();
-      auto removed = core_.publisher.remove(*path, move.old_object, Publisher::Sight::kLook);
-      if (!removed && removed.error().code == Errc::kConflict)
-        return {};  // Another client's by now: it stays.
-      return removed;
-    });
+    auto removed = in_parallel([this](Move& move) { return remove_old(move); });
+    if (removed) end();
+    return removed;
   }
 
   // What open inodes below know of their versions.
@@ -73,16 +97,83 @@ class DirectoryRename {
     }
   }
 
+  // Files that an earlier mount had staged below, and did not get to give their new names.
+  Result<> take_along(std::vector<LeftBehind>& left) {
+    const auto& ids = journal_->record().staged;
+    for (LeftBehind& one : left) {
+      SpoolRecord& record = one.record;
+      const bool goes_along = std::find(ids.begin(), ids.end(), one.file->id()) != ids.end();
+      if (!goes_along || !record.path.starts_with(old_prefix_)) continue;
+      record.path = new_prefix_ + record.path.substr(old_prefix_.size());
+      if (record.expected.kind == Expectation::Kind::kVersion)
+        if (auto now = copy_of(record.expected.version)) record.expected = Expectation::of(*now);
+      if (record.base)
+        if (auto now = copy_of(*record.base)) record.base = *now;
+      if (auto saved = one.file->save(record, SpoolFile::Safety::kDurable); !saved) return saved;
+    }
+    return {};
+  }
+
   [[nodiscard]] bool has_objects() const { return !moves_.empty(); }
+  [[nodiscard]] std::string words() const {
+    return "rename of " + old_prefix_ + " to " + new_prefix_ + ", which an earlier mount began";
+  }
 
  private:
+  Result<ObjectPath> new_path_of(const std::string& old_path) const {
+    return ObjectPath::make(new_prefix_ + old_path.substr(old_prefix_.size()));
+  }
+
+  void end() {
+    if (journal_) journal_->end();
+    journal_.reset();
+  }
+
+  // A copy goes only where it is one, and where its original is still there.
+  Result<> take_copy_away(const Move& move) {
+    const auto copy = core_.lake.stat(move.new_path, ObjectStore::Look::kEntry);
+    if (!copy) return copy.error().code == Errc::kNotFound ? Result<>() : copy.error();
+    if (!same_version(*copy, move.new_object.value_or(move.old_object))) return {};
+    const auto old_path = ObjectPath::make(move.old_object.path);
+    if (!old_path) return old_path.error();
+    const auto original = core_.lake.stat(*old_path, ObjectStore::Look::kEntry);
+    if (!original) return original.error().code == Errc::kNotFound ? Result<>() : original.error();
+    if (!same_version(*original, move.old_object)) return {};
+    return core_.publisher.remove(move.new_path, *copy, Publisher::Sight::kJustNow);
+  }
+
+  Result<> remove_old(const Move& move) {
+    const auto path = ObjectPath::make(move.old_object.path);
+    if (!path) return path.error();
+    auto sight = Publisher::Sight::kLook;
+    if (is_left_) {
+      // Much may have happened since: an equal object at another address was put there by somebody.
+      const auto there = core_.lake.stat(*path, ObjectStore::Look::kEntry);
+      if (!there) return there.error().code == Errc::kNotFound ? Result<>() : there.error();
+      if (there->physical_address != move.old_object.physical_address) return {};
+      sight = Publisher::Sight::kJustNow;
+    }
+    auto removed = core_.publisher.remove(*path, move.old_object, sight);
+    if (!removed && removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
+    return removed;
+  }
+
+  // What a version of the old directory became in the new one.
+  std::optional<ObjectInfo> copy_of(const ObjectInfo& version) {
+    if (!version.path.starts_with(old_prefix_)) return std::nullopt;
+    const auto path = new_path_of(version.path);
+    if (!path) return std::nullopt;
+    const auto there = core_.lake.stat(*path, ObjectStore::Look::kEntry);
+    return there && same_version(*there, version) ? std::optional(*there) : std::nullopt;
+  }
+
   Result<> list_all() {
     ListRequest request{.prefix = old_prefix_, .after = {}, .delimited = false, .amount = 1000};
     while (true) {
       auto page = core_.lake.list(request);
       if (!page) return page.error();
       for (auto& entry : page->entries) {
-        auto path = ObjectPath::make(new_prefix_ + entry.object.path.substr(old_prefix_.size()));
+        auto path = new_path_of(entry.object.path);
         if (!path) return path.error().in("rename of " + entry.object.path);
         moves_.push_back({std::move(entry.object), *std::move(path), std::nullopt});
       }
@@ -116,6 +207,8 @@ class DirectoryRename {
   const std::string old_prefix_;
   const std::string new_prefix_;
   std::vector<Move> moves_;
+  std::unique_ptr<RenameJournal> journal_;  // Null: there is nothing to write down, or it is settled.
+  bool is_left_ = false;
 };
 
 void forget_views(FilesystemCore& core, const InodePtr& directory) {
@@ -156,25 +249,24 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
   }
 
   DirectoryRename rename(*this, *old_prefix, new_prefix);
-  if (!directory->is_local_directory) {
-    if (replaced != nullptr) {  // Its marker would stand in the way of ours.
-      auto marker = ObjectPath::make(new_prefix);
-      if (!marker) return marker.error();
-      if (auto removed = publisher.remove(*marker, std::nullopt); !removed) return removed.error();
-    }
-    if (auto copied = rename.copy_all(); !copied) {
-      rename.undo();
-      Error why = copied.error();
-      if (why.code == Errc::kConflict || why.code == Errc::kExists) why.code = Errc::kBusy;
-      return why;
-    }
-    if (rename.has_objects()) {
-      if (auto kept = keep_directory(from, directory->key); !kept) {
-        rename.undo();
-        return kept.error();
-      }
-    }
+  if (auto begun = rename.begin(below, !directory->is_local_directory); !begun) return begun.error();
+  const auto give_up = [&rename](Error why) {
+    if (auto undone = rename.undo(); !undone)
+      log_warn("copies of a rename that failed are still there, the next mount removes them: " +
+               undone.error().message);
+    if (why.code == Errc::kConflict || why.code == Errc::kExists) why.code = Errc::kBusy;
+    return why;
+  };
+  if (replaced != nullptr && !directory->is_local_directory) {  // Its marker would stand in the way of ours.
+    auto marker = ObjectPath::make(new_prefix);
+    if (!marker) return give_up(marker.error());
+    if (auto removed = publisher.remove(*marker, std::nullopt); !removed) return give_up(removed.error());
   }
+  if (auto copied = rename.copy_all(); !copied) return give_up(copied.error());
+  if (rename.has_objects()) {
+    if (auto kept = keep_directory(from, directory->key); !kept) return give_up(kept.error());
+  }
+  if (auto noted = rename.all_copied(); !noted) return give_up(noted.error());
   const std::string old_key = directory->key;
   {
     const std::lock_guard lock(naming);
@@ -188,12 +280,26 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
   forget_views(*this, directory);
   view.changed_time(from);
   view.changed_time(to);
-  for (const InodePtr& inode : below) publishing.save(inode);
+  for (const InodePtr& inode : tree.below(directory)) publishing.save(inode);
   if (auto removed = rename.remove_all(); !removed) {
     view.distrust(from, old_key);
     return removed.error().in("rename made the new names, but some old ones are still there");
   }
   return {};
+}
+
+void FilesystemCore::settle_left_renames(std::vector<LeftBehind>& left) {
+  for (auto& journal : spool->take_left_renames()) {
+    const auto journal_step = journal->record().step;
+    DirectoryRename rename(*this, std::move(journal));
+    const bool goes_on = journal_step == RenameRecord::Step::kRemoving;
+    Result<> settled = goes_on ? rename.take_along(left) : rename.undo();
+    if (goes_on && settled) settled = rename.remove_all();
+    if (settled)
+      log_info(rename.words() + (goes_on ? ": finished" : ": undone"));
+    else
+      note_failure("mount", settled.error().in(rename.words() + ", is not settled yet"), true);
+  }
 }
 
 }  // namespace lakefuse

@@ -162,11 +162,9 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
   if (!handle) return handle.error();
   const InodePtr& inode = (*handle)->inode;
   if (offset + bytes.size() > kLargestObject) return too_large(core.tree.last_path(inode));
-  auto file = core.stage(inode, true);
-  if (!file) return file.error();
-  std::unique_lock lock(inode->mutex);
-  if (inode->staging.spool != nullptr) file = inode->staging.spool;
-  StagedFile& staged = (*file)->bytes();
+  auto change = core.begin_change(inode, true);
+  if (!change) return change.error();
+  auto& [lock, staged, file] = *change;
   Result<> written;
   if ((*handle)->appends) {
     if (auto at = staged.append(bytes); !at) written = at.error();
@@ -242,10 +240,9 @@ Result<> Filesystem::fallocate(HandleId id, int mode, std::uint64_t offset, std:
     return Error{Errc::kUnsupported, "fallocate: only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE"};
   const InodePtr& inode = (*handle)->inode;
   if (offset + length > kLargestObject) return too_large(core.tree.last_path(inode));
-  auto file = core.stage(inode, true);
-  if (!file) return file.error();
-  const std::lock_guard lock(inode->mutex);
-  StagedFile& staged = (*file)->bytes();
+  auto change = core.begin_change(inode, true);
+  if (!change) return change.error();
+  StagedFile& staged = change->bytes;
   if (zeroes) {
     if (auto done = staged.zero(offset, length, keeps_size); !done) return done.error();
   } else if (!keeps_size && offset + length > staged.size()) {

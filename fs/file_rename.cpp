@@ -196,12 +196,15 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
 }
 
 void FilesystemCore::bury(const InodePtr& inode) {
+  std::shared_ptr<SpoolFile> unwanted;
   {
     const std::lock_guard lock(inode->mutex);
     inode->is_deleted = true;
     inode->is_ours = false;
     inode->attributes.ctime = now_on_the_clock();
+    unwanted = inode->staging.spool;
   }
+  if (unwanted != nullptr) unwanted->discard();  // Who has it open goes on with the nameless bytes.
   publishing.drop_if_clean(inode);
 }
 

@@ -14,6 +14,13 @@ namespace {
 
 constexpr std::size_t kFailuresRemembered = 32;  // Enough for a person to read; the log has all.
 
+// As Publishing::describe(); litter is local while it is written, too.
+PendingFile describe(FilesystemCore& core, const InodePtr& inode) {
+  PendingFile file = core.publishing.describe(inode);
+  if (file.state != "clean" && file.state != "conflict" && core.is_local_name(inode)) file.state = "local";
+  return file;
+}
+
 }  // namespace
 
 FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_lake, Publisher& the_publisher,
@@ -37,7 +44,9 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
     if (forget) forget(directory->node, name);
   });
   if (spool == nullptr) return;
-  for (auto& left : spool->take_left_behind()) recover(std::move(left));
+  auto left = spool->take_left_behind();
+  settle_left_renames(left);
+  recover_all(std::move(left));
   vacater = std::jthread([this](const std::stop_token& stop) {
     constexpr std::chrono::milliseconds kGrain{200};  // Of temporary_age.
     const Patience until_the_end(stop);
@@ -60,12 +69,16 @@ const FilesystemOptions& Filesystem::options() const {
   return core_->options;
 }
 
-void Filesystem::note_failure(std::string_view operation, const Error& error, bool unseen) {
+void FilesystemCore::note_failure(std::string_view operation, const Error& error, bool unseen) {
   log_warn(std::string(operation) + ": " + error.message + " (" + std::string(to_word(error.code)) + ")");
-  if (unseen) ++core_->unseen_failures;
-  const std::lock_guard lock(core_->mutex);
-  core_->failures.push_back({std::time(nullptr), std::string(operation), error.message});
-  if (core_->failures.size() > kFailuresRemembered) core_->failures.pop_front();
+  if (unseen) ++unseen_failures;
+  const std::lock_guard lock(mutex);
+  failures.push_back({std::time(nullptr), std::string(operation), error.message});
+  if (failures.size() > kFailuresRemembered) failures.pop_front();
+}
+
+void Filesystem::note_failure(std::string_view operation, const Error& error, bool unseen) {
+  core_->note_failure(operation, error, unseen);
 }
 
 MountStatus Filesystem::status() {
@@ -85,7 +98,7 @@ MountStatus Filesystem::status() {
   }
   if (core.spool != nullptr) status.spool_free_bytes = core.spool->free_bytes();
   for (const InodePtr& inode : core.publishing.staged()) {
-    PendingFile file = core.publishing.describe(inode);
+    PendingFile file = describe(core, inode);
     if (file.state == "clean") continue;
     if (file.state == "local") {
       ++status.local_files;
@@ -104,7 +117,7 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
   FlushReport report;
   std::vector<InodePtr> wanted;
   for (const InodePtr& inode : core.publishing.staged()) {
-    PendingFile file = core.publishing.describe(inode);
+    PendingFile file = describe(core, inode);
     if (file.state == "clean" || file.state == "local") continue;
     if (file.state == "conflict") {
       report.failed.push_back(std::move(file));

@@ -74,6 +74,13 @@ class FilesystemCore {
   // Staged bytes (fs/staging.cpp).
   // Makes sure that writes have a place to go; `keep_bytes`: those of the version it has now stay.
   Result<std::shared_ptr<SpoolFile>> stage(const InodePtr& inode, bool keep_bytes);
+  // The staged bytes, about to change: the inode's mutex is held until the change is done.
+  struct Change {
+    std::unique_lock<std::mutex> lock;
+    StagedFile& bytes;
+    std::shared_ptr<SpoolFile> file;
+  };
+  Result<Change> begin_change(const InodePtr& inode, bool keep_bytes);
   // Under the inode's mutex: the staged bytes or attributes changed.
   void touch(Inode& inode, bool appended);
   Result<std::size_t> read_bytes(const InodePtr& inode, std::uint64_t offset, std::span<std::byte> out);
@@ -94,7 +101,13 @@ class FilesystemCore {
   Result<> change_attributes(const InodePtr& inode, const ChangeOfAttributes& change);
   Result<> change_directory(const InodePtr& inode, const Attributes& after);
   Result<> settle_in_turn(const InodePtr& inode);
-  void recover(LeftBehind left);
+  // What earlier mounts left (fs/recovery.cpp).
+  void recover_all(std::vector<LeftBehind> left);
+  // Directory renames that were cut short: undone or finished, with the staged files that belong to them.
+  // What the lake does not let us do now waits for the next mount.
+  void settle_left_renames(std::vector<LeftBehind>& left);
+  // `obstacle`: why it must not be published; empty where there is none.
+  void recover(LeftBehind left, const std::string& obstacle);
   InodePtr make_path(const std::string& path, Kind kind);
 
   // What the lake holds where the mount shows nothing: nothing, or what a vacated name left, which is not
@@ -116,7 +129,7 @@ class FilesystemCore {
   static Result<std::vector<Turns::Held>> take_turns(std::vector<InodePtr> inodes);
   Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                             const std::string& new_name, const InodePtr& replaced);
-  // The name is the lake's no more, and this inode never will be published.
+  // The name is the lake's no more, and this inode never will be published, by the next mount neither.
   void bury(const InodePtr& inode);
 
   // The directory's marker, so that it stays when `key`, the last thing in it, goes.
@@ -125,6 +138,9 @@ class FilesystemCore {
   enum class Empty { kEntry, kClaim };
   Result<ObjectInfo> publish_empty(const std::string& path, const Attributes& attributes,
                                    const Expectation& expected, Empty kind = Empty::kEntry);
+
+  // Tells log and status (F1).
+  void note_failure(std::string_view operation, const Error& error, bool unseen);
 
   [[nodiscard]] Error read_only_error() const {
     return {Errc::kReadOnly, options.uri + " is mounted read-only"};

@@ -39,10 +39,6 @@ constexpr unsigned kQuickThreads = 64;
 // Threads kept for the next burst. Each holds a request buffer and a read buffer, a mebibyte both.
 constexpr unsigned kIdleThreads = 16;
 
-// After a lazy unmount: programs that end together with us (a shutdown, a logout) may still close their files
-// truly.
-constexpr std::chrono::seconds kGrace{3};
-
 // How soon reads end that nobody is left to wait for.
 constexpr std::chrono::milliseconds kLookForEnd{500};
 
@@ -228,7 +224,7 @@ Result<> MountedSession::unmount_ours(bool even_if_busy) {
 void MountedSession::end_connection(const std::stop_token& given_up) {
   {
     std::unique_lock lock(mutex_);
-    if (changed_.wait_for(lock, given_up, kGrace, [&] { return served_; })) return;
+    if (changed_.wait_for(lock, given_up, kUnmountGrace, [&] { return served_; })) return;
     if (given_up.stop_requested()) return;
   }
   log_warn("files are still open below " + mountpoint_.string() +

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -10,6 +11,10 @@
 namespace lakefuse {
 
 class Filesystem;
+
+// After an unmount of a busy mount: programs that end together with us (a shutdown, a logout) may still close
+// their files truly. Then they get errors.
+inline constexpr std::chrono::seconds kUnmountGrace{3};
 
 struct SessionOptions {
   std::filesystem::path mountpoint;

@@ -59,6 +59,7 @@ struct Staging {
   std::string nonce;                 // Of this version's conditional link, kept until it is published.
   bool exclusive = false;            // Made with O_EXCL by us: a lost race is EEXIST.
   bool append_only = true;           // Nothing but O_APPEND writes since it was staged.
+  bool promised = false;             // fsync said that these bytes survive (W3).
   Wait wait = Wait::kNothing;
   std::optional<Error> failure;  // Of the last publish.
   std::optional<Error> spoilt;   // A write failed: nothing of this version may be published (F2).

@@ -47,8 +47,10 @@ SpoolRecord record_of(const Inode& inode, const std::string& path, const Filesys
   SpoolRecord record;
   switch (staging.wait) {
     case Wait::kNothing:
+      record.state = SpoolRecord::State::kClean;
+      break;
     case Wait::kClose:
-      record.state = SpoolRecord::State::kOpen;
+      record.state = staging.promised ? SpoolRecord::State::kSynced : SpoolRecord::State::kOpen;
       break;
     case Wait::kRename:
     case Wait::kForever:
@@ -106,9 +108,11 @@ Result<> Publishing::publish(const InodePtr& inode) {
 }
 
 Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim) {
+  std::uint64_t generation = 0;
   {
     const std::lock_guard lock(inode->mutex);
     const Staging& staging = inode->staging;
+    generation = staging.generation;
     if (staging.dirty && !inode->is_deleted) {
       if (staging.spoilt) return *staging.spoilt;
       if (staging.wait == Wait::kPerson) return *staging.failure;
@@ -118,7 +122,7 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
     const auto done = try_publish(inode, aim);
     if (done) return {};
     if (!aim && rebases < kMostRebases && rebase_appends(inode, done.error())) continue;
-    return failed(inode, done.error(), aim.has_value());
+    return failed(inode, done.error(), generation, aim.has_value());
   }
 }
 
@@ -251,16 +255,18 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     inode->version = info;
     inode->version_seen = clock_now();
     staging.dirty = staging.generation != snapshot.generation;
-    if (staging.dirty)
+    if (staging.dirty) {
       staging.wait = Wait::kClose;
-    else
+    } else {
+      staging.promised = false;  // Kept.
       inode->is_ours = false;
+    }
   }
   drop_if_clean(inode);
   save(inode);  // Where it is kept for its writer, it says what it became.
 }
 
-Error Publishing::failed(const InodePtr& inode, const Error& why, bool is_rename) {
+Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename) {
   bool lost_a_race = false;
   Error told = why;
   {
@@ -277,7 +283,9 @@ Error Publishing::failed(const InodePtr& inode, const Error& why, bool is_rename
     if (why.code == Errc::kExists && !staging.exclusive) told.code = Errc::kConflict;
     staging.failure = told;
     lost_a_race = is_a_conflict(told.code);
-    if (!lost_a_race) {
+    // Whoever is changing it meanwhile closes it again: to try it before would publish half of the change.
+    const bool is_written_again = staging.generation != generation && inode->writers > 0;
+    if (!lost_a_race && !is_written_again) {
       staging.wait = Wait::kRetry;
       const milliseconds pause =
           is_passing(told.code)
@@ -320,14 +328,38 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
 }
 
 Result<> Publishing::make_safe(const InodePtr& inode) {
-  const auto path = tree_.path(inode);
+  const auto path = tree_.last_path(inode);
   const std::lock_guard lock(
       inode->mutex);  // Held over an fsync: a write of this file waits for it, as on any disk.
-  const Staging& staging = inode->staging;
-  if (!staging.dirty || staging.spool == nullptr || inode->is_deleted || !path) return {};
-  SpoolRecord record = record_of(*inode, *path, options_);
-  if (record.state == SpoolRecord::State::kOpen) record.state = SpoolRecord::State::kSynced;
-  return staging.spool->save(record, SpoolFile::Safety::kDurable);
+  Staging& staging = inode->staging;
+  if (!staging.dirty || staging.spool == nullptr || inode->is_deleted) return {};
+  const bool was_promised = std::exchange(staging.promised, true);
+  auto saved = staging.spool->save(record_of(*inode, path, options_), SpoolFile::Safety::kDurable);
+  if (!saved) staging.promised = was_promised;
+  return saved;
+}
+
+bool Publishing::is_open_on_disk(const Staging& staging, bool keeps_bytes) {
+  if (staging.wait == Wait::kPerson) return true;  // Never published by itself, whatever it holds.
+  return staging.wait == Wait::kClose && (keeps_bytes || !staging.promised);
+}
+
+Result<> Publishing::reopen(const InodePtr& inode, bool keeps_bytes) {
+  const std::string path = tree_.last_path(inode);
+  {
+    const std::lock_guard lock(inode->mutex);
+    Staging& staging = inode->staging;
+    if (staging.spool == nullptr || is_open_on_disk(staging, keeps_bytes)) return {};
+    // A record that outlives a power cut gives way to one that does, before the bytes change.
+    const bool is_durable = staging.promised || staging.wait == Wait::kRename;
+    staging.promised = false;
+    staging.wait = Wait::kClose;
+    auto saved = staging.spool->save(record_of(*inode, path, options_),
+                                     is_durable ? SpoolFile::Safety::kDurable : SpoolFile::Safety::kSoon);
+    if (!saved) return saved;
+  }
+  if (tree_.last_path(inode) != path) save(inode);  // Renamed meanwhile.
+  return {};
 }
 
 Result<> Publishing::hold_back(const InodePtr& inode, bool ages) {
@@ -363,8 +395,11 @@ void Publishing::save(const InodePtr& inode) {
 
 void Publishing::save_locked(Inode& inode, const std::string& path) {
   if (inode.staging.spool == nullptr) return;
-  if (auto saved = inode.staging.spool->save(record_of(inode, path, options_), SpoolFile::Safety::kSoon);
-      !saved)
+  const SpoolRecord record = record_of(inode, path, options_);
+  // What says that bytes survive a power cut must not say more than is on the disk.
+  const bool is_promise = record.state == SpoolRecord::State::kSynced;
+  const auto safety = is_promise ? SpoolFile::Safety::kDurable : SpoolFile::Safety::kSoon;
+  if (auto saved = inode.staging.spool->save(record, safety); !saved)
     log_error("the record of " + path + " cannot be written: " + saved.error().message);
 }
 

@@ -50,6 +50,11 @@ class Publishing {
   void keep_here(const InodePtr& inode);
   // Never published by itself: waits for a person, and the name is the lake's again (W2).
   void set_aside(const InodePtr& inode, const Error& why);
+  // Bytes that were closed are about to change again: the record says so first, for after a crash half of the
+  // change must not be taken for what was closed. `keeps_bytes`: those that it has stay.
+  Result<> reopen(const InodePtr& inode, bool keeps_bytes);
+  // Whether that was done. REQUIRES: the inode's mutex is held.
+  static bool is_open_on_disk(const Staging& staging, bool keeps_bytes);
   // The record of what is staged, on disk; called when it changes what a next mount would do. Under no lock.
   void save(const InodePtr& inode);
   // Frees the staged bytes when nobody needs them.
@@ -81,7 +86,8 @@ class Publishing {
   bool rebase_appends(const InodePtr& inode, const Error& why);
   Result<Snapshot> snapshot(const InodePtr& inode, const std::optional<Aim>& aim);
   void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
-  Error failed(const InodePtr& inode, const Error& why, bool is_rename);
+  // `generation`: of the staged bytes when their publish began.
+  Error failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename);
   void save_locked(Inode& inode, const std::string& path);  // REQUIRES: its mutex is held.
   void tend(const std::stop_token& stop);
   std::vector<InodePtr> due_now();

@@ -37,6 +37,7 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
     staging.expected = inode->version ? Expectation::of(*inode->version) : vacant->expected;
     staging.nonce = draw_nonce();
     staging.since_seconds = std::time(nullptr);
+    staging.wait = Wait::kClose;
     auto made = spool->create(record_of(*inode, path, options));
     if (!made) return made.error();
     staging.spool = *std::move(made);
@@ -47,12 +48,24 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
   return file;
 }
 
+Result<FilesystemCore::Change> FilesystemCore::begin_change(const InodePtr& inode, bool keep_bytes) {
+  while (true) {
+    auto file = stage(inode, keep_bytes);
+    if (!file) return file.error();
+    std::unique_lock lock(inode->mutex);
+    if (inode->staging.spool != *file) continue;  // Published or based anew meanwhile.
+    if (Publishing::is_open_on_disk(inode->staging, keep_bytes))
+      return Change{std::move(lock), (*file)->bytes(), *file};
+    lock.unlock();
+    if (auto opened = publishing.reopen(inode, keep_bytes); !opened) return opened.error();
+  }
+}
+
 void FilesystemCore::touch(Inode& inode, bool appended) {
   Staging& staging = inode.staging;
   staging.dirty = true;
   ++staging.generation;
   staging.append_only &= appended;
-  if (staging.wait == Wait::kNothing || staging.wait == Wait::kRename) staging.wait = Wait::kClose;
   inode.attributes.mtime = inode.attributes.ctime = now_on_the_clock();
   if (staging.wait != Wait::kPerson && !inode.is_deleted) inode.is_ours = true;
 }
@@ -92,10 +105,9 @@ void FilesystemCore::keep_readable(const InodePtr& inode) {
 }
 
 Result<> FilesystemCore::truncate(const InodePtr& inode, std::uint64_t size) {
-  auto file = stage(inode, size != 0);
-  if (!file) return file.error();
-  const std::lock_guard lock(inode->mutex);
-  if (auto cut = (*file)->bytes().truncate(size); !cut) return cut.error();
+  auto change = begin_change(inode, size != 0);
+  if (!change) return change.error();
+  if (auto cut = change->bytes.truncate(size); !cut) return cut.error();
   if (size == 0) inode->staging.spoilt.reset();  // Begun anew.
   touch(*inode, false);
   return {};
@@ -194,80 +206,6 @@ Result<> FilesystemCore::close_file(const std::shared_ptr<FileHandle>& handle, c
     if (!is_held_open && opener != 0 && opener != *closer) is_held_open = still_open(opener).value_or(false);
   }
   return is_held_open ? publishing.make_safe(inode) : settle(inode);
-}
-
-void FilesystemCore::recover(LeftBehind left) {
-  const SpoolRecord& record = left.record;
-  using State = SpoolRecord::State;
-  StagedFile& bytes = left.file->bytes();
-  const bool nobody_was_told = record.state == State::kOpen;
-  if (nobody_was_told && bytes.size() == 0) {
-    left.file->discard();
-    return;
-  }
-  if (!record.path.starts_with(options.prefix)) {
-    log_warn("bytes for " + record.path + " wait for a mount of that prefix; see `lakefuse pending`");
-    return;
-  }
-  const bool may_publish = record.state == State::kFailed || record.state == State::kHeld ||
-                           (record.state == State::kSynced &&
-                            (record.expected.kind == Expectation::Kind::kAbsent || record.append_only));
-  ObjectInfo says;
-  says.size_bytes = bytes.size();
-  says.metadata = record.meta.metadata;
-  says.mtime_seconds = record.meta.mtime_seconds;
-  const Attributes attributes = attributes_of(says, options);
-  const InodePtr inode =
-      may_publish ? make_path(record.path, kind_of(attributes.mode)) : tree.add_nameless(record.path);
-  {
-    const std::lock_guard lock(inode->mutex);
-    inode->attributes = attributes;
-    if (record.expected.kind == Expectation::Kind::kVersion) inode->version = record.expected.version;
-    Staging& staging = inode->staging;
-    staging.spool = left.file;
-    staging.dirty = true;
-    staging.base = record.base;
-    staging.expected = record.expected;
-    const auto nonce = record.meta.metadata.find(std::string(kNonceKey));
-    staging.nonce = nonce == record.meta.metadata.end() ? draw_nonce() : nonce->second;
-    staging.append_only = record.append_only;
-    staging.since_seconds = record.since_seconds;
-    staging.wait = may_publish ? Wait::kRetry : Wait::kPerson;
-    const std::string reason = !record.reason.empty() || may_publish
-                                   ? record.reason
-                                   : record.path + " was being written when an earlier mount ended";
-    if (!reason.empty()) staging.failure = Error{may_publish ? Errc::kUnavailable : Errc::kConflict, reason};
-  }
-  publishing.remember(inode);
-  if (!may_publish) {
-    log_warn("bytes of " + record.path + " wait for a person; see `lakefuse pending`");
-    return;
-  }
-  inode->is_ours = true;
-  if (is_local_name(inode)) {
-    publishing.keep_here(inode);
-    return;
-  }
-  log_info("recovered " + record.path + " from an earlier mount; publishing it");  // The retries do it.
-}
-
-// An inode of that path, and the directories on the way: the lake may lack them.
-InodePtr FilesystemCore::make_path(const std::string& path, Kind kind) {
-  InodePtr at = tree.root();
-  std::string rest = path.substr(options.prefix.size());
-  for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
-    const std::string name = rest.substr(0, slash);
-    rest.erase(0, slash + 1);
-    InodePtr next = tree.child(at, name);
-    if (next == nullptr) {
-      next = tree.add(at, name, name, Kind::kDirectory);
-      const std::lock_guard lock(next->mutex);
-      next->attributes = directory_attributes(nullptr, options, mounted_at);
-      next->is_local_directory = rules.is_local_directory(name) || at->is_local_directory;
-    }
-    at = next;
-  }
-  return tree.add(at, rest, rest, kind);
 }
 
 }  // namespace lakefuse

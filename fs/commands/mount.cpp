@@ -264,6 +264,7 @@ class Mounting {
 int run(const MountCommand& command) {
   std::signal(SIGPIPE, SIG_IGN);
   if (!command.allow_core_dumps) forbid_core_dumps();
+  raise_descriptor_limit();
   const auto work = [&](Readiness& readiness) { return Mounting(command, readiness).run(); };
   if (!command.foreground) return run_in_background(work);
   return work(*foreground_readiness());

@@ -58,8 +58,9 @@ void MountEnd::first_signal(int signal) {
     log_warn(count_of(report.failed.size(), "file") + " could not be published yet");
   const auto stopped = session->stop(false);
   if (stopped) return;
-  log_warn(stopped.error().message +
-           "; unmounting all the same, what is open is published when it is closed");
+  log_warn(stopped.error().message + "; unmounting all the same: programs have " +
+           std::to_string(kUnmountGrace.count()) +
+           " s to close what they hold open, then it is published as it is");
   if (auto forced = session->stop(true); !forced) log_error("cannot unmount: " + forced.error().message);
 }
 

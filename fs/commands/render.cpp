@@ -31,6 +31,8 @@ std::string_view word_of(MountView::Life life) {
 
 std::string_view word_of(SpoolRecord::State state) {
   switch (state) {
+    case SpoolRecord::State::kClean:
+      return "clean";
     case SpoolRecord::State::kOpen:
       return "open";
     case SpoolRecord::State::kSynced:

@@ -1,0 +1,93 @@
+#include "cache/rename_journal.h"
+
+#include <unistd.h>
+
+#include <stdexcept>
+
+#include "cache/disk.h"
+#include "cache/object_json.h"
+#include "cache/spool_slot.h"
+
+namespace lakefuse {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMostBytes = 1 << 30;  // Some million objects.
+
+RenameRecord::Step read_step(const std::string& word) {
+  if (word == "copying") return RenameRecord::Step::kCopying;
+  if (word == "removing") return RenameRecord::Step::kRemoving;
+  throw std::runtime_error("unknown step");
+}
+
+RenameRecord read_record(const json::object& in) {
+  RenameRecord record;
+  record.step = read_step(text(in, "step"));
+  record.from = text(in, "from");
+  record.to = text(in, "to");
+  if (!record.from.ends_with('/') || !record.to.ends_with('/')) throw std::runtime_error("not a prefix");
+  for (const json::value& row : in.at("objects").as_array()) {
+    record.objects.push_back(read_object(row));
+    if (!record.objects.back().path.starts_with(record.from)) throw std::runtime_error("not below it");
+  }
+  for (const json::value& row : in.at("staged").as_array())
+    record.staged.emplace_back(std::string_view(row.as_string()));
+  return record;
+}
+
+}  // namespace
+
+std::string to_json(const RenameRecord& record) {
+  json::array objects;
+  for (const ObjectInfo& object : record.objects) objects.push_back(write_object(object));
+  return json::serialize(
+      json::object{{"step", record.step == RenameRecord::Step::kCopying ? "copying" : "removing"},
+                   {"from", record.from},
+                   {"to", record.to},
+                   {"objects", std::move(objects)},
+                   {"staged", json::array(record.staged.begin(), record.staged.end())}});
+}
+
+Result<RenameRecord> parse_rename(std::string_view text) {
+  return parse_object(text, read_record);
+}
+
+Result<std::unique_ptr<RenameJournal>> RenameJournal::begin(std::shared_ptr<SpoolSlot> slot,
+                                                            RenameRecord record) {
+  std::unique_ptr<RenameJournal> journal(
+      new RenameJournal(std::move(slot), random_name(), std::move(record)));
+  if (auto saved = journal->save(); !saved) {
+    journal->end();
+    return saved.error();
+  }
+  return journal;
+}
+
+Result<std::unique_ptr<RenameJournal>> RenameJournal::adopt(std::shared_ptr<SpoolSlot> slot, std::string id) {
+  auto said = read_text(slot->files()->get(), id + std::string(kRenameEnding), kMostBytes);
+  if (!said) return said.error();
+  auto record = parse_rename(*said);
+  if (!record) {
+    slot->put_aside(id);
+    return record.error();
+  }
+  return std::unique_ptr<RenameJournal>(
+      new RenameJournal(std::move(slot), std::move(id), *std::move(record)));
+}
+
+Result<> RenameJournal::all_copied() {
+  record_.step = RenameRecord::Step::kRemoving;
+  return save();
+}
+
+Result<> RenameJournal::save() const {
+  return put_text(slot_->files()->get(), id_ + std::string(kRenameEnding), to_json(record_), Put::kSynced);
+}
+
+void RenameJournal::end() {
+  ::unlinkat(slot_->files()->get(), (id_ + std::string(kRenameEnding)).c_str(), 0);
+}
+
+}  // namespace lakefuse

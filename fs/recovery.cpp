@@ -1,0 +1,121 @@
+// What earlier mounts of this branch left on this machine: visible at once, published behind (design section
+// 5).
+
+#include <algorithm>
+#include <set>
+
+#include "client/nonce.h"
+#include "fs/filesystem_core.h"
+#include "fs/log.h"
+
+namespace lakefuse {
+namespace {
+
+using State = SpoolRecord::State;
+
+// Closed, or fsynced where half of what came later cannot spoil a version: half of a change over a version of
+// the lake's would be a mixture.
+bool may_be_published(const SpoolRecord& record) {
+  if (record.state == State::kFailed || record.state == State::kHeld) return true;
+  return record.state == State::kSynced &&
+         (record.expected.kind == Expectation::Kind::kAbsent || record.append_only);
+}
+
+// Files that nobody was told to be safe, and that nobody would miss.
+bool is_nothing(const LeftBehind& left) {
+  return left.record.state == State::kOpen && left.file->bytes().size() == 0;
+}
+
+std::string database_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const std::size_t begin = slash == path.npos ? 0 : slash + 1;
+  const std::string_view name = database_of_journal(std::string_view(path).substr(begin));
+  return name.empty() ? "" : path.substr(0, begin) + std::string(name);
+}
+
+}  // namespace
+
+void FilesystemCore::recover_all(std::vector<LeftBehind> left) {
+  std::erase_if(left, [](const LeftBehind& one) {
+    const bool goes = is_nothing(one);
+    if (goes) one.file->discard();
+    return goes;
+  });
+  std::set<std::string> stay_here;
+  for (const LeftBehind& one : left)
+    if (!may_be_published(one.record)) stay_here.insert(one.record.path);
+  for (LeftBehind& one : left) {
+    // A newer journal beside an old database corrupts it on opening (W9): they wait together.
+    const std::string database = database_of(one.record.path);
+    const bool is_alone = !database.empty() && stay_here.contains(database);
+    recover(std::move(one), is_alone ? "its database waits for a person" : "");
+  }
+}
+
+void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
+  const SpoolRecord& record = left.record;
+  if (!record.path.starts_with(options.prefix)) {
+    log_warn("bytes for " + record.path + " wait for a mount of that prefix; see `lakefuse pending`");
+    return;
+  }
+  const bool is_litter = rules.is_local(record.path.substr(options.prefix.size()));
+  const bool may_publish = !is_litter && may_be_published(record) && obstacle.empty();
+  ObjectInfo says;
+  says.size_bytes = left.file->bytes().size();
+  says.metadata = record.meta.metadata;
+  says.mtime_seconds = record.meta.mtime_seconds;
+  const Attributes attributes = attributes_of(says, options);
+  const InodePtr inode = may_publish || is_litter ? make_path(record.path, kind_of(attributes.mode))
+                                                  : tree.add_nameless(record.path);
+  {
+    const std::lock_guard lock(inode->mutex);
+    inode->attributes = attributes;
+    if (record.expected.kind == Expectation::Kind::kVersion) inode->version = record.expected.version;
+    Staging& staging = inode->staging;
+    staging.spool = left.file;
+    staging.dirty = true;
+    staging.base = record.base;
+    staging.expected = record.expected;
+    const auto nonce = record.meta.metadata.find(std::string(kNonceKey));
+    staging.nonce = nonce == record.meta.metadata.end() ? draw_nonce() : nonce->second;
+    staging.append_only = record.append_only;
+    staging.promised = record.state != State::kOpen;
+    staging.since_seconds = record.since_seconds;
+    staging.wait = is_litter ? Wait::kForever : may_publish ? Wait::kRetry : Wait::kPerson;
+    std::string reason = record.reason;
+    if (staging.wait == Wait::kPerson && reason.empty())
+      reason = record.path + (obstacle.empty() ? " was being written when an earlier mount ended"
+                                               : " was left by an earlier mount, and " + obstacle);
+    if (!reason.empty() && !is_litter)
+      staging.failure = Error{may_publish ? Errc::kUnavailable : Errc::kConflict, reason};
+  }
+  publishing.remember(inode);
+  if (!may_publish && !is_litter) {
+    log_warn("bytes of " + record.path + " wait for a person; see `lakefuse pending`");
+    return;
+  }
+  inode->is_ours = true;
+  if (!is_litter)
+    log_info("recovered " + record.path + " from an earlier mount; publishing it");  // The retries do it.
+}
+
+// An inode of that path, and the directories on the way: the lake may lack them.
+InodePtr FilesystemCore::make_path(const std::string& path, Kind kind) {
+  InodePtr at = tree.root();
+  std::string rest = path.substr(options.prefix.size());
+  for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
+    const std::string name = rest.substr(0, slash);
+    rest.erase(0, slash + 1);
+    InodePtr next = tree.child(at, name);
+    if (next == nullptr) {
+      next = tree.add(at, name, name, Kind::kDirectory);
+      const std::lock_guard lock(next->mutex);
+      next->attributes = directory_attributes(nullptr, options, mounted_at);
+      next->is_local_directory = rules.is_local_directory(name) || at->is_local_directory;
+    }
+    at = next;
+  }
+  return tree.add(at, rest, rest, kind);
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,173 @@
+// W3 and W4: what is on this machine only outlives it, and comes back as what it was.
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Pending = std::map<std::string, std::string>;
+
+void fail_all_links(TestLake& lake) {
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 500});
+}
+
+}  // namespace
+
+TEST_CASE("W4: a file whose close failed is never published with half of what was written to it later") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  fail_all_links(lake);
+  REQUIRE(write_file(mount / "a.txt", "closed") == "close: EIO");
+  OpenFile file(mount / "a.txt", O_WRONLY);
+  CHECK(file.write_at(0, "HAL") == kOk);
+  lake.server().clear_faults();
+  std::this_thread::sleep_for(2s);  // Retries do not take it either.
+  CHECK(lake.read("a.txt") == "<none>");
+  mount.kill_hard([&] { file.close(); });
+  mount.mount();
+  CHECK(mount.pending() == Pending{{"a.txt", "conflict"}});
+  CHECK(mount.kept_bytes("a.txt") == "HALsed");
+  CHECK(lake.read("a.txt") == "<none>");
+}
+
+TEST_CASE("W4: a held-back file is never published with half of what was written to it later") {
+  TestLake lake;
+  Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
+  REQUIRE(write_file(mount / "a.tmp", "closed") == kOk);
+  OpenFile file(mount / "a.tmp", O_WRONLY);
+  CHECK(file.write_at(0, "HAL") == kOk);
+  mount.kill_hard([&] { file.close(); });
+  mount.mount();
+  CHECK(mount.pending() == Pending{{"a.tmp", "conflict"}});
+  CHECK(lake.read("a.tmp") == "<none>");
+}
+
+TEST_CASE("W2: a close that failed is made good by the next close of the same file") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  fail_all_links(lake);
+  REQUIRE(write_file(mount / "a.txt", "first") == "close: EIO");
+  lake.server().clear_faults();
+  CHECK(write_file(mount / "a.txt", "second", O_APPEND) == kOk);
+  CHECK(lake.read("a.txt") == "firstsecond");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W3: fsynced bytes of a new file are published by the next mount, by their latest name") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile file(mount / "a.txt", O_WRONLY | O_CREAT);
+  CHECK(file.write("synced") == kOk);
+  CHECK(file.sync() == kOk);
+  CHECK(rename_file(mount / "a.txt", mount / "b.txt") == kOk);
+  mount.kill_hard([&] { file.close(); });
+  CHECK(lake.keys().empty());
+  mount.mount();
+  CHECK(read_file(mount / "b.txt") == "synced");
+  CHECK(eventually([&] { return lake.read("b.txt") == "synced"; }));
+  CHECK(eventually([&] { return mount.pending().empty(); }));
+  CHECK(lake.keys() == std::vector<std::string>{"b.txt"});
+}
+
+TEST_CASE("W3: half of an in-place change over a good version waits for a person, fsynced or not") {
+  TestLake lake;
+  lake.put("a.txt", "good version");
+  Mounted mount(lake);
+  OpenFile file(mount / "a.txt", O_WRONLY);
+  CHECK(file.write_at(0, "half") == kOk);
+  CHECK(file.sync() == kOk);
+  mount.kill_hard([&] { file.close(); });
+  mount.mount();
+  CHECK(read_file(mount / "a.txt") == "good version");
+  CHECK(mount.pending() == Pending{{"a.txt", "conflict"}});
+  CHECK(lake.read("a.txt") == "good version");
+}
+
+TEST_CASE("W4: what is on the lake leaves nothing behind when it is killed, though somebody has it open") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile file(mount / "a.txt", O_WRONLY | O_CREAT);
+  CHECK(shell(mount.at(), "printf 'by another process' > a.txt").exit_code == 0);
+  CHECK(lake.read("a.txt") == "by another process");
+  mount.kill_hard([&] { file.close(); });
+  mount.mount();
+  CHECK(mount.pending().empty());
+  CHECK(read_file(mount / "a.txt") == "by another process");
+}
+
+TEST_CASE("rule 7: a file that was removed while it was open does not come back with the next mount") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile file(mount / "a.txt", O_RDWR | O_CREAT);
+  CHECK(file.write("unwanted") == kOk);
+  CHECK(file.sync() == kOk);
+  CHECK(remove_file(mount / "a.txt") == kOk);
+  CHECK(file.read_all() == "unwanted");
+  mount.kill_hard([&] { file.close(); });
+  mount.mount();
+  CHECK(mount.pending().empty());
+  CHECK(names_in(mount.at()).empty());
+  std::this_thread::sleep_for(1s);
+  CHECK(lake.keys().empty());
+}
+
+TEST_CASE("W9: litter keeps its name over a crash, open or not, and stays off the lake") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile swap(mount / ".notes.txt.swp", O_RDWR | O_CREAT);
+  CHECK(swap.write("what vim recovers from") == kOk);
+  mount.kill_hard([&] { swap.close(); });
+  mount.mount();
+  CHECK(read_file(mount / ".notes.txt.swp") == "what vim recovers from");
+  CHECK(mount.pending().empty());
+  CHECK(lake.keys().empty());
+}
+
+TEST_CASE("W9: a journal waits beside its database, that an old one is never opened with a newer journal") {
+  TestLake lake;
+  lake.put("base.db", "old pages");
+  Mounted mount(lake);
+  OpenFile database(mount / "base.db", O_RDWR);
+  REQUIRE(write_file(mount / "base.db-journal", "old pages for newer ones") == kOk);
+  CHECK(database.write_at(0, "new") == kOk);
+  CHECK(database.sync() == kOk);
+  mount.kill_hard([&] { database.close(); });
+  mount.mount();
+  CHECK(mount.pending() == Pending{{"base.db", "conflict"}, {"base.db-journal", "conflict"}});
+  std::this_thread::sleep_for(1s);
+  CHECK(lake.keys() == std::vector<std::string>{"base.db"});
+}
+
+TEST_CASE("a mount takes as many descriptors as the system allows, for each pending file holds one") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit low{256, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+  TestLake lake;
+  {
+    Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
+    CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+    for (int i = 0; i < 400; ++i)
+      REQUIRE(write_file(mount / ("held" + std::to_string(i) + ".tmp"), "x") == kOk);
+  }
+  CHECK(lake.keys().size() == 400);
+}
+
+TEST_CASE("F1: SIGTERM on a busy mount publishes what is open as it is, and says how long it waits") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile file(mount / "a.txt", O_WRONLY | O_CREAT);
+  CHECK(file.write("as it is") == kOk);
+  CHECK(mount.terminate() == 0);
+  CHECK(mount.log().find("programs have 3 s to close what they hold open, then it is published as it is") !=
+        std::string::npos);
+  CHECK(lake.read("a.txt") == "as it is");
+}

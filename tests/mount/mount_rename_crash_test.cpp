@@ -1,0 +1,143 @@
+// Rule 4: a directory rename that a crash cut short is undone or finished by the next mount: never two names
+// with the same bytes, never a lost one, and whatever others did meanwhile stays.
+
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+const Names kOld{"old/", "old/a", "old/b", "old/sub/c"};
+const Names kNew{"new/", "new/a", "new/b", "new/sub/c"};
+
+struct Renaming {
+  Renaming() : mount(lake) {
+    REQUIRE(make_directory(mount / "old") == kOk);
+    REQUIRE(make_directory(mount / "old/sub") == kOk);
+    for (const char* name : {"old/a", "old/b", "old/sub/c"}) REQUIRE(write_file(mount / name, name) == kOk);
+    lake.remove("old/sub/");  // A directory that is a prefix only.
+    REQUIRE(lake.keys() == kOld);
+  }
+
+  // mv old new, killed while the calls that match are never answered, and `keys` are on the lake.
+  void kill_at(const std::string& operation, const std::string& path, std::size_t keys) {
+    const auto fault = lake.server().add_fault(
+        {.kind = Fault::Kind::kNeverAnswer, .operation = operation, .path = path, .times = 0});
+    std::jthread mover([this] { rename_file(mount / "old", mount / "new"); });
+    CHECK(eventually([&] { return lake.server().fired(fault) > 0 && lake.keys().size() == keys; }));
+    mount.kill_hard([&] { mover.join(); });
+    lake.server().clear_faults();
+  }
+
+  void check_bytes(const std::string& directory) {
+    CHECK(lake.read(directory + "a") == "old/a");
+    CHECK(lake.read(directory + "b") == "old/b");
+    CHECK(lake.read(directory + "sub/c") == "old/sub/c");
+  }
+
+  TestLake lake;
+  Mounted mount;
+};
+
+}  // namespace
+
+TEST_CASE("rule 4: a directory rename killed before or among its copies never happened") {
+  for (const char* held : {"*", "new/a", "new/sub/c"}) {
+    CAPTURE(held);
+    Renaming renaming;
+    NEEDS_DOUBLE(renaming.lake);
+    renaming.kill_at("copy_object", held, held[0] == '*' ? 4 : 7);
+    renaming.mount.mount();
+    CHECK(renaming.lake.keys() == kOld);
+    renaming.check_bytes("old/");
+    CHECK(names_in(renaming.mount.at()) == Names{"old"});
+    CHECK(rename_file(renaming.mount / "old", renaming.mount / "new") == kOk);
+    CHECK(renaming.lake.keys() == kNew);
+  }
+}
+
+TEST_CASE("rule 4: a directory rename killed before or among its removals is finished by the next mount") {
+  for (const char* held : {"*", "old/a", "old/sub/c"}) {
+    CAPTURE(held);
+    Renaming renaming;
+    NEEDS_DOUBLE(renaming.lake);
+    renaming.kill_at("delete_object", held, held[0] == '*' ? 8 : 5);
+    renaming.mount.mount();
+    CHECK(renaming.lake.keys() == kNew);
+    renaming.check_bytes("new/");
+    CHECK(names_in(renaming.mount.at()) == Names{"new"});
+    CHECK(renaming.mount.unmount() == 0);
+  }
+}
+
+TEST_CASE("rule 4: what others changed after a directory rename was cut short stays as they left it") {
+  SUBCASE("among its copies") {
+    Renaming renaming;
+    NEEDS_DOUBLE(renaming.lake);
+    renaming.kill_at("copy_object", "new/b", 7);
+    renaming.lake.put("new/a", "theirs");  // Over a copy.
+    renaming.lake.remove("old/sub/c");     // Whose copy is all there is now.
+    renaming.mount.mount();
+    CHECK(renaming.lake.read("new/a") == "theirs");
+    CHECK(renaming.lake.read("old/a") == "old/a");
+    CHECK(renaming.lake.read("new/sub/c") == "old/sub/c");
+    CHECK(renaming.lake.read("old/b") == "old/b");
+  }
+  SUBCASE("among its removals") {
+    Renaming renaming;
+    NEEDS_DOUBLE(renaming.lake);
+    renaming.kill_at("delete_object", "*", 8);
+    renaming.lake.put("old/a", "theirs");
+    renaming.lake.put("old/b", "old/b");  // Equal, and yet theirs.
+    renaming.lake.put("new/sub/c", "theirs");
+    renaming.mount.mount();
+    CHECK(renaming.lake.read("old/a") == "theirs");
+    CHECK(renaming.lake.read("new/a") == "old/a");
+    CHECK(renaming.lake.read("old/b") == "old/b");
+    CHECK(renaming.lake.read("old/sub/c") == "<none>");
+    CHECK(renaming.lake.read("new/sub/c") == "theirs");
+  }
+}
+
+TEST_CASE("rule 4: bytes that were not published yet go with the directory, whichever way it went") {
+  for (const char* call : {"copy_object", "delete_object"}) {
+    CAPTURE(call);
+    Renaming renaming;
+    NEEDS_DOUBLE(renaming.lake);
+    renaming.lake.server().add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 500});
+    REQUIRE(write_file(renaming.mount / "old/a", "newer") == "close: EIO");
+    const bool is_new = std::string(call) == "delete_object";
+    renaming.kill_at(call, "*", is_new ? 8 : 4);
+    renaming.mount.mount();
+    const std::string directory = is_new ? "new/" : "old/";
+    CHECK(eventually([&] { return renaming.lake.read(directory + "a") == "newer"; }));
+    CHECK(eventually([&] { return renaming.mount.pending().empty(); }));
+    CHECK(renaming.lake.keys() == (is_new ? kNew : kOld));
+  }
+}
+
+TEST_CASE(
+    "rule 4: a directory rename that cannot be settled at the mount says so and is settled by the next") {
+  Renaming renaming;
+  NEEDS_DOUBLE(renaming.lake);
+  renaming.kill_at("delete_object", "*", 8);
+  renaming.lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "delete_object", .times = 0, .status = 403});
+  renaming.mount.mount();
+  CHECK(renaming.mount.lakefuse({"status", renaming.mount.at().string()}).exit_code == 3);
+  CHECK(
+      renaming.mount.lakefuse({"status", renaming.mount.at().string()}).out.find("rename of old/ to new/") !=
+      std::string::npos);
+  renaming.mount.kill_hard();
+  renaming.lake.server().clear_faults();
+  renaming.mount.mount();
+  CHECK(renaming.lake.keys() == kNew);
+}
