@@ -1,6 +1,7 @@
 #include "fs/fuse_session.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
@@ -41,6 +43,9 @@ constexpr unsigned kIdleThreads = 16;
 
 // How soon reads end that nobody is left to wait for.
 constexpr std::chrono::milliseconds kLookForEnd{500};
+
+// Ends a wait of the serving thread's and does nothing else, wherever it is caught.
+constexpr int kWakeUp = SIGURG;
 
 // -- libfuse's words
 // -------------------------------------------------------------------------------------------
@@ -143,8 +148,9 @@ class MountedSession : public FuseSession {
 
   std::mutex mutex_;  // A leaf.
   std::condition_variable_any changed_;
-  bool served_ = false;  // Guarded by mutex_. The loop has ended.
-  std::jthread ending_;  // Guarded by mutex_. Ends the connection after a lazy unmount.
+  bool served_ = false;               // Guarded by mutex_. The loop has ended.
+  std::optional<pthread_t> serving_;  // Guarded by mutex_. Runs the loop.
+  std::jthread ending_;               // Guarded by mutex_. Ends the connection after a lazy unmount.
 };
 
 Result<> MountedSession::open(std::vector<std::string> arguments, const SessionOptions& options) {
@@ -190,6 +196,13 @@ void MountedSession::watch_connection(const std::stop_token& ended) {
 }
 
 Result<> MountedSession::serve() {
+  struct sigaction nothing {};
+  nothing.sa_handler = [](int) {};
+  ::sigaction(kWakeUp, &nothing, nullptr);
+  {
+    const std::lock_guard lock(mutex_);
+    serving_ = ::pthread_self();
+  }
   std::jthread watching([this](const std::stop_token& ended) { watch_connection(ended); });
   const int outcome = fuse_session_loop_mt(session_, loop_config(filesystem_.options()).get());
   watching = {};
@@ -235,15 +248,12 @@ void MountedSession::end_connection(const std::stop_token& given_up) {
   wake_loop();
 }
 
-// libfuse's threads look at the flag of fuse_session_exit only when a request comes. Asking the kernel for
-// pages of the root (which has none) makes it send one, an empty answer; once for each time that a thread
-// might have been past the flag.
+// Who serves waits for the end of libfuse's threads, which wait for requests. A signal makes it look at the
+// flag of fuse_session_exit, and end them; once for each time that it might have been past the flag.
 void MountedSession::wake_loop() {
   std::unique_lock lock(mutex_);
   while (!served_) {
-    lock.unlock();
-    fuse_lowlevel_notify_retrieve(session_, FUSE_ROOT_ID, 1, 0, nullptr);
-    lock.lock();
+    if (serving_) ::pthread_kill(*serving_, kWakeUp);
     changed_.wait_for(lock, std::chrono::milliseconds(100), [&] { return served_; });
   }
 }
