@@ -26,6 +26,14 @@ Tree::Tree(std::string prefix)
   root_->lookups = 1;  // The kernel never forgets it.
 }
 
+// A directory and what lies in it hold each other.
+Tree::~Tree() {
+  for (const auto& [node, inode] : nodes_) {
+    inode->parent.reset();
+    inode->children.clear();
+  }
+}
+
 Result<InodePtr> Tree::find(NodeId node) const {
   const std::lock_guard lock(mutex_);
   const auto found = nodes_.find(static_cast<std::uint64_t>(node));

@@ -22,6 +22,9 @@ class Tree {
  public:
   // `prefix` of the branch is the root's.
   explicit Tree(std::string prefix);
+  ~Tree();
+  Tree(const Tree&) = delete;
+  Tree& operator=(const Tree&) = delete;
 
   [[nodiscard]] InodePtr root() const { return root_; }
   // kStale for a node that was forgotten.
