@@ -64,21 +64,14 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
     if (version) core.publishing.met(version->path, *version);
   }
   if ((flags & O_TRUNC) != 0 && wants_to_write(flags)) {
-    bool has_bytes = true;
-    {
-      const std::lock_guard lock(inode->mutex);
-      has_bytes = inode->staging.spool != nullptr || (inode->version && inode->version->size_bytes > 0);
-    }
-    // Emptying an empty file changes nothing that would have to be published.
-    if (has_bytes) {
-      if (auto cut = core.truncate(inode, 0); !cut) {
-        {
-          const std::lock_guard lock(inode->mutex);
-          --inode->writers;
-        }
-        core.tree.drop_handle(inode);
-        return cut.error();
+    // Of an empty file, too: a stamp that make looks at is made new this way.
+    if (auto cut = core.truncate(inode, 0); !cut) {
+      {
+        const std::lock_guard lock(inode->mutex);
+        --inode->writers;
       }
+      core.tree.drop_handle(inode);
+      return cut.error();
     }
   }
   return opened(core, std::move(handle));

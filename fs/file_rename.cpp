@@ -30,6 +30,15 @@ struct FileRename {
     return Expectation::of(last ? *last : *replaced->version);
   }
 
+  // What the lake holds under the new name.
+  [[nodiscard]] std::optional<ObjectInfo> on_lake() const {
+    if (replaced == nullptr)
+      return vacant.expected.kind == Expectation::Kind::kVersion ? std::optional(vacant.expected.version)
+                                                                 : std::nullopt;
+    const std::lock_guard lock(replaced->mutex);
+    return replaced->version;
+  }
+
   // W6: ESTALE would be hidden by the kernel, which comes again.
   [[nodiscard]] Error told(Error error) const {
     const bool is_conflict = error.code == Errc::kConflict || (error.code == Errc::kExists && may_replace);
@@ -65,8 +74,10 @@ struct FileRename {
       old_version = inode->version;
     }
     if (!old_version && (is_open || goes_out_of_sight())) {
+      auto under_it = on_lake();
       {
         const std::lock_guard lock(inode->mutex);
+        inode->version = std::move(under_it);  // So that it goes when this name does.
         inode->staging.expected = expectation;
         inode->staging.exclusive = false;
         inode->staging.ahead.reset();  // An address is bound to its path.

@@ -117,6 +117,8 @@ class FilesystemCore {
     Turns::Held stays = {};
   };
   Result<Vacancy> vacancy(const std::string& path);
+  // What a vacated name left on the lake and nothing of ours has replaced since.
+  std::optional<ObjectInfo> left_at(const std::string& path);
   // Removes from the lake those below `prefix` whose time has come by `until`.
   void clear_vacated(const std::string& prefix, Moment until);
 

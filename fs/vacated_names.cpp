@@ -45,36 +45,40 @@ void VacatedNames::put_off(const std::string& path, Moment due) {
   if (found != names_.end()) found->second.due = due;
 }
 
+std::optional<ObjectInfo> FilesystemCore::left_at(const std::string& path) {
+  auto left = vacated.at(path);
+  const auto last = left ? publishing.last_met(path) : std::nullopt;
+  if (!last || same_version(*last, *left)) return left;
+  vacated.forget(path);  // Published anew, and whatever came of that since.
+  return std::nullopt;
+}
+
 Result<FilesystemCore::Vacancy> FilesystemCore::vacancy(const std::string& path) {
-  if (!vacated.at(path)) return Vacancy{Expectation::absent()};
+  if (!left_at(path)) return Vacancy{Expectation::absent()};
   auto turn = vacating.take();
   if (!turn) return turn.error();
-  const auto left = vacated.at(path);
+  const auto left = left_at(path);
   return Vacancy{left ? Expectation::of(*left) : Expectation::absent(), *std::move(turn)};
 }
 
 void FilesystemCore::clear_vacated(const std::string& prefix, Moment until) {
   constexpr std::chrono::seconds kPause{60};  // After a failure: nobody waits for it.
   for (const auto& name : vacated.due(prefix, until)) {
+    const std::string& path = name.version.path;
     auto turn = vacating.take();
     if (!turn) return;
-    const auto still = vacated.at(name.version.path);
-    if (!still || !same_version(*still, name.version)) continue;
-    const auto last = publishing.last_met(name.version.path);
-    if (last && !same_version(*last, name.version)) {  // Published anew.
-      vacated.forget(name.version.path);
-      continue;
-    }
+    const auto left = left_at(path);
+    if (!left || !same_version(*left, name.version)) continue;
     const InodePtr child = tree.child(name.directory, name.key);
-    if (child != nullptr && child->is_ours) {  // It will be.
-      vacated.put_off(name.version.path, std::chrono::steady_clock::now() + options.temporary_age);
+    if (child != nullptr && child->is_ours) {  // It will be published anew.
+      vacated.put_off(path, std::chrono::steady_clock::now() + options.temporary_age);
       continue;
     }
-    const auto path = ObjectPath::make(name.version.path);
-    const auto removed = path ? publisher.remove(*path, name.version, Publisher::Sight::kLook) : path.error();
+    const auto legal = ObjectPath::make(path);
+    const auto removed = legal ? publisher.remove(*legal, *left, Publisher::Sight::kLook) : legal.error();
     if (!removed && removed.error().code != Errc::kConflict) {
       log_warn("an old name is still on the lake: " + removed.error().message);
-      vacated.put_off(name.version.path, std::chrono::steady_clock::now() + kPause);
+      vacated.put_off(path, std::chrono::steady_clock::now() + kPause);
       continue;
     }
     // Before the lake's answers show it again: one that is under way may be older than this.
@@ -82,7 +86,7 @@ void FilesystemCore::clear_vacated(const std::string& prefix, Moment until) {
       view.changed_object(name.directory, name.key, std::nullopt);
     else
       view.distrust(name.directory, name.key);
-    vacated.forget(name.version.path);
+    vacated.forget(path);
   }
 }
 

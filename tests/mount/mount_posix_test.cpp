@@ -183,3 +183,16 @@ TEST_CASE("W8: mode, size and times are those of the last change, at once") {
   CHECK(facts.st_mtim.tv_sec == 1'200'000'000);
   CHECK(facts.st_mtim.tv_nsec == 123'456'789);
 }
+
+TEST_CASE("W8: emptying an empty file makes its time new, as a stamp's is") {
+  TestLake lake;
+  Mounted mount(lake);
+  REQUIRE(write_file(mount / "stamp", "") == kOk);
+  const timespec long_ago[2] = {{1'000'000'000, 0}, {1'000'000'000, 0}};
+  REQUIRE(::utimensat(AT_FDCWD, (mount / "stamp").c_str(), long_ago, 0) == 0);
+  REQUIRE(write_file(mount / "stamp", "") == kOk);
+  struct stat facts {};
+  REQUIRE(::stat((mount / "stamp").c_str(), &facts) == 0);
+  CHECK(facts.st_mtime > 1'000'000'000);
+  CHECK(lake.stat("stamp")->metadata.at("::lakefs::client-mtime") == std::to_string(facts.st_mtime));
+}

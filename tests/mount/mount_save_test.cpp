@@ -111,6 +111,45 @@ TEST_CASE("W9: a directory of vacated names is empty, and goes with a rename as 
   CHECK(lake.keys() == Names{"f~", "g~", "h/keep"});
 }
 
+TEST_CASE("W9: a name that was vacated, published anew and removed is free") {
+  TestLake lake;
+  lake.put("f", "one");
+  Mounted mount(lake, kNothingAges);
+  REQUIRE(rename_file(mount / "f", mount / "f~") == kOk);
+  REQUIRE(write_file(mount / "f", "two", O_EXCL) == kOk);
+  REQUIRE(remove_file(mount / "f") == kOk);
+  CHECK(lake.keys() == Names{"f~"});
+  CHECK(write_file(mount / "f", "three", O_EXCL) == kOk);
+  CHECK(lake.read("f") == "three");
+}
+
+TEST_CASE(
+    "rename: bytes that are not published yet take the place of an object also where the name then goes") {
+  TestLake lake;
+  for (const char* key : {"f", "g", "h~"}) lake.put(key, "old");
+  Mounted mount(lake, kNothingAges);
+  OpenFile open_one(mount / "new", O_WRONLY | O_CREAT);
+  CHECK(open_one.write("new") == kOk);
+  REQUIRE(rename_file(mount / "new", mount / "f") == kOk);
+  CHECK(remove_file(mount / "f") == kOk);
+  CHECK(open_one.close() == kOk);
+
+  OpenFile open_two(mount / "new", O_WRONLY | O_CREAT);
+  CHECK(open_two.write("new") == kOk);
+  REQUIRE(rename_file(mount / "new", mount / "g") == kOk);
+  REQUIRE(rename_file(mount / "g", mount / "g2") == kOk);
+  CHECK(open_two.close() == kOk);
+
+  REQUIRE(write_file(mount / "new.tmp", "new") == kOk);
+  REQUIRE(rename_file(mount / "new.tmp", mount / "h~") == kOk);
+  REQUIRE(rename_file(mount / "h~", mount / "h2") == kOk);
+
+  CHECK(lake.keys() == Names{"g2", "h2"});
+  CHECK(names_in(mount.at()) == Names{"g2", "h2"});
+  CHECK(lake.read("g2") == "new");
+  CHECK(read_file(mount / "h2") == "new");
+}
+
 TEST_CASE("W9: a claim of a name that was vacated is a claim") {
   TestLake lake;
   lake.put("f.lock", "old");

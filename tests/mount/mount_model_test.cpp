@@ -1,0 +1,405 @@
+// A long random walk: the same calls on the mount and in a directory of the local disk come to the same,
+// other clients' changes in between; at the end the lake holds exactly what the local directory does.
+//
+//     LAKEFUSE_MODEL_STEPS=1000000 LAKEFUSE_MODEL_SEED=7 build/tests/mount/mount_tests --test-case='model*'
+
+#include <doctest/doctest.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <deque>
+#include <random>
+#include <thread>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+namespace stdfs = std::filesystem;
+
+constexpr auto kTtl = 20ms;  // Of the mount: what other clients do is seen after that.
+
+unsigned long from_environment(const char* name, unsigned long otherwise) {
+  const char* const text = std::getenv(name);
+  return text != nullptr ? std::strtoul(text, nullptr, 10) : otherwise;
+}
+
+std::string result(ssize_t n) {
+  return n < 0 ? errno_name(errno) : std::to_string(n);
+}
+
+stdfs::file_status status_of(const stdfs::path& path) {
+  std::error_code loops;
+  return stdfs::symlink_status(path, loops);
+}
+
+// What lstat, read and readlink tell of one path, as one text.
+std::string portrait(const stdfs::path& path) {
+  struct stat facts {};
+  if (::lstat(path.c_str(), &facts) != 0) return errno_name(errno);
+  char mode[16];
+  std::snprintf(mode, sizeof mode, "%o", facts.st_mode);
+  std::string text = mode;
+  // A time in the past was set, and nothing has changed since then. (Those of directories live while
+  // mounted.)
+  if (!S_ISDIR(facts.st_mode) && facts.st_mtim.tv_sec < 1'300'000'000)
+    text += " at " + std::to_string(facts.st_mtim.tv_sec) + "." + std::to_string(facts.st_mtim.tv_nsec);
+  if (S_ISLNK(facts.st_mode)) {
+    char target[256];
+    const auto n = ::readlink(path.c_str(), target, sizeof target);
+    text += " -> " + (n < 0 ? errno_name(errno) : std::string(target, static_cast<std::size_t>(n)));
+  }
+  if (S_ISREG(facts.st_mode)) {
+    const std::string bytes = read_file(path);
+    text += " " + std::to_string(facts.st_size) + " " + std::to_string(std::hash<std::string>{}(bytes));
+  }
+  return text;
+}
+
+// All that is below, with its portrait.
+std::vector<std::string> tree_of(const stdfs::path& top, const std::string& below = "") {
+  std::vector<std::string> all;
+  for (const std::string& name : names_in(top / below)) {
+    const std::string path = below.empty() ? name : below + "/" + name;
+    all.push_back(path + ": " + portrait(top / path));
+    if (stdfs::is_directory(status_of(top / path))) {
+      const auto more = tree_of(top, path);
+      all.insert(all.end(), more.begin(), more.end());
+    }
+  }
+  return all;
+}
+
+class Walk {
+ public:
+  Walk(TestLake& lake, Mounted& mount, unsigned long seed) : lake_(lake), mount_(mount), dice_(seed) {}
+  ~Walk() { close_all(); }
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
+
+  // False at the first difference, which is told.
+  bool step() {
+    is_same_ = true;
+    constexpr std::size_t kHistory = 25;
+    if (history_.size() == kHistory) history_.pop_front();
+    history_.emplace_back();
+    const auto kind = dice(100);
+    if (kind < 22)
+      open_one();
+    else if (kind < 52)
+      use_one();
+    else if (kind < 62)
+      close_one(dice(kSlots));
+    else if (kind < 99)
+      change_names();
+    else
+      change_outside();
+    if (!is_same_) tell();
+    return is_same_;
+  }
+
+  bool compare_trees() {
+    is_same_ = true;
+    history_.emplace_back("compare all");
+    expect_same(tree_of(mount_.at()), tree_of(disk_.path()));
+    if (!is_same_) tell();
+    return is_same_;
+  }
+
+  // Every file and symlink is on the lake, and nothing else is.
+  bool compare_lake() {
+    is_same_ = true;
+    history_.emplace_back("compare with the lake");
+    std::vector<std::string> keys, files;
+    for (const std::string& key : lake_.keys()) {
+      if (!key.ends_with('/')) keys.push_back(key);
+    }
+    for (const auto& entry : stdfs::recursive_directory_iterator(disk_.path())) {
+      if (stdfs::is_directory(entry.symlink_status())) continue;
+      files.push_back(entry.path().lexically_relative(disk_.path()).string());
+      if (stdfs::is_regular_file(entry.symlink_status()))
+        CHECK((lake_.read(files.back()) == read_local(entry.path())));
+    }
+    expect_same(std::move(keys), std::move(files));
+    if (!is_same_) tell();
+    return is_same_;
+  }
+
+  void close_all() {
+    for (std::size_t i = 0; i < kSlots; ++i) close_one(i);
+  }
+
+ private:
+  static constexpr std::size_t kSlots = 5;
+  struct Slot {
+    int ours = -1, local = -1;
+  };
+
+  unsigned dice(std::size_t sides) { return static_cast<unsigned>(dice_() % sides); }
+
+  // Few names, so that they meet; some say that they are temporary (W9).
+  std::string name() {
+    constexpr std::array kNames{"a", "b", "c", "d", "a~", "b.tmp"};
+    return kNames.at(dice(kNames.size()));
+  }
+  std::string path() {
+    std::string made = name();
+    for (auto depth = dice(3); depth > 0; --depth) made = name() + "/" + made;
+    return made;
+  }
+  stdfs::path ours(const std::string& path) const { return mount_.at() / path; }
+  stdfs::path local(const std::string& path) const { return disk_.path() / path; }
+
+  void note(const std::string& text) { history_.back() += text; }
+  void expect(const std::string& got, const std::string& wanted) {
+    if (got == wanted) return;
+    is_same_ = false;
+    note("\n      here " + got + "\n      disk " + wanted);
+  }
+  // Tells what only one of them has.
+  void expect_same(std::vector<std::string> got, std::vector<std::string> wanted) {
+    std::sort(got.begin(), got.end());
+    std::sort(wanted.begin(), wanted.end());
+    const auto only_in = [&](const auto& these, const auto& those) {
+      std::vector<std::string> left;
+      std::set_difference(these.begin(), these.end(), those.begin(), those.end(), std::back_inserter(left));
+      std::string text;
+      for (const std::string& one : left) text += one + "; ";
+      return text;
+    };
+    if (got != wanted) expect(only_in(got, wanted), only_in(wanted, got));
+  }
+  // The same call on both.
+  template <class Call>
+  void both(const std::string& what, Call call) {
+    note(what);
+    errno = 0;
+    const std::string wanted = result(call(disk_.path()));
+    errno = 0;
+    const std::string got = result(call(mount_.at()));
+    note(" = " + wanted);
+    expect(got, wanted);
+  }
+  void compare(const std::string& path) { expect(portrait(ours(path)), portrait(local(path))); }
+
+  void open_one() {
+    constexpr std::array kFlags{O_RDONLY,
+                                O_WRONLY,
+                                O_RDWR,
+                                O_RDWR | O_CREAT,
+                                O_WRONLY | O_CREAT | O_TRUNC,
+                                O_RDWR | O_CREAT | O_EXCL,
+                                O_WRONLY | O_CREAT | O_APPEND,
+                                O_RDWR | O_TRUNC};
+    const std::string path = this->path();
+    const int flags = kFlags.at(dice(kFlags.size())) | O_NONBLOCK;  // A fifo must not wait.
+    const mode_t mode = dice(2) == 0 ? 0644 : 0750;
+    const auto at = dice(kSlots);
+    close_one(at);
+    Slot& slot = slots_.at(at);
+    slot.local = ::open(local(path).c_str(), flags, mode);
+    const std::string wanted = slot.local < 0 ? errno_name(errno) : "ok";
+    slot.ours = ::open(ours(path).c_str(), flags, mode);
+    const std::string got = slot.ours < 0 ? errno_name(errno) : "ok";
+    note("; open " + std::to_string(at) + " " + path + " " + std::to_string(flags) + " = " + wanted);
+    expect(got, wanted);
+    struct stat facts {};
+    if (slot.local >= 0 && ::fstat(slot.local, &facts) == 0 && !S_ISREG(facts.st_mode)) close_one(at);
+  }
+
+  void use_one() {
+    const auto at = dice(kSlots);
+    const Slot slot = slots_.at(at);
+    if (slot.local < 0) return open_one();
+    const auto fd = [&](const stdfs::path& side) { return side == mount_.at() ? slot.ours : slot.local; };
+    const auto offset = static_cast<off_t>(dice(5) == 0 ? dice(200'000) : dice(6'000));
+    const auto size = dice(4) == 0 ? dice(20'000) : dice(600);
+    const std::string what = std::to_string(at) + " " + std::to_string(offset) + " " + std::to_string(size);
+    switch (dice(8)) {
+      case 0:
+      case 1:
+      case 2: {
+        const std::string bytes = pattern(size, dice(1000));
+        both("write " + what,
+             [&](const auto& side) { return ::pwrite(fd(side), bytes.data(), size, offset); });
+        break;
+      }
+      case 3:
+        both("ftruncate " + what, [&](const auto& side) { return ::ftruncate(fd(side), offset); });
+        break;
+      case 4:
+        both("fsync " + what, [&](const auto& side) { return ::fsync(fd(side)); });
+        break;
+      case 5:
+        both("fallocate " + what, [&](const auto& side) {
+          return ::fallocate(fd(side), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size + 1);
+        });
+        break;
+      default: {
+        std::array<std::string, 2> bytes{std::string(size, '\0'), std::string(size, '\0')};
+        both("read " + what, [&](const auto& side) {
+          return ::pread(fd(side), bytes.at(side == mount_.at() ? 0 : 1).data(), size, offset);
+        });
+        expect(std::to_string(std::hash<std::string>{}(bytes[0])),
+               std::to_string(std::hash<std::string>{}(bytes[1])));
+      }
+    }
+    struct stat here {
+    }, there{};
+    ::fstat(slot.ours, &here);
+    ::fstat(slot.local, &there);
+    expect(std::to_string(here.st_size), std::to_string(there.st_size));
+  }
+
+  void close_one(std::size_t at) {
+    Slot& slot = slots_.at(at);
+    if (slot.ours >= 0) {
+      const std::string got = ::close(slot.ours) == 0 ? "ok" : errno_name(errno);
+      note("close " + std::to_string(at));
+      expect(got, "ok");
+    }
+    if (slot.local >= 0) ::close(slot.local);
+    slot = {};
+  }
+
+  void change_names() {
+    const std::string one = path(), other = path();
+    const auto mode = dice(2) == 0 ? mode_t{0700} : mode_t{0755};
+    switch (dice(14)) {
+      case 0:
+      case 1:
+        both("unlink " + one, [&](const auto& side) { return ::unlink((side / one).c_str()); });
+        break;
+      case 2:
+      case 3:
+        both("mkdir " + one, [&](const auto& side) { return ::mkdir((side / one).c_str(), mode); });
+        break;
+      case 4:
+        both("rmdir " + one, [&](const auto& side) { return ::rmdir((side / one).c_str()); });
+        break;
+      case 5:
+      case 6:
+      case 7:
+        both("rename " + one + " " + other,
+             [&](const auto& side) { return ::rename((side / one).c_str(), (side / other).c_str()); });
+        compare(other);
+        break;
+      case 8:
+        rename_with_flags(one, other);
+        compare(other);
+        break;
+      case 9:
+        both("symlink " + other + " " + one,
+             [&](const auto& side) { return ::symlink(other.c_str(), (side / one).c_str()); });
+        break;
+      case 10:
+        both("chmod " + one, [&](const auto& side) { return ::chmod((side / one).c_str(), mode); });
+        break;
+      case 11: {
+        const timespec times[2] = {{1'000'000'000, 0}, {1'000'000'000 + dice(100'000), dice(1'000'000'000)}};
+        both("utimensat " + one, [&](const auto& side) {
+          return ::utimensat(AT_FDCWD, (side / one).c_str(), times, AT_SYMLINK_NOFOLLOW);
+        });
+        break;
+      }
+      case 12: {
+        const auto size = static_cast<off_t>(dice(9'000));
+        both("truncate " + one, [&](const auto& side) {
+          // Linux would let a fifo's size be.
+          struct stat facts {};
+          if (::stat((side / one).c_str(), &facts) == 0 && S_ISFIFO(facts.st_mode)) return 0;
+          return ::truncate((side / one).c_str(), size);
+        });
+        break;
+      }
+      default:
+        both("mkfifo " + one, [&](const auto& side) { return ::mkfifo((side / one).c_str(), 0600); });
+    }
+    compare(one);
+  }
+
+  void rename_with_flags(const std::string& one, const std::string& other) {
+    const auto is_file = [&](const std::string& path) {
+      const auto status = status_of(local(path));
+      return stdfs::exists(status) && !stdfs::is_directory(status);
+    };
+    const bool exchanges = is_file(one) && is_file(other);  // Of directories: EINVAL here.
+    const unsigned flags = exchanges ? RENAME_EXCHANGE : RENAME_NOREPLACE;
+    both((exchanges ? "exchange " : "noreplace ") + one + " " + other, [&](const auto& side) {
+      return ::renameat2(AT_FDCWD, (side / one).c_str(), AT_FDCWD, (side / other).c_str(), flags);
+    });
+  }
+
+  // Another client writes or removes a file, in a directory that is there. Of what is open or held back here
+  // its changes would be conflicts, which have tests of their own.
+  void change_outside() {
+    std::string path = this->path();
+    std::replace(path.begin(), path.end(), '~', '-');
+    if (path.find(".tmp") != path.npos) return;
+    const auto status = status_of(local(path));
+    std::error_code none;
+    if (!stdfs::is_directory(local(path).parent_path(), none) || stdfs::is_directory(status)) return;
+    std::error_code loops;
+    const auto real = stdfs::weakly_canonical(local(path).parent_path(), loops);
+    if (loops || real != local(path).parent_path()) return;  // Through a symlink.
+    close_all();
+    if (stdfs::exists(status) && dice(2) == 0) {
+      note("; outside remove " + path);
+      stdfs::remove(local(path));
+      lake_.remove(path);
+    } else {
+      const std::string bytes = pattern(dice(9'000), dice(1000));
+      note("; outside put " + path + " " + std::to_string(bytes.size()));
+      stdfs::remove(local(path));
+      write_local(local(path), bytes);
+      lake_.put(path, bytes);
+    }
+    std::this_thread::sleep_for(kTtl + 5ms);
+    compare(path);
+  }
+
+  void tell() const {
+    std::string text;
+    for (const std::string& line : history_) text += "    " + line + "\n";
+    MESSAGE("the mount and the disk differ; the last steps:\n" << text);
+  }
+
+  TestLake& lake_;
+  Mounted& mount_;
+  const ScratchDirectory disk_;
+  std::mt19937_64 dice_;
+  std::array<Slot, kSlots> slots_;
+  std::deque<std::string> history_{""};
+  bool is_same_ = true;
+};
+
+}  // namespace
+
+TEST_CASE("model: a random walk on the mount comes to what it comes to on the local disk") {
+  const auto steps = from_environment("LAKEFUSE_MODEL_STEPS", 20'000);
+  const auto seed = from_environment("LAKEFUSE_MODEL_SEED", std::random_device{}() % 1'000'000);
+  MESSAGE("LAKEFUSE_MODEL_SEED=" << seed);
+  ::umask(022);
+  TestLake lake;
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "20ms", "--temporary-age", "1s"},
+                       .patience = std::chrono::seconds(60 + steps / 20)});
+  Walk walk(lake, mount, seed);
+  for (unsigned long step = 1; step <= steps; ++step) {
+    CAPTURE(step);
+    REQUIRE(walk.step());
+    if (step % 500 == 0) REQUIRE(walk.compare_trees());
+  }
+  walk.close_all();
+  REQUIRE(mount.unmount() == 0);
+  CHECK(walk.compare_lake());
+  mount.mount();
+  CHECK(walk.compare_trees());
+}
