@@ -56,6 +56,7 @@ class DirectoryRename {
                                          move.old_object.metadata);
       if (!copied) return copied.error();
       core_.publishing.is_ours_now(copied->physical_address);
+      core_.publishing.met(copied->path, *copied);
       move.new_object = *std::move(copied);
       return {};
     });

@@ -169,6 +169,20 @@ TEST_CASE("rename: a directory goes with its files that are open and not publish
   CHECK(look(mount / "d") == "stat: ENOENT");
 }
 
+TEST_CASE("rename: in a directory that took another one's place, files are replaced as anywhere") {
+  TestLake lake;
+  Mounted mount(lake);
+  for (const char* directory : {"site", "next"}) {
+    REQUIRE(make_directory(mount / directory) == kOk);
+    REQUIRE(write_file(mount.at() / directory / "index", directory) == kOk);
+  }
+  REQUIRE(rename_file(mount / "site", mount / "old") == kOk);
+  REQUIRE(rename_file(mount / "next", mount / "site") == kOk);
+  REQUIRE(write_file(mount / "edited", "edited") == kOk);
+  CHECK(rename_file(mount / "edited", mount / "site/index") == kOk);
+  CHECK(lake.read("site/index") == "edited");
+}
+
 TEST_CASE("directories: mkdir and rmdir answer as on a disk, and a marker stays until rmdir") {
   TestLake lake;
   lake.put("prefix/only", "x");
