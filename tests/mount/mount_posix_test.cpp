@@ -1,6 +1,8 @@
 // W8: inside one mount, files behave as on a local disk: the same calls on both, and the same outcome.
 
 #include <doctest/doctest.h>
+#include <linux/falloc.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -195,4 +197,40 @@ TEST_CASE("W8: emptying an empty file makes its time new, as a stamp's is") {
   REQUIRE(::stat((mount / "stamp").c_str(), &facts) == 0);
   CHECK(facts.st_mtime > 1'000'000'000);
   CHECK(lake.stat("stamp")->metadata.at("::lakefs::client-mtime") == std::to_string(facts.st_mtime));
+}
+
+TEST_CASE("W8: O_DIRECT, copy_file_range, holes, locks and fsync of a directory do what they do on a disk") {
+  TestLake lake;
+  lake.put("f", pattern(100'000));
+  Mounted mount(lake);
+  OpenFile direct(mount / "f", O_RDWR | O_DIRECT);
+  CHECK((direct.read_all() == pattern(100'000)));
+  CHECK(direct.write_at(10, "odd size") == kOk);
+  CHECK(direct.close() == kOk);
+  CHECK(lake.read("f").substr(10, 8) == "odd size");
+
+  OpenFile from(mount / "f", O_RDONLY), to(mount / "copy", O_RDWR | O_CREAT);
+  CHECK(::copy_file_range(from.fd(), nullptr, to.fd(), nullptr, 100'000, 0) == 100'000);
+  CHECK(to.close() == kOk);
+  CHECK((lake.read("copy") == lake.read("f")));
+
+  OpenFile sparse(mount / "sparse", O_RDWR | O_CREAT);
+  CHECK(sparse.write_at(1 << 20, "x") == kOk);
+  CHECK(::lseek(sparse.fd(), 0, SEEK_DATA) > 0);
+  CHECK(::lseek(sparse.fd(), 0, SEEK_HOLE) == 0);
+  CHECK(::lseek(sparse.fd(), 2 << 20, SEEK_DATA) == -1);
+  CHECK(errno == ENXIO);
+  CHECK(::fallocate(sparse.fd(), FALLOC_FL_KEEP_SIZE, 0, 4 << 20) == 0);
+  CHECK(::fallocate(sparse.fd(), FALLOC_FL_ZERO_RANGE, 1 << 20, 2 << 20) == 0);
+  CHECK(sparse.close() == kOk);
+  CHECK((lake.read("sparse") == std::string(3 << 20, '\0')));
+
+  OpenFile one(mount / "lock", O_RDWR | O_CREAT), two(mount / "lock", O_RDWR);
+  CHECK(::flock(one.fd(), LOCK_EX) == 0);
+  CHECK(::flock(two.fd(), LOCK_EX | LOCK_NB) == -1);
+  CHECK(errno == EWOULDBLOCK);
+
+  OpenFile directory(mount.at(), O_RDONLY | O_DIRECTORY);
+  CHECK(directory.sync() == kOk);
+  CHECK(OpenFile(mount.at(), O_RDWR | O_TMPFILE).opened() == "open: EOPNOTSUPP");
 }
