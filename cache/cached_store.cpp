@@ -17,26 +17,29 @@ namespace {
 // A piece lies in one block. Larger ones make fewer files; smaller ones are thrown out more exactly.
 constexpr std::uint64_t kBlockBytes = ReadAhead::kLongestPiece;
 
+constexpr std::uint64_t kChunk = BlockFormat::kChunkBytes;
+
 // Objects up to here come whole in one request: it would cost more to ask twice.
 constexpr std::uint64_t kWholeBytes = 1 << 20;
 
-// How many requests go ahead of readers side by side, and how far. What has arrived waits in memory for its
-// reader, as much as is on its way.
+// How many requests go ahead of readers side by side, and how far.
 constexpr std::size_t kAheadAtOnce = 8;
-constexpr std::uint64_t kMostAhead = kAheadAtOnce * ReadAhead::kLongestPiece;
+constexpr std::uint64_t kMostAhead = 6 * ReadAhead::kLongestPiece;
+// What has arrived waits in memory for its reader: all that is ahead of one, and the pieces that it is in.
+constexpr std::uint64_t kMostKept = kMostAhead + 2 * ReadAhead::kLongestPiece;
 // Without files it waits nowhere else.
 constexpr std::uint64_t kMostAheadInMemory = kMostAhead / 2;
 
 // A piece ends before what the cache holds, so that nothing is fetched twice; but for a few chunks here and
 // there, which cost less than a request each.
-constexpr std::size_t kWorthARequest = (256 << 10) / BlockFormat::kChunkBytes;
+constexpr std::size_t kWorthARequest = (256 << 10) / kChunk;
 
 class DiskCachedStore final : public CachedStore {
  public:
   DiskCachedStore(ObjectStore& below, std::unique_ptr<BlockFiles> files)
       : below_(below),
         files_(std::move(files)),
-        fetches_(kMostAhead),
+        fetches_(kMostKept),
         read_ahead_(files_ ? kMostAhead : kMostAheadInMemory) {}
 
   Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset,
@@ -52,6 +55,11 @@ class DiskCachedStore final : public CachedStore {
       done += *got;
     }
     return done;
+  }
+
+  void will_read(const ObjectInfo& object) override {
+    if (object.size_bytes == 0 || object.size_bytes > kWholeBytes) return;
+    workers_.post([this, object] { fetch_ahead(object, digest_of(object), {0, object.size_bytes}); });
   }
 
   CacheUse use() const override { return {hits_, misses_, files_ ? files_->bytes() : 0}; }
@@ -127,7 +135,9 @@ class DiskCachedStore final : public CachedStore {
     if (const std::size_t held = load()) return held;
 
     const Range missing = missing_at(block, {offset, offset + out.size()}, fetch_to);
-    const auto fetch = fetches_.begin(digest, missing.begin, missing.end);
+    auto fetch = fetches_.begin(digest, missing.begin, missing.end);
+    // Somebody fetches the beginning of a small object, but not this place.
+    if (!fetch) fetch = fetches_.begin(digest, offset / kChunk * kChunk, missing.end);
     if (!fetch) return std::size_t{0};
     if (const std::size_t held = load()) return held;  // It landed while we were taking off.
     const bool is_more_than_asked = fetch->end() > offset + out.size() || fetch->begin() < offset;
@@ -148,7 +158,6 @@ class DiskCachedStore final : public CachedStore {
   // What to fetch for a read whose first byte is not there: whole chunks, and beyond what was asked as far as
   // the cache holds nothing. A small object of which it holds nothing comes whole.
   Range missing_at(const Block& block, const Range& asked, std::uint64_t fetch_to) {
-    constexpr std::uint64_t kChunk = BlockFormat::kChunkBytes;
     const auto first_held = [&](std::uint64_t from, std::uint64_t end, std::size_t in_a_row) {
       if (!files_) return end;
       const Range range{from - block.range.begin, end - block.range.begin};
@@ -168,16 +177,21 @@ class DiskCachedStore final : public CachedStore {
   void fetch_ahead(const ObjectInfo& object, const std::string& digest, const Range& range) {
     const Block block = block_at(object, digest, range.begin);
     const std::uint64_t base = block.range.begin;
-    for (Range gap = range; gap.begin < range.end; gap = {gap.end, range.end}) {
-      if (files_) {
-        gap =
-            files_->first_gap(block.id, block.bytes(), {gap.begin - base, range.end - base}, kWorthARequest);
-        gap = {gap.begin + base, gap.end + base};
-      }
+    const auto first_gap = [&](const Range& in) -> Range {
+      if (!files_) return in;
+      const Range gap =
+          files_->first_gap(block.id, block.bytes(), {in.begin - base, in.end - base}, kWorthARequest);
+      return {gap.begin + base, gap.end + base};
+    };
+    for (std::uint64_t at = range.begin; at < range.end;) {
+      const Range gap = first_gap({at, range.end});
       const auto fetch = gap.begin < gap.end ? fetches_.begin(digest, gap.begin, gap.end) : nullptr;
-      if (!fetch || !fetch_from_below(object, *fetch, true)) return;
+      if (!fetch) return;
+      at = fetch->begin();
+      if (first_gap({at, fetch->end()}).begin > at) continue;  // It landed while we were taking off.
+      if (!fetch_from_below(object, *fetch, true)) return;
       keep(block, *fetch);
-      gap.end = fetch->end();
+      at = fetch->end();
     }
   }
 

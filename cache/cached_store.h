@@ -8,8 +8,8 @@
 namespace lakefuse {
 
 struct CacheUse {
-  std::uint64_t hits = 0;    // Blocks answered from disk.
-  std::uint64_t misses = 0;  // Blocks fetched.
+  std::uint64_t hits = 0;    // Reads answered from disk.
+  std::uint64_t misses = 0;  // Requests for bytes that were not there.
   std::uint64_t bytes = 0;   // On disk now, by all mounts of the user.
 };
 
@@ -17,8 +17,8 @@ struct CacheUse {
 // by installation, physical address, checksum and size (design rule 8), so that nothing ever has to be
 // invalidated. Shared by all mounts of the user, safe against other processes using the same directory. Many
 // readers of one block cost one request. A damaged, short or unreadable block file is a miss, never an error;
-// a full disk means reading uncached. All calls but read() go straight down. Thread safety and deadlines as
-// ObjectStore.
+// a full disk means reading uncached. All calls but read() and will_read() go straight down. Thread safety
+// and deadlines as ObjectStore.
 class CachedStore : public ObjectStore {
  public:
   // Makes `cache_dir` (0700) where it is missing. kLocalIo: it belongs to another user, may be written by

@@ -111,6 +111,9 @@ class ObjectStore {
   virtual Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset,
                                    std::span<std::byte> out) = 0;
 
+  // A hint that this version will soon be read: who keeps bytes may fetch them behind. Returns at once.
+  virtual void will_read(const ObjectInfo&) {}
+
   // get_physical_address. Where nothing can be presigned: kUnsupported, without a call.
   virtual Result<UploadTarget> upload_target(const ObjectPath& path) = 0;
 

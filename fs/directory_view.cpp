@@ -1,6 +1,17 @@
 #include "fs/directory_view.h"
 
+#include <iterator>
+
 namespace lakefuse {
+namespace {
+
+// Of files in a row: where fetching them costs more calls than bytes.
+constexpr std::uint64_t kSmallBytes = 64 << 10;
+constexpr std::size_t kRow = 4;
+constexpr std::size_t kFirstAhead = 8;
+constexpr std::size_t kMostAhead = 64;  // So far behind the one that was opened, whatever its neighbours are.
+
+}  // namespace
 
 void DirectoryView::saw(const std::string& name, Holding holding, Moment asked) {
   auto [place, is_new] = known_.try_emplace(name, Known{holding, asked});
@@ -11,18 +22,52 @@ void DirectoryView::saw(const std::string& name, Holding holding, Moment asked) 
     known.holding.is_prefix |= holding.is_prefix;
     return;
   }
-  known = {std::move(holding), asked};
+  const bool is_same =
+      known.holding.object && holding.object && same_version(*known.holding.object, *holding.object);
+  const Reading reading = is_same ? known.reading : Reading::kNot;
+  known = {std::move(holding), asked, false, reading};
 }
 
 void DirectoryView::saw_all(Moment asked) {
   std::erase_if(known_, [&](const auto& entry) { return entry.second.since < asked; });
+  if (forgot_ >= asked) return;  // A name that is not known may have been seen and forgotten.
   if (!complete_since_ || *complete_since_ < asked) complete_since_ = asked;
 }
 
 void DirectoryView::changed(const std::string& name, Holding holding, Moment now) {
-  known_[name] = {std::move(holding), now};
+  known_[name] = {std::move(holding), now, true};
   fingerprint.reset();
   ++own_changes;
+}
+
+void DirectoryView::forget_before(Moment oldest, Moment now) {
+  const auto forgotten = std::erase_if(
+      known_, [&](const auto& entry) { return entry.second.since < oldest && !entry.second.is_ours; });
+  if (forgotten == 0) return;
+  forgot_ = now;
+  complete_since_.reset();  // A name that is not known is not absent any more.
+}
+
+std::vector<ObjectInfo> DirectoryView::opened(const std::string& name) {
+  const auto is_small = [](const Known& known) {
+    return known.holding.object && known.holding.object->size_bytes > 0 &&
+           known.holding.object->size_bytes <= kSmallBytes;
+  };
+  const auto found = known_.find(name);
+  if (found == known_.end() || !is_small(found->second)) return {};
+  if (found->second.reading == Reading::kAhead) ++of_use_;
+  found->second.reading = Reading::kOpened;
+  std::vector<ObjectInfo> next;
+  if (++opened_ < kRow) return next;
+  std::size_t looked_at = 0;
+  for (auto at = std::next(found); at != known_.end() && ahead_ < kFirstAhead + 2 * of_use_; ++at) {
+    if (++looked_at > kMostAhead) break;
+    if (at->second.reading != Reading::kNot || !is_small(at->second)) continue;
+    at->second.reading = Reading::kAhead;
+    next.push_back(*at->second.holding.object);
+    ++ahead_;
+  }
+  return next;
 }
 
 void DirectoryView::distrust(const std::string& name) {

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "client/object_store.h"
 
@@ -43,6 +44,15 @@ class DirectoryView {
   // Whether anything but `except` is known to be in it, however long ago.
   [[nodiscard]] bool knows_another_than(const std::string& except) const;
 
+  // Forgets what the lake said before `oldest`, which nobody may believe any more; our own changes stay.
+  void forget_before(Moment oldest, Moment now);
+  [[nodiscard]] std::size_t size() const { return known_.size(); }
+
+  // A file was opened to be read. Small files of one directory are mostly read one after another, and a call
+  // for each is what that takes; so from the fourth on this answers which will be read next, by name. First a
+  // few, and then two for each that was opened indeed: who reads here and there has little fetched in vain.
+  std::vector<ObjectInfo> opened(const std::string& name);
+
   // More entries than one page: its names are asked for one by one.
   bool is_large = false;
   // The marker object of the directory itself, as last seen; and when that was.
@@ -54,12 +64,19 @@ class DirectoryView {
   std::optional<std::uint64_t> fingerprint;
 
  private:
+  enum class Reading : unsigned char { kNot, kAhead, kOpened };
   struct Known {
     Holding holding;
     Moment since;
+    bool is_ours = false;             // We changed it, and were not told what it is since.
+    Reading reading = Reading::kNot;  // Of this version.
   };
   std::map<std::string, Known> known_;
   std::optional<Moment> complete_since_;  // A whole listing was begun then.
+  Moment forgot_ = Moment::min();         // When something was forgotten last.
+  std::size_t opened_ = 0;                // Small files.
+  std::size_t ahead_ = 0;                 // Answered by opened(),
+  std::size_t of_use_ = 0;                // and opened later.
 };
 
 }  // namespace lakefuse

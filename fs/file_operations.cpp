@@ -63,6 +63,7 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
     }
     if (version) core.publishing.met(version->path, *version);
   }
+  if (!handle->may_write) core.view.opened(inode);
   if ((flags & O_TRUNC) != 0 && wants_to_write(flags)) {
     // Of an empty file, too: a stamp that make looks at is made new this way.
     if (auto cut = core.truncate(inode, 0); !cut) {

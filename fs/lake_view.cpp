@@ -12,6 +12,8 @@ using std::chrono::milliseconds;
 constexpr std::size_t kPage = 1000;  // lakeFS's largest.
 constexpr std::size_t kHiddenRemembered =
     10000;  // Enough for a count; a hostile listing must not fill memory.
+// Of one directory: above it, what is too old to be believed is forgotten.
+constexpr std::size_t kMuchRemembered = 10000;
 constexpr milliseconds kForEver = std::chrono::hours(24);
 
 Moment clock_now() {
@@ -141,6 +143,7 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
     named.push_back({std::move(key), std::move(holding)});
   }
   tree_.with_view(directory, [&](DirectoryView& view) {
+    if (view.size() > kMuchRemembered) view.forget_before(oldest(), clock_now());
     if (kind.has_marker && (!view.marker_seen || *view.marker_seen < asked)) {
       view.marker = std::move(marker);
       view.marker_seen = asked;
@@ -200,6 +203,14 @@ Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::
     }
   }
   return std::optional(std::move(named));
+}
+
+void LakeView::opened(const InodePtr& file) {
+  const auto [directory, name] = tree_.parent_and_name(file);
+  if (directory == nullptr) return;
+  for (const ObjectInfo& next :
+       tree_.with_view(directory, [&, &key = name](DirectoryView& view) { return view.opened(key); }))
+    lake_.will_read(next);
 }
 
 Result<bool> LakeView::is_empty(const InodePtr& directory, std::optional<std::string> except) {

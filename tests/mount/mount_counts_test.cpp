@@ -224,3 +224,29 @@ TEST_CASE(
   read_around(d);
   CHECK(d.calls().empty());
 }
+
+TEST_CASE("counts: small files read in a row are fetched ahead, each of them once; a few, alone, are not") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const auto name = [](int n) { return "f" + std::to_string(100 + n); };
+  for (int n = 0; n < 60; ++n) lake.put("d/" + name(n), name(n));
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  for (int n = 0; n < 3; ++n) CHECK(read_file(d / name(n)) == name(n));
+  CHECK(d.calls() == Counts{{"stat_object", 3}, {"store_get", 3}});
+  CHECK(read_file(d / name(3)) == name(3));
+  CHECK(lake.server().wait_for("store_get", 9));  // The fourth, and the first eight behind it.
+  for (int n = 4; n < 60; ++n) CHECK(read_file(d / name(n)) == name(n));
+  CHECK(d.calls() == Counts{{"stat_object", 57}, {"store_get", 57}});
+}
+
+TEST_CASE("counts: small files read here and there have few others fetched in vain") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const auto name = [](int n) { return "f" + std::to_string(1000 + n); };
+  for (int n = 0; n < 400; ++n) lake.put("d/" + name(n), "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  for (int n = 380; n >= 0; n -= 20) CHECK(read_file(d / name(n)) == "x");
+  CHECK(d.calls().at("store_get") <= 20 + 8);
+}
