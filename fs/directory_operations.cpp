@@ -116,8 +116,8 @@ void begin(FilesystemCore& core, DirectoryHandle& handle) {
   handle.rows.clear();
   handle.has_local_rows = false;
   handle.listing.reset();
-  handle.rows.push_back({".", ".", S_IFDIR, std::nullopt});
-  handle.rows.push_back({"..", "..", S_IFDIR, std::nullopt});
+  handle.rows.push_back({".", {}, S_IFDIR, nullptr});
+  handle.rows.push_back({"..", {}, S_IFDIR, nullptr});
   if (handle.inode->is_local_directory) return;
   if (auto listing = core.view.list(handle.inode)) handle.listing.emplace(*std::move(listing));
 }
@@ -132,7 +132,7 @@ void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
                           (child->kind == Kind::kDirectory && core.tree.is_held_up(child));
     if (!is_there) continue;
     const auto [parent, name] = core.tree.parent_and_name(child);
-    if (!shown.contains(name)) handle.rows.push_back({name, name, type_of(child), std::nullopt});
+    if (!shown.contains(name)) handle.rows.push_back({name, {}, type_of(child), nullptr});
   }
 }
 
@@ -154,13 +154,17 @@ Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
       const InodePtr child = core.tree.child(handle.inode, key);
       if (child != nullptr && child->is_ours) continue;  // Among the local rows.
       if (is_the_prefix) {
-        if (holding.is_prefix) handle.rows.push_back({key, key, S_IFDIR, std::nullopt});
+        if (holding.is_prefix) handle.rows.push_back({key, {}, S_IFDIR, nullptr});
         continue;
       }
       if (!holding.object) continue;
-      const std::string shown = holding.is_prefix ? key + ".lakefs-object" : key;
       const mode_t type = attributes_of(*holding.object, core.options).mode & S_IFMT;
-      handle.rows.push_back({shown, key, type, holding.object});
+      auto object = std::make_unique<const ObjectInfo>(*std::move(holding.object));
+      if (holding.is_prefix) {
+        handle.rows.push_back({key + ".lakefs-object", key, type, std::move(object)});
+      } else {
+        handle.rows.push_back({key, {}, type, std::move(object)});
+      }
     }
     if (handle.rows.size() > before) return true;
   }
@@ -187,14 +191,14 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
       if (!more) return more.error();
       if (!*more) return {};
     }
-    const DirectoryHandle::Row row = handle.rows[at];
+    DirectoryHandle::Row& row = handle.rows[at];
     NodeEntry looked_up;
     InodePtr inode = core.tree.child(handle.inode, row.name);
     if (plus && at >= 2 && row.type != S_IFDIR) {
       if (row.object) {
         const std::lock_guard naming(core.naming);
-        inode = core.inode_for(handle.inode, row.name, row.key,
-                               Holding{.object = row.object, .is_prefix = false});
+        inode = core.inode_for(handle.inode, row.name, row.key.empty() ? row.name : row.key,
+                               Holding{.object = *row.object, .is_prefix = false});
       }
       if (inode != nullptr) looked_up = core.entry_for(inode, core.view.ttl());
     }
@@ -206,6 +210,7 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
       if (looked_up.node != NodeId{0}) core.tree.forget(looked_up.node, 1);
       return {};
     }
+    row.object.reset();  // Of a million names, only those that are under way are kept whole.
   }
 }
 

@@ -35,9 +35,9 @@ struct DirectoryHandle {
   std::optional<LakeView::Listing> listing;
   struct Row {
     std::string name;
-    std::string key;
+    std::string key;  // Empty: as the name.
     mode_t type;
-    std::optional<ObjectInfo> object;  // Of files.
+    std::unique_ptr<const ObjectInfo> object;  // Of files, until it has been told.
   };
   std::vector<Row> rows;  // So far; offset n is rows[n - 1]'s end.
   bool has_local_rows = false;

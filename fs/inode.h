@@ -87,7 +87,7 @@ struct Inode {
   std::uint64_t lookups = 0;
   std::uint64_t handles = 0;                                            // Open files or directories.
   std::map<std::string, std::shared_ptr<Inode>, std::less<>> children;  // Directories: by `name`.
-  DirectoryView view;                                                   // Directories.
+  std::unique_ptr<DirectoryView> view;  // Directories, once something is known.
 
   // The name is this inode's whatever the lake says: it has bytes that the lake does not. Changed under
   // mutex.

@@ -79,7 +79,8 @@ class Tree {
   template <class Work>
   auto with_view(const InodePtr& directory, Work&& work) {
     const std::lock_guard lock(mutex_);
-    return work(directory->view);
+    if (directory->view == nullptr) directory->view = std::make_unique<DirectoryView>();
+    return work(*directory->view);
   }
 
   [[nodiscard]] std::size_t size() const;
