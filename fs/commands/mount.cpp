@@ -23,6 +23,7 @@
 #include "fs/daemon.h"
 #include "fs/filesystem.h"
 #include "fs/fuse_session.h"
+#include "fs/kernel_read_ahead.h"
 #include "fs/log.h"
 #include "fs/signal_thread.h"
 
@@ -214,6 +215,7 @@ class Mounting {
       std::ignore = session_->stop(true);
       return false;
     }
+    raise_kernel_read_ahead(root.st_dev);
     log_info("serving " + options_.uri + " at " + mountpoint_.string() +
              (plan_.read_only ? ", read-only" : ""));
     readiness_.ready();

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <thread>
@@ -228,4 +229,19 @@ TEST_CASE("a protected branch is refused at mount with the reason, and mounts re
   CHECK(refused.err.find("ma*") != std::string::npos);
   Mounted mount(lake, {.flags = {"--read-only"}});
   CHECK(read_file(mount / "f") == "one");
+}
+
+TEST_CASE("as root, programs that read in a row have the kernel ask for 512 KiB at a time") {
+  TestLake lake;
+  lake.put("f", "x");
+  Mounted mount(lake);
+  struct stat root {};
+  REQUIRE(::stat(mount.at().c_str(), &root) == 0);
+  const std::string setting = "/sys/class/bdi/" + std::to_string(major(root.st_dev)) + ":" +
+                              std::to_string(minor(root.st_dev)) + "/read_ahead_kb";
+  if (::access(setting.c_str(), W_OK) != 0) {
+    MESSAGE("skipped: only root may set it");
+    return;
+  }
+  CHECK(read_local(setting) == "512\n");
 }
