@@ -29,7 +29,7 @@ UniqueFd open_directory(int parent, const std::string& name) {
 // Something that is there but cannot be read must show: only a person can say what is to become of it.
 SpooledFile unreadable(const SpoolOwner& owner, const std::filesystem::path& path,
                        const std::string& reason) {
-  SpooledFile file{owner, {}, path, 0, false};
+  SpooledFile file{owner, {}, path};
   file.record.state = State::kConflict;
   file.record.cause = to_word(Errc::kLocalIo);
   file.record.reason = reason;
@@ -72,8 +72,22 @@ class SlotReader {
   void read_files() {
     const UniqueFd files = open_directory(directory_.get(), "spool");
     auto names = files ? list_names(files.get()) : Result<std::vector<std::string>>();
-    for (const std::string& name : names.value_or(std::vector<std::string>()))
+    for (const std::string& name : names.value_or(std::vector<std::string>())) {
       if (const std::string id = id_of(name, ".json"); !id.empty()) read_file(files.get(), id);
+      if (!id_of(name, kRenameEnding).empty()) read_rename(files.get(), name);
+    }
+  }
+
+  void read_rename(int files, const std::string& name) {
+    auto text = read_text(files, name, kMostRecordBytes);
+    auto record = text ? parse_rename(*text) : Result<RenameRecord>(text.error());
+    SpooledFile row{owner_, {}, path_ / "spool" / name};
+    row.in_use = in_use_;
+    row.record.state = State::kFailed;
+    row.record.path = record ? record->from : "";
+    row.record.reason = record ? "its rename to " + record->to + " was cut short; the next mount settles it"
+                               : record.error().message;
+    rows_.push_back({0, std::move(row)});
   }
 
   void read_file(int files, const std::string& id) {
@@ -88,9 +102,11 @@ class SlotReader {
       rows_.push_back({0, unreadable(owner_, path, stored.error().message)});
       return;
     }
-    if (stored->record.state == State::kClean) return;
+    if (stored->record.state == State::kClean || stored->record.is_claim) return;
     if (!in_use_) distrust_torn_bytes(*stored, size);
-    rows_.push_back({stored->created_nanoseconds, {owner_, std::move(stored->record), path, size, in_use_}});
+    const bool is_whole = stored->shape.missing.empty();
+    rows_.push_back(
+        {stored->created_nanoseconds, {owner_, std::move(stored->record), path, size, is_whole, in_use_}});
   }
 
   const std::filesystem::path path_;

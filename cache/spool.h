@@ -40,8 +40,9 @@ struct SpoolRecord {
   Expectation expected;            // What may be replaced (W5, W6).
   EntryMeta meta;                  // What the entry will say besides its bytes.
   bool append_only = false;        // Only ever appended to with O_APPEND.
-  std::string reason;              // Why it failed: the Error's sentence.
-  std::string cause;               // Its Errc as a word.
+  bool is_claim = false;  // No bytes: an empty object, linked under the nonce in `meta`, holds a name.
+  std::string reason;     // Why it failed: the Error's sentence.
+  std::string cause;      // Its Errc as a word.
   std::int64_t since_seconds = 0;  // Unix time of the state's begin.
 };
 
@@ -117,8 +118,13 @@ struct SpooledFile {
   SpoolRecord record;
   std::filesystem::path data_path;
   std::uint64_t size_bytes = 0;
-  bool in_use = false;  // A live process owns it.
+  bool is_whole = true;  // False: bytes that were not changed are still those of the base, and zeros here.
+  bool in_use = false;   // A live process owns it.
 };
 Result<std::vector<SpooledFile>> read_spools(const std::filesystem::path& state_dir);
+
+// Removes one of these files, by its `data_path`, for a person who does not want it. kNotFound: it is none.
+// kBusy: a live mount has it.
+Result<> discard_spooled(const std::filesystem::path& data_path);
 
 }  // namespace lakefuse

@@ -85,6 +85,7 @@ StoredRecord read_record(const json::object& in) {
   stored.record.expected = read_expectation(in.at("expected"));
   stored.record.meta = read_meta(in.at("meta"));
   stored.record.append_only = in.at("append_only").as_bool();
+  if (const json::value* claim = in.if_contains("is_claim")) stored.record.is_claim = claim->as_bool();
   stored.record.reason = text(in, "reason");
   stored.record.cause = text(in, "cause");
   stored.record.since_seconds = number<std::int64_t>(in, "since");
@@ -106,6 +107,7 @@ std::string to_json(const StoredRecord& stored) {
                    {"expected", write(record.expected)},
                    {"meta", write(record.meta)},
                    {"append_only", record.append_only},
+                   {"is_claim", record.is_claim},
                    {"reason", record.reason},
                    {"cause", record.cause},
                    {"since", record.since_seconds},

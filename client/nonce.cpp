@@ -34,4 +34,10 @@ std::string bound_nonce(std::string_view nonce, std::string_view physical_addres
   return std::string(nonce) + '-' + hex(fingerprint(physical_address));
 }
 
+bool is_nonce(std::string_view said, std::string_view nonce, std::string_view physical_address,
+              bool is_bound) {
+  if (nonce.empty()) return false;
+  return is_bound ? said == bound_nonce(nonce, physical_address) : said.starts_with(std::string(nonce) + '-');
+}
+
 }  // namespace lakefuse

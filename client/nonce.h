@@ -17,4 +17,9 @@ std::string draw_nonce();
 // it ours.
 std::string bound_nonce(std::string_view nonce, std::string_view physical_address);
 
+// Whether an entry at `physical_address` that says `said` was linked with that nonce. `is_bound`: false where
+// nothing can be presigned: the address is not known beforehand there, and the nonce not bound to it.
+bool is_nonce(std::string_view said, std::string_view nonce, std::string_view physical_address,
+              bool is_bound);
+
 }  // namespace lakefuse

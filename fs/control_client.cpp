@@ -65,6 +65,14 @@ Result<CommitInfo> ControlClient::commit(const std::string& message, const Metad
   return parse_commit(*done);
 }
 
+Result<std::string> ControlClient::decide(const std::string& which, Decision decision) const {
+  // An upload takes as long as it takes; a mount that ends closes the connection.
+  const auto done =
+      call({.ask = Ask::kDecide, .which = which, .decision = decision}, std::chrono::hours(24), kSilently);
+  if (!done) return done.error();
+  return parse_sentence(*done);
+}
+
 Result<FlushReport> ControlClient::unmount(std::chrono::milliseconds patience,
                                            const Progress& progress) const {
   const auto done =

@@ -26,6 +26,8 @@ class ControlClient {
   Result<OthersReport> others(const Progress& progress) const;
   Result<CommitInfo> commit(const std::string& message, const Metadata& metadata) const;
 
+  Result<std::string> decide(const std::string& which, Decision decision) const;
+
   // Publishes, unmounts and waits for the process's end: what stays pending is in the report. kBusy.
   Result<FlushReport> unmount(std::chrono::milliseconds patience, const Progress& progress) const;
 

@@ -21,9 +21,9 @@ std::string_view word_of(ChangeKind kind) {
 }  // namespace
 
 json::object to_json(const PendingFile& file) {
-  return {{"path", file.path},      {"state", file.state},   {"size_bytes", file.size_bytes},
-          {"cause", file.cause},    {"reason", file.reason}, {"since_seconds", file.since_seconds},
-          {"kept_in", file.kept_in}};
+  return {{"path", file.path},       {"state", file.state},   {"size_bytes", file.size_bytes},
+          {"cause", file.cause},     {"reason", file.reason}, {"since_seconds", file.since_seconds},
+          {"kept_in", file.kept_in}, {"theirs", file.theirs}, {"is_whole", file.is_whole}};
 }
 
 json::object to_json(const RecentFailure& failure) {
@@ -130,8 +130,9 @@ Result<json::value> parse_json(std::string_view text) {
 }
 
 PendingFile pending_from(const JsonReader& json) {
-  return {json.text("path"),   json.text("state"),           json.count("size_bytes"), json.text("cause"),
-          json.text("reason"), json.number("since_seconds"), json.text("kept_in")};
+  return {json.text("path"),    json.text("state"),  json.count("size_bytes"),
+          json.text("cause"),   json.text("reason"), json.number("since_seconds"),
+          json.text("kept_in"), json.text("theirs"), json.flag("is_whole")};
 }
 
 MountStatus status_from(const JsonReader& json) {

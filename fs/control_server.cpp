@@ -106,6 +106,13 @@ Result<std::string> ControlServer::answer(LineSocket& line, const ControlRequest
       log_info("committed " + made->id + " on " + branch);
       return done_line(*made);
     }
+    case Ask::kDecide: {
+      if (mount_.facts.read_only) return Error{Errc::kReadOnly, "this mount is read-only"};
+      const auto said = mount_.control->decide(request.which, request.decision);
+      if (!said) return said.error();
+      log_info(*said);
+      return done_line(*said);
+    }
     case Ask::kUnmount:
       return unmount(line, request.flush.patience);
   }

@@ -11,16 +11,23 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::pair<Ask, std::string_view>, 6> kAskWords{{{Ask::kStatus, "status"},
+constexpr std::array<std::pair<Ask, std::string_view>, 7> kAskWords{{{Ask::kStatus, "status"},
                                                                      {Ask::kFlush, "flush"},
                                                                      {Ask::kUncommitted, "uncommitted"},
                                                                      {Ask::kOthers, "others"},
                                                                      {Ask::kCommit, "commit"},
-                                                                     {Ask::kUnmount, "unmount"}}};
+                                                                     {Ask::kUnmount, "unmount"},
+                                                                     {Ask::kDecide, "decide"}}};
 
-std::string_view word_of(Ask ask) {
-  return std::find_if(kAskWords.begin(), kAskWords.end(), [&](auto& pair) { return pair.first == ask; })
-      ->second;
+constexpr std::array<std::pair<Decision, std::string_view>, 4> kDecisionWords{
+    {{Decision::kMine, "mine"},
+     {Decision::kTheirs, "theirs"},
+     {Decision::kKeepBoth, "keep-both"},
+     {Decision::kDiscard, "discard"}}};
+
+template <class Words, class Value>
+std::string_view word_of(const Words& words, Value value) {
+  return std::find_if(words.begin(), words.end(), [&](auto& pair) { return pair.first == value; })->second;
 }
 
 json::array texts(const std::vector<std::string>& values) {
@@ -42,12 +49,14 @@ std::vector<PendingFile> files_from(const JsonReader& json, std::string_view nam
 std::string request_line(const ControlRequest& request) {
   json::object metadata;
   for (const auto& [key, value] : request.metadata) metadata[key] = value;
-  return json::serialize(json::object{{"ask", word_of(request.ask)},
+  return json::serialize(json::object{{"ask", word_of(kAskWords, request.ask)},
                                       {"patience_ms", request.flush.patience.count()},
                                       {"open_files", request.flush.open_files},
                                       {"held_files", request.flush.held_files},
                                       {"after", request.after},
                                       {"message", request.message},
+                                      {"which", request.which},
+                                      {"decision", word_of(kDecisionWords, request.decision)},
                                       {"metadata", std::move(metadata)}});
 }
 
@@ -69,6 +78,15 @@ Result<ControlRequest> parse_request(std::string_view line) {
   request.flush.held_files = json.flag("held_files");
   request.after = json.text("after");
   request.message = json.text("message");
+  request.which = json.text("which");
+  if (request.ask == Ask::kDecide) {
+    const std::string decision = json.text("decision");
+    const auto* const known = std::find_if(kDecisionWords.begin(), kDecisionWords.end(),
+                                           [&](auto& pair) { return pair.second == decision; });
+    if (known == kDecisionWords.end())
+      return Error{Errc::kUnsupported, "this mount does not know '" + decision + "'"};
+    request.decision = known->first;
+  }
   for (const auto& [key, text] : json.object("metadata")) {
     if (text.is_string()) request.metadata[std::string(key)] = std::string(text.get_string());
   }
@@ -107,6 +125,10 @@ std::string done_line(const OthersReport& report) {
 
 std::string done_line(const CommitInfo& commit) {
   return done({{"id", commit.id}, {"message", commit.message}, {"created_seconds", commit.created_seconds}});
+}
+
+std::string done_line(const std::string& sentence) {
+  return done({{"sentence", sentence}});
 }
 
 Result<AnswerLine> parse_answer(std::string_view line) {
@@ -161,6 +183,12 @@ Result<CommitInfo> parse_commit(std::string_view done) {
   if (!value) return value.error();
   const JsonReader json(*value);
   return CommitInfo{json.text("id"), json.text("message"), json.number("created_seconds")};
+}
+
+Result<std::string> parse_sentence(std::string_view done) {
+  const auto value = parse_json(done);
+  if (!value) return value.error();
+  return JsonReader(*value).text("sentence");
 }
 
 std::string facts_text(const MountFacts& facts) {

@@ -16,7 +16,7 @@
 
 namespace lakefuse {
 
-enum class Ask { kStatus, kFlush, kUncommitted, kOthers, kCommit, kUnmount };
+enum class Ask { kStatus, kFlush, kUncommitted, kOthers, kCommit, kUnmount, kDecide };
 
 struct ControlRequest {
   Ask ask = Ask::kStatus;
@@ -24,6 +24,8 @@ struct ControlRequest {
   std::string after = {};    // kUncommitted: where the page begins.
   std::string message = {};  // kCommit.
   Metadata metadata = {};    // kCommit.
+  std::string which = {};    // kDecide.
+  Decision decision = Decision::kTheirs;
 };
 
 // Whose the branch's uncommitted changes are (a removal has no address: nobody can tell).
@@ -44,6 +46,7 @@ std::string done_line(const FlushReport& report);
 std::string done_line(const DiffPage& page);
 std::string done_line(const OthersReport& report);
 std::string done_line(const CommitInfo& commit);
+std::string done_line(const std::string& sentence);
 
 // One line of an answer.
 struct AnswerLine {
@@ -63,6 +66,7 @@ Result<FlushReport> parse_flush_report(std::string_view done);
 Result<DiffPage> parse_diff_page(std::string_view done);
 Result<OthersReport> parse_others_report(std::string_view done);
 Result<CommitInfo> parse_commit(std::string_view done);
+Result<std::string> parse_sentence(std::string_view done);
 
 std::string facts_text(const MountFacts& facts);
 Result<MountFacts> parse_facts(std::string_view text);

@@ -17,6 +17,7 @@ struct Move {
   ObjectInfo old_object;
   ObjectPath new_path;
   std::optional<ObjectInfo> new_object;
+  bool may_be_copied = false;  // Perhaps a copy is there that we were not told of.
 };
 
 class DirectoryRename {
@@ -28,7 +29,8 @@ class DirectoryRename {
   DirectoryRename(FilesystemCore& core, std::unique_ptr<RenameJournal> journal)
       : DirectoryRename(core, journal->record().from, journal->record().to) {
     for (const ObjectInfo& object : journal->record().objects)
-      if (auto path = new_path_of(object.path)) moves_.push_back({object, *std::move(path), std::nullopt});
+      if (auto path = new_path_of(object.path))
+        moves_.push_back({object, *std::move(path), std::nullopt, true});
     journal_ = std::move(journal);
     is_left_ = true;
   }
@@ -54,7 +56,11 @@ class DirectoryRename {
     return in_parallel([this](Move& move) -> Result<> {
       auto copied = core_.publisher.copy(move.old_object, move.new_path, Expectation::absent(),
                                          move.old_object.metadata);
-      if (!copied) return copied.error();
+      if (!copied) {
+        const Errc why = copied.error().code;
+        move.may_be_copied = why != Errc::kExists && why != Errc::kConflict && why != Errc::kNotFound;
+        return copied.error();
+      }
       core_.publishing.is_ours_now(copied->physical_address);
       core_.publishing.met(copied->path, *copied);
       move.new_object = *std::move(copied);
@@ -132,6 +138,7 @@ class DirectoryRename {
 
   // A copy goes only where it is one, and where its original is still there.
   Result<> take_copy_away(const Move& move) {
+    if (!move.new_object && !move.may_be_copied) return {};
     const auto copy = core_.lake.stat(move.new_path, ObjectStore::Look::kEntry);
     if (!copy) return copy.error().code == Errc::kNotFound ? Result<>() : copy.error();
     if (!same_version(*copy, move.new_object.value_or(move.old_object))) return {};
@@ -176,7 +183,7 @@ class DirectoryRename {
       for (auto& entry : page->entries) {
         auto path = new_path_of(entry.object.path);
         if (!path) return path.error().in("rename of " + entry.object.path);
-        moves_.push_back({std::move(entry.object), *std::move(path), std::nullopt});
+        moves_.push_back({std::move(entry.object), *std::move(path), std::nullopt, false});
       }
       if (!page->has_more) return {};
       request.after = page->next;

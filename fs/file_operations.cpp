@@ -78,6 +78,25 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
   return opened(core, std::move(handle));
 }
 
+// The record first: a claim that nobody remembers would hold the name for ever.
+Result<FilesystemCore::Claim> FilesystemCore::claim(const std::string& path, const Attributes& attributes,
+                                                    const Expectation& expected) {
+  SpoolRecord record;
+  record.path = path;
+  record.is_claim = true;
+  const std::string nonce = draw_nonce();
+  record.meta.metadata.emplace(kNonceKey, nonce);
+  auto noted = spool->create(record);
+  if (!noted) return noted.error();
+  auto linked = publish_empty(path, attributes, expected, Empty::kClaim, nonce);
+  if (!linked) {
+    // After a lost answer it may be there all the same; then the next mount finds it by the record.
+    if (linked.error().code == Errc::kExists) (*noted)->discard();
+    return linked.error();
+  }
+  return Claim{*std::move(linked), *std::move(noted)};
+}
+
 Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::string_view name, mode_t mode,
                                                             int flags, const Caller& caller) {
   FilesystemCore& core = *core_;
@@ -100,17 +119,17 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
       core.attributes_in(*directory, S_IFREG | (mode & 07777 & ~caller.umask), caller);
   const bool is_claimed = is_exclusive && !core.rules.is_local(path) &&
                           (core.options.exclusive == ExclusiveMode::kClaim || core.rules.is_claimed(name));
-  std::optional<ObjectInfo> claim;
+  std::optional<FilesystemCore::Claim> claim;
   if (is_claimed) {
     const auto vacant = core.vacancy(path);
     if (!vacant) return vacant.error();
-    auto linked = core.publish_empty(path, attributes, vacant->expected, FilesystemCore::Empty::kClaim);
-    if (!linked) {
+    auto claimed = core.claim(path, attributes, vacant->expected);
+    if (!claimed) {
       core.view.distrust(*directory, std::string(name));
-      return linked.error();
+      return claimed.error();
     }
     core.vacated.forget(path);
-    claim = *std::move(linked);
+    claim = *std::move(claimed);
   }
   InodePtr inode;
   {
@@ -119,12 +138,16 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
     const std::lock_guard lock(inode->mutex);
     inode->attributes = attributes;
     inode->made_exclusively = is_exclusive;
-    inode->version = claim;
     inode->claimed_by_us = is_claimed;
-    if (!is_claimed) inode->is_ours = true;
+    if (claim) {
+      inode->version = claim->object;
+      inode->claim = claim->record;
+    } else {
+      inode->is_ours = true;
+    }
   }
   if (is_claimed) {
-    core.view.changed_object(*directory, std::string(name), claim);
+    core.view.changed_object(*directory, std::string(name), claim->object);
   } else {
     auto staged = core.stage(inode, false);
     if (!staged) {
@@ -193,6 +216,8 @@ Result<> Filesystem::fsync(HandleId id, bool) {
     const std::lock_guard lock(inode->mutex);
     if (inode->staging.spoilt) return *inode->staging.spoilt;
   }
+  if (core_->options.fsync == FsyncMode::kPublish && !core_->stays_here(inode))
+    return core_->publishing.publish(inode);
   return core_->publishing.make_safe(inode);
 }
 

@@ -24,6 +24,7 @@ namespace lakefuse {
 
 enum class OnConflict { kFail, kOverwrite };
 enum class ExclusiveMode { kAtClose, kClaim };
+enum class FsyncMode { kLocal, kPublish };
 
 // How one mount behaves; constant while it serves.
 struct FilesystemOptions {
@@ -34,6 +35,7 @@ struct FilesystemOptions {
   std::chrono::milliseconds metadata_ttl{1000};
   OnConflict on_conflict = OnConflict::kFail;
   ExclusiveMode exclusive = ExclusiveMode::kAtClose;
+  FsyncMode fsync = FsyncMode::kLocal;
   std::vector<std::string> claim_names;      // W5 globs.
   std::vector<std::string> temporary_names;  // W9 globs.
   std::vector<std::string> local_names;      // W9 globs; one that ends in '/' matches a directory.
@@ -176,6 +178,7 @@ class Filesystem : public MountControl {
 
   MountStatus status() override;
   FlushReport flush(const FlushOptions& options, const std::function<bool(std::size_t)>& progress) override;
+  Result<std::string> decide(const std::string& which, Decision decision) override;
   bool is_ours(const std::string& physical_address) override;
 
   // Set once by the session before it serves: makes the kernel forget a name, or the attributes of a node.

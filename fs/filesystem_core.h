@@ -90,6 +90,8 @@ class FilesystemCore {
   bool is_local_name(const InodePtr& inode) const;
   bool is_held_name(const InodePtr& inode) const;
   bool is_journal_in_use(const InodePtr& inode) const;
+  // Whether its name keeps it from the lake for now.
+  bool stays_here(const InodePtr& inode) const;
   // The last writer of a database is gone: journals that were held back with it are its own now.
   void release_journals(const InodePtr& database);
   Result<> close_file(const std::shared_ptr<FileHandle>& handle, const Caller& caller);
@@ -108,7 +110,18 @@ class FilesystemCore {
   void settle_left_renames(std::vector<LeftBehind>& left);
   // `obstacle`: why it must not be published; empty where there is none.
   void recover(LeftBehind left, const std::string& obstacle);
+  // A claim of O_EXCL whose first close an earlier mount did not live to see: gone, if it is still ours.
+  void release_claim(LeftBehind left);
   InodePtr make_path(const std::string& path, Kind kind);
+  // What is at that path changed by no operation on it: whoever knows of it asks the lake again.
+  void distrust_path(const std::string& path);
+
+  // A name held by an empty object of ours on the lake (W5), with its record on disk.
+  struct Claim {
+    ObjectInfo object;
+    std::shared_ptr<SpoolFile> record;
+  };
+  Result<Claim> claim(const std::string& path, const Attributes& attributes, const Expectation& expected);
 
   // What the lake holds where the mount shows nothing: nothing, or what a vacated name left, which is not
   // removed as long as this lives (fs/vacated_names.h).
@@ -136,10 +149,11 @@ class FilesystemCore {
 
   // The directory's marker, so that it stays when `key`, the last thing in it, goes.
   Result<> keep_directory(const InodePtr& directory, const std::string& key);
-  // An object without bytes. A claim is looked at again before it is used.
+  // An object without bytes. A claim is looked at again before it is used. `nonce`: empty: one is drawn.
   enum class Empty { kEntry, kClaim };
   Result<ObjectInfo> publish_empty(const std::string& path, const Attributes& attributes,
-                                   const Expectation& expected, Empty kind = Empty::kEntry);
+                                   const Expectation& expected, Empty kind = Empty::kEntry,
+                                   const std::string& nonce = "");
 
   // Tells log and status (F1).
   void note_failure(std::string_view operation, const Error& error, bool unseen);

@@ -67,6 +67,7 @@ struct Staging {
   Moment due{};   // When to try again, or when a held-back file has aged.
   int tries = 0;  // In a row without success.
   bool uploading = false;
+  std::string theirs;  // A conflict: what the lake holds there, in words; empty until it was asked.
   std::shared_ptr<AskedAhead> ahead;  // An upload's address, asked for while the file is still being written.
 };
 
@@ -107,10 +108,11 @@ struct Inode {
   Moment version_seen{};
   bool made_exclusively = false;  // Created here with O_EXCL.
   bool claimed_by_us = false;  // Its version was made with O_EXCL by this mount: unlinked only after a look.
-  bool is_deleted = false;     // Unlinked here: never published again.
-  unsigned writers = 0;        // Handles that may write.
-  pid_t opener = 0;            // The process that last opened it for writing.
-  std::stop_source publish_stop;  // Ends a running upload: unlink drops it.
+  std::shared_ptr<SpoolFile> claim;  // The claim's record on disk, until its first close.
+  bool is_deleted = false;           // Unlinked here: never published again.
+  unsigned writers = 0;              // Handles that may write.
+  pid_t opener = 0;                  // The process that last opened it for writing.
+  std::stop_source publish_stop;     // Ends a running upload: unlink drops it.
   Staging staging;
 };
 

@@ -18,7 +18,17 @@ struct PendingFile {
   std::string cause;   // An Errc as a word; empty where nothing failed.
   std::string reason;  // The failure's sentence.
   std::int64_t since_seconds = 0;
-  std::string kept_in;  // The spool file that holds the bytes.
+  std::string kept_in;      // The spool file that holds the bytes.
+  std::string theirs = {};  // A conflict: what the lake holds there, in words; empty until it was asked.
+  bool is_whole = true;     // False: bytes that were not changed are not in `kept_in`.
+};
+
+// What a person decides about pending bytes.
+enum class Decision {
+  kMine,      // A conflict: ours replace what the lake has now.
+  kTheirs,    // A conflict: the lake's version stays, ours go.
+  kKeepBoth,  // A conflict: ours get a name of their own beside it.
+  kDiscard,   // Whatever is pending: ours go.
 };
 
 // One failure that a program may not have seen (F1).
@@ -67,6 +77,10 @@ class MountControl {
   // `progress` is called now and then with the number of files still to be published; false from it gives up.
   virtual FlushReport flush(const FlushOptions& options,
                             const std::function<bool(std::size_t)>& progress) = 0;
+  // `which`: the path of a pending file, from the mount point on, or the file that it is kept in. Answers in
+  // a sentence what was done. kNotFound; kBusy: a program has it open; kInvalid: several are meant, or it is
+  // no conflict; else what the lake refused.
+  virtual Result<std::string> decide(const std::string& which, Decision decision) = 0;
   // Which of the branch's uncommitted objects were linked by this state directory's mounts (commit asks).
   virtual bool is_ours(const std::string& physical_address) = 0;
 };

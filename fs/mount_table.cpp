@@ -84,7 +84,9 @@ class Walk {
   std::optional<ResolvedPath> mount_here() const {
     auto entry = table_.at(here_);
     if (!entry || !entry->is_lakefuse()) return std::nullopt;
-    return ResolvedPath{here_, std::move(entry)};
+    stdfs::path below;
+    for (const auto& part : todo_) below /= part;
+    return ResolvedPath{here_, std::move(entry), below.lexically_normal()};
   }
 
   Result<> step(const stdfs::path& part) {

@@ -44,6 +44,8 @@ class MountTable {
 struct ResolvedPath {
   std::filesystem::path path;
   std::optional<MountEntry> mount;  // The lakefuse mount that `path` is.
+  std::filesystem::path below =
+      {};  // What was left of the way, below that mount; its links are not followed.
 };
 Result<ResolvedPath> resolve_path(const std::filesystem::path& path, const MountTable& table);
 

@@ -23,7 +23,9 @@ Result<> remove_what_we_may_have_linked(FilesystemCore& core, const ObjectPath& 
   const auto there = core.lake.stat(path, ObjectStore::Look::kEntry);
   if (!there) return there.error().code == Errc::kNotFound ? Result<>() : there.error();
   const auto found = there->metadata.find(std::string(kNonceKey));
-  if (found == there->metadata.end() || found->second != nonce) return {};
+  if (found == there->metadata.end() ||
+      !is_nonce(found->second, nonce, there->physical_address, core.lake.facts().can_presign))
+    return {};
   return core.publisher.remove(path, *there, Publisher::Sight::kJustNow);
 }
 
@@ -50,7 +52,8 @@ Result<> remove_from_lake(FilesystemCore& core, const InodePtr& inode, const Obj
 }  // namespace
 
 Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const Attributes& attributes,
-                                                 const Expectation& expected, Empty kind) {
+                                                 const Expectation& expected, Empty kind,
+                                                 const std::string& nonce) {
   auto legal = ObjectPath::make(path);
   if (!legal) return legal.error();
   auto linked = publisher.publish({.path = *std::move(legal),
@@ -58,7 +61,8 @@ Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const 
                                             .content_type = {},
                                             .metadata = metadata_of(attributes, options, "")},
                                    .expected = expected,
-                                   .look_again = kind == Empty::kClaim},
+                                   .look_again = kind == Empty::kClaim,
+                                   .nonce = nonce},
                                   NoBytes{});
   if (linked) publishing.is_ours_now(linked->physical_address);
   return linked;

@@ -100,13 +100,12 @@ struct Modes {
   std::optional<std::uint32_t> dir;
 };
 
-void declare_mount_access(CLI::App* app, MountCommand& mount) {
-  add(app, "--config", mount.access.config_file, absolute_path,
-      "lakectl's configuration file (~/.lakectl.yaml)")
+void declare_access(CLI::App* app, AccessFlags& access) {
+  add(app, "--config", access.config_file, absolute_path, "lakectl's configuration file (~/.lakectl.yaml)")
       ->type_name("FILE");
-  app->add_option("--endpoint", mount.access.endpoint, "The lakeFS server, http(s)://host[:port]")
+  app->add_option("--endpoint", access.endpoint, "The lakeFS server, http(s)://host[:port]")
       ->type_name("URL");
-  add(app, "--ca-file", mount.access.ca_file, absolute_path, "Certificates to trust instead of the system's")
+  add(app, "--ca-file", access.ca_file, absolute_path, "Certificates to trust instead of the system's")
       ->type_name("FILE");
 }
 
@@ -164,6 +163,13 @@ void declare_mount_meaning(CLI::App* app, MountCommand& mount, Modes& modes) {
       },
       "When O_EXCL decides: at close, or for every name at open, by a claim on the lake (close)")
       ->type_name("close|claim");
+  add(
+      app, "--fsync", meaning.fsync,
+      [](const std::string& word) {
+        return one_of<FsyncMode>(word, {{"local", FsyncMode::kLocal}, {"publish", FsyncMode::kPublish}});
+      },
+      "What fsync waits for: the bytes are safe on this machine's disk, or on the branch (local)")
+      ->type_name("local|publish");
   add_names(app, "--claim-names", meaning.claim_names, "Names that O_EXCL claims at open (*.lock,*.pid,...)");
   add_names(app, "--temporary-names", meaning.temporary_names,
             "Names held back until they are renamed (*.tmp,*.part,*~,...)");
@@ -200,9 +206,13 @@ struct Drafts {
   DiffCommand diff;
   FlushCommand flush;
   CommitCommand commit;
+  ResolveCommand resolve;
+  DiscardCommand discard;
+  RecoverCommand recover;
 };
 
-constexpr const char* kAnyDirectory = "A mount point or any directory below one (all of your mounts)";
+constexpr const char* kMountOrStateDirectory =
+    "A mount point, any directory below one, or a state directory (all of your mounts)";
 constexpr const char* kThisDirectory = "A mount point or any directory below one (the working directory)";
 
 CLI::App* declare_mount(CLI::App& program, Drafts& drafts, std::string& uri) {
@@ -212,10 +222,37 @@ CLI::App* declare_mount(CLI::App& program, Drafts& drafts, std::string& uri) {
   add(mount, "MOUNTPOINT", drafts.mount.mountpoint, absolute_path, "An empty directory")
       ->required()
       ->type_name("");
-  declare_mount_access(mount, drafts.mount);
+  declare_access(mount, drafts.mount.access);
   declare_mount_place(mount, drafts.mount);
   declare_mount_meaning(mount, drafts.mount, drafts.modes);
   return mount;
+}
+
+void declare_decisions(CLI::App& program, Drafts& drafts) {
+  constexpr const char* kPending =
+      "A pending file's path in its mount, or the file that `pending` says it is kept in";
+  auto* resolve = program.add_subcommand("resolve", "Settle a conflict: whose version the branch is to have");
+  add(resolve, "PATH", drafts.resolve.path, absolute_path, kPending)->required()->type_name("");
+  auto* choice = resolve->add_option_group("choice");
+  const auto offer = [&](const char* flag, Decision decision, const char* help) {
+    choice->add_flag_callback(
+        flag, [&drafts, decision] { drafts.resolve.decision = decision; }, help);
+  };
+  offer("--mine", Decision::kMine, "Yours replaces what is on the branch now");
+  offer("--theirs", Decision::kTheirs, "The branch stays as it is, your bytes are dropped");
+  offer("--keep-both", Decision::kKeepBoth, "Yours is published beside it, as NAME.mine.EXT");
+  choice->require_option(1);
+
+  auto* discard = program.add_subcommand("discard", "Drop pending bytes: they are nowhere else");
+  add(discard, "PATH", drafts.discard.path, absolute_path, kPending)->required()->type_name("");
+
+  auto* recover = program.add_subcommand(
+      "recover", "Publish what ended mounts left in a state directory, without a mount");
+  add(recover, "DIR", drafts.recover.directory, absolute_path, "A state directory")
+      ->required()
+      ->type_name("");
+  declare_access(recover, drafts.recover.access);
+  add_timeout(recover, "--timeout", drafts.recover.timeout);
 }
 
 void declare_others(CLI::App& program, Drafts& drafts) {
@@ -227,13 +264,12 @@ void declare_others(CLI::App& program, Drafts& drafts) {
 
   auto* status =
       program.add_subcommand("status", "What is mounted, what is not on the lake yet, what failed");
-  add_directory(status, drafts.status.directory, kAnyDirectory);
+  add_directory(status, drafts.status.directory, kMountOrStateDirectory);
   status->add_flag("--json", drafts.status.json, "As JSON");
 
   auto* pending =
       program.add_subcommand("pending", "Files whose bytes are not on the lake, and where they are kept");
-  add_directory(pending, drafts.pending.directory,
-                "A mount point, any directory below one, or a state directory (all of your mounts)");
+  add_directory(pending, drafts.pending.directory, kMountOrStateDirectory);
   pending->add_flag("--json", drafts.pending.json, "As JSON");
 
   auto* diff = program.add_subcommand("diff", "Uncommitted changes of the branch, by everybody");
@@ -281,6 +317,7 @@ Drafts fresh_drafts(const Environment& environment) {
   mount.filesystem.claim_names = default_claim_names();
   mount.filesystem.temporary_names = default_temporary_names();
   mount.filesystem.local_names = default_local_names();
+  drafts.recover.filesystem = mount.filesystem;
   return drafts;
 }
 
@@ -330,6 +367,7 @@ std::variant<Command, Words> parse_command_line(int argc, const char* const* arg
   program.get_formatter()->column_width(34);
   auto* mount = declare_mount(program, drafts, uri);
   declare_others(program, drafts);
+  declare_decisions(program, drafts);
   try {
     program.parse(argc, argv);
     if (mount->parsed()) {
@@ -350,6 +388,9 @@ std::variant<Command, Words> parse_command_line(int argc, const char* const* arg
   if (name == "pending") return Command{std::move(drafts.pending)};
   if (name == "diff") return Command{std::move(drafts.diff)};
   if (name == "flush") return Command{std::move(drafts.flush)};
+  if (name == "resolve") return Command{std::move(drafts.resolve)};
+  if (name == "discard") return Command{std::move(drafts.discard)};
+  if (name == "recover") return Command{std::move(drafts.recover)};
   return Command{std::move(drafts.commit)};
 }
 

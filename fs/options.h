@@ -58,6 +58,22 @@ struct FlushCommand {
   std::chrono::milliseconds timeout{60'000};
 };
 
+struct ResolveCommand {
+  std::filesystem::path path;  // In a mount, or a file that lakefuse keeps.
+  Decision decision = Decision::kTheirs;
+};
+
+struct DiscardCommand {
+  std::filesystem::path path;  // As ResolveCommand's.
+};
+
+struct RecoverCommand {
+  std::filesystem::path directory;  // A state directory.
+  AccessFlags access;
+  std::chrono::milliseconds timeout{60'000};
+  FilesystemOptions filesystem;
+};
+
 struct CommitCommand {
   std::filesystem::path directory;
   std::string message;
@@ -69,7 +85,7 @@ struct CommitCommand {
 };
 
 using Command = std::variant<MountCommand, UmountCommand, StatusCommand, PendingCommand, DiffCommand,
-                             FlushCommand, CommitCommand>;
+                             FlushCommand, CommitCommand, ResolveCommand, DiscardCommand, RecoverCommand>;
 
 // What the command line asked for was words: help, the version, or why it makes no sense.
 struct Words {

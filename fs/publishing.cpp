@@ -6,6 +6,7 @@
 #include "client/nonce.h"
 #include "client/patience.h"
 #include "fs/log.h"
+#include "fs/quantity.h"
 
 namespace lakefuse {
 namespace {
@@ -47,10 +48,9 @@ SpoolRecord record_of(const Inode& inode, const std::string& path, const Filesys
   SpoolRecord record;
   switch (staging.wait) {
     case Wait::kNothing:
-      record.state = SpoolRecord::State::kClean;
-      break;
     case Wait::kClose:
       record.state = staging.promised ? SpoolRecord::State::kSynced : SpoolRecord::State::kOpen;
+      if (staging.wait == Wait::kNothing && !staging.dirty) record.state = SpoolRecord::State::kClean;
       break;
     case Wait::kRename:
     case Wait::kForever:
@@ -314,10 +314,14 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     inode->is_ours = false;
     save_locked(*inode, path);
   }
+  look_at_theirs(inode);
   const auto [directory, name] = tree_.parent_and_name(inode);
   tree_.unname(inode);
-  if (directory == nullptr) return;
   // What the lake holds there now is not what we believed.
+  if (directory != nullptr) give_back(directory, name);
+}
+
+void Publishing::give_back(const InodePtr& directory, const std::string& name) {
   view_.distrust(directory, name);
   ForgetName forget;
   {
@@ -325,6 +329,22 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     forget = forget_name_;
   }
   if (forget) forget(directory, name);
+}
+
+void Publishing::look_at_theirs(const InodePtr& inode) {
+  auto path = ObjectPath::make(tree_.last_path(inode));
+  if (!path) return;
+  workers_.post([this, inode, path = *std::move(path)] {
+    const auto theirs = lake_.stat(path, ObjectStore::Look::kEntry);
+    std::string words;
+    if (theirs)
+      words = format_bytes(theirs->size_bytes) + " of " + format_time(theirs->mtime_seconds) + ", " +
+              theirs->physical_address;
+    else if (theirs.error().code == Errc::kNotFound)
+      words = "nothing is there";
+    const std::lock_guard lock(inode->mutex);
+    inode->staging.theirs = std::move(words);
+  });
 }
 
 Result<> Publishing::make_safe(const InodePtr& inode) {
@@ -528,15 +548,18 @@ PendingFile Publishing::describe(const InodePtr& inode) const {
       break;
   }
   if (staging.uploading) file.state = "uploading";
+  if (inode->is_deleted) file.state = "clean";  // Whoever has it open reads it; nobody else will.
   if (staging.spool != nullptr) {
     file.size_bytes = staging.spool->bytes().size();
     file.kept_in = staging.spool->data_path();
+    file.is_whole = !staging.spool->bytes().missing(0, UINT64_MAX).has_value();
   }
   if (staging.failure) {
     file.cause = to_word(staging.failure->code);
     file.reason = staging.failure->message;
   }
   file.since_seconds = staging.since_seconds;
+  if (file.state == "conflict") file.theirs = staging.theirs;
   return file;
 }
 

@@ -55,6 +55,10 @@ class Publishing {
   Result<> reopen(const InodePtr& inode, bool keeps_bytes);
   // Whether that was done. REQUIRES: the inode's mutex is held.
   static bool is_open_on_disk(const Staging& staging, bool keeps_bytes);
+  // What lies under that name is the lake's: whoever knows of it asks again, the kernel too.
+  void give_back(const InodePtr& directory, const std::string& name);
+  // Of a conflict: asks, behind, what the lake holds at its path.
+  void look_at_theirs(const InodePtr& inode);
   // The record of what is staged, on disk; called when it changes what a next mount would do. Under no lock.
   void save(const InodePtr& inode);
   // Frees the staged bytes when nobody needs them.

@@ -36,9 +36,12 @@ std::string database_of(const std::string& path) {
 }  // namespace
 
 void FilesystemCore::recover_all(std::vector<LeftBehind> left) {
-  std::erase_if(left, [](const LeftBehind& one) {
-    const bool goes = is_nothing(one);
-    if (goes) one.file->discard();
+  std::erase_if(left, [this](const LeftBehind& one) {
+    const bool goes = one.record.is_claim || is_nothing(one);
+    if (one.record.is_claim)
+      release_claim(one);
+    else if (goes)
+      one.file->discard();
     return goes;
   });
   std::set<std::string> stay_here;
@@ -91,12 +94,51 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
   }
   publishing.remember(inode);
   if (!may_publish && !is_litter) {
+    publishing.look_at_theirs(inode);
     log_warn("bytes of " + record.path + " wait for a person; see `lakefuse pending`");
     return;
   }
   inode->is_ours = true;
   if (!is_litter)
     log_info("recovered " + record.path + " from an earlier mount; publishing it");  // The retries do it.
+}
+
+void FilesystemCore::release_claim(LeftBehind left) {
+  const SpoolRecord& record = left.record;
+  const auto path = ObjectPath::make(record.path);
+  if (!path) return left.file->discard();
+  const auto nonce_of = [](const Metadata& metadata) {
+    const auto found = metadata.find(std::string(kNonceKey));
+    return found == metadata.end() ? "" : found->second;
+  };
+  const auto there = lake.stat(*path, ObjectStore::Look::kEntry);
+  if (!there && there.error().code != Errc::kNotFound)
+    return note_failure("mount", there.error().in("a claim of an earlier mount may still be there"), true);
+  const bool is_ours = there && there->size_bytes == 0 &&
+                       is_nonce(nonce_of(there->metadata), nonce_of(record.meta.metadata),
+                                there->physical_address, lake.facts().can_presign);
+  if (is_ours) {
+    if (auto gone = publisher.remove(*path, *there, Publisher::Sight::kJustNow); !gone)
+      return note_failure("mount", gone.error().in("a claim of an earlier mount is still there"), true);
+    log_info("removed the claim of " + record.path + ", which an earlier mount did not live to release");
+  }
+  left.file->discard();
+}
+
+void FilesystemCore::distrust_path(const std::string& path) {
+  if (!path.starts_with(options.prefix)) return;
+  InodePtr at = tree.root();
+  std::string rest = path.substr(options.prefix.size());
+  for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
+    const InodePtr next = tree.child(at, rest.substr(0, slash));
+    if (next == nullptr || next->kind != Kind::kDirectory) {
+      rest.erase(slash);
+      break;
+    }
+    rest.erase(0, slash + 1);
+    at = next;
+  }
+  publishing.give_back(at, rest);
 }
 
 // An inode of that path, and the directories on the way: the lake may lack them.

@@ -162,6 +162,10 @@ Result<> FilesystemCore::settle(const InodePtr& inode) {
   return settle_in_turn(inode);
 }
 
+bool FilesystemCore::stays_here(const InodePtr& inode) const {
+  return is_local_name(inode) || is_journal_in_use(inode) || is_held_name(inode);
+}
+
 Result<> FilesystemCore::settle_in_turn(const InodePtr& inode) {
   if (is_local_name(inode)) {
     publishing.keep_here(inode);
@@ -176,6 +180,12 @@ Result<> FilesystemCore::close_file(const std::shared_ptr<FileHandle>& handle, c
   const InodePtr& inode = handle->inode;
   pid_t opener = 0;
   bool is_half_a_file = false;
+  std::shared_ptr<SpoolFile> claim;
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (handle->may_write) claim = std::move(inode->claim);
+  }
+  if (claim != nullptr) claim->discard();  // Whoever made it lives to close it: it stays.
   {
     const std::lock_guard lock(inode->mutex);
     const Staging& staging = inode->staging;

@@ -4,33 +4,10 @@
 #include "fs/commands/found_mount.h"
 #include "fs/commands/render.h"
 #include "fs/exit_code.h"
-#include "fs/mount_table.h"
 #include "fs/quantity.h"
 
 namespace lakefuse {
 namespace {
-
-// The mount that the directory is in, or all that keep their bytes in it.
-Result<std::vector<FoundMount>> mounts_of(const std::filesystem::path& directory) {
-  auto found = find_mount(directory);
-  if (found) return std::vector<FoundMount>{*std::move(found)};
-  if (found.error().code != Errc::kNotFound || directory.empty()) return found.error();
-  auto all = find_mounts();
-  if (!all) return all.error();
-  std::vector<FoundMount> users;
-  for (auto& mount : *all) {
-    std::error_code error;
-    if (std::filesystem::equivalent(mount.facts.state_dir, directory, error))
-      users.push_back(std::move(mount));
-  }
-  if (users.empty()) {
-    return Error{Errc::kNotFound,
-                 directory.string() +
-                     " is neither inside a lakefuse mount nor the state directory of one; a mount "
-                     "with --state-dir publishes what waits there"};
-  }
-  return users;
-}
 
 int flush(const FoundMount& mount, std::chrono::milliseconds timeout) {
   Result<FlushReport> report;
@@ -54,7 +31,7 @@ int flush(const FoundMount& mount, std::chrono::milliseconds timeout) {
 }  // namespace
 
 int run(const FlushCommand& command) {
-  const auto mounts = mounts_of(command.directory);
+  const auto mounts = find_mounts_of(command.directory);
   if (!mounts) return complain(mounts.error().message), kFailed;
   int code = kDone;
   for (const auto& mount : *mounts) {

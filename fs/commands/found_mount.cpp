@@ -78,6 +78,25 @@ Result<std::vector<FoundMount>> find_mounts() {
   return found;
 }
 
+Result<std::vector<FoundMount>> find_mounts_of(const stdfs::path& directory) {
+  auto found = find_mount(directory);
+  if (found) return std::vector<FoundMount>{*std::move(found)};
+  if (found.error().code != Errc::kNotFound || directory.empty()) return found.error();
+  auto all = find_mounts();
+  if (!all) return all.error();
+  std::vector<FoundMount> users;
+  for (auto& mount : *all) {
+    std::error_code error;
+    if (stdfs::equivalent(mount.facts.state_dir, directory, error)) users.push_back(std::move(mount));
+  }
+  if (users.empty()) {
+    return Error{Errc::kNotFound, directory.string() +
+                                      " is neither inside a lakefuse mount nor the state directory of one; "
+                                      "`lakefuse recover` publishes what waits in a state directory"};
+  }
+  return users;
+}
+
 void forget(const FoundMount& mount) {
   for (const auto& registry : MountRegistry::of_user(::geteuid(), process_environment())) {
     if (registry.find(mount.mountpoint)) registry.remove(mount.mountpoint);

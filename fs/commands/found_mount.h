@@ -26,6 +26,10 @@ Result<FoundMount> find_mount(const std::filesystem::path& directory);
 // All mounts of this user (root sees everybody's); forgets registered ones that are gone without a trace.
 Result<std::vector<FoundMount>> find_mounts();
 
+// The mount that the directory is in, or all that keep their bytes in it. kNotFound, with a sentence:
+// neither.
+Result<std::vector<FoundMount>> find_mounts_of(const std::filesystem::path& directory);
+
 // Takes a dead mount out of the registry, once it is unmounted.
 void forget(const FoundMount& mount);
 

@@ -19,6 +19,13 @@ int show_state_directory(const PendingCommand& command) {
   } else {
     for (const auto& file : *files) std::fputs(render(file).c_str(), stdout);
     if (files->empty()) std::printf("nothing is pending in %s\n", command.directory.c_str());
+    if (std::any_of(files->begin(), files->end(), [](const SpooledFile& file) { return !file.in_use; })) {
+      std::printf(
+          "`lakefuse recover %s` publishes what can be, or says why it never will be; `cp` copies a kept "
+          "file\n"
+          "out, `lakefuse discard` drops it\n",
+          command.directory.c_str());
+    }
   }
   const bool left = std::any_of(files->begin(), files->end(), [](const SpooledFile& file) {
     return !file.in_use || file.record.state == SpoolRecord::State::kFailed ||

@@ -48,10 +48,15 @@ std::string_view word_of(SpoolRecord::State state) {
 }
 
 PendingFile as_pending(const SpooledFile& file) {
-  return {file.record.path,       std::string(word_of(file.record.state)),
-          file.size_bytes,        file.record.cause,
-          file.record.reason,     file.record.since_seconds,
-          file.data_path.string()};
+  return {file.record.path,
+          std::string(word_of(file.record.state)),
+          file.size_bytes,
+          file.record.cause,
+          file.record.reason,
+          file.record.since_seconds,
+          file.data_path.string(),
+          "",
+          file.is_whole};
 }
 
 // "3: 1 uploading, 2 failed"
@@ -102,7 +107,11 @@ std::string render(const PendingFile& file) {
                      printable(file.path) + "  " + format_bytes(file.size_bytes);
   if (file.since_seconds > 0) text += ", since " + format_time(file.since_seconds);
   if (!file.reason.empty()) text += "\n              why: " + printable(file.reason);
-  if (!file.kept_in.empty()) text += "\n              kept in " + printable(file.kept_in);
+  if (!file.theirs.empty()) text += "\n              theirs: " + printable(file.theirs);
+  if (!file.kept_in.empty()) {
+    text += "\n              kept in " + printable(file.kept_in);
+    if (!file.is_whole) text += " (what was not changed is not in it)";
+  }
   return text + "\n";
 }
 

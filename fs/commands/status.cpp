@@ -16,9 +16,9 @@ int run(const StatusCommand& command) {
     if (!found) return complain(found.error().message), kFailed;
     mounts = *std::move(found);
   } else {
-    auto found = find_mount(command.directory);
+    auto found = find_mounts_of(command.directory);
     if (!found) return complain(found.error().message), kFailed;
-    mounts.push_back(*std::move(found));
+    mounts = *std::move(found);
   }
   std::vector<MountView> views;
   for (auto& mount : mounts) views.push_back(look_at(std::move(mount)));

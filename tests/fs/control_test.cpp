@@ -32,6 +32,10 @@ class FakeControl : public MountControl {
     }
     return report;
   }
+  Result<std::string> decide(const std::string& which, Decision decision) override {
+    if (decision != Decision::kKeepBoth) return Error{Errc::kInvalid, which + " is no conflict"};
+    return which + " is kept twice";
+  }
   bool is_ours(const std::string& address) override { return address == ours; }
 
   MountStatus now;

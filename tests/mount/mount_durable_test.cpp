@@ -119,6 +119,31 @@ TEST_CASE("rule 7: a file that was removed while it was open does not come back 
   CHECK(lake.keys().empty());
 }
 
+TEST_CASE("rule 1: what a failed close may have linked after all goes when the file is removed") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kLoseAnswer, .operation = "link_physical_address", .times = 0});
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "stat_object", .times = 0, .status = 500});
+  REQUIRE(write_file(mount / "a.txt", "perhaps there") == "close: EIO");
+  lake.server().clear_faults();
+  REQUIRE(lake.read("a.txt") == "perhaps there");
+  CHECK(remove_file(mount / "a.txt") == kOk);
+  CHECK(lake.read("a.txt") == "<none>");
+}
+
+TEST_CASE(
+    "W9: the rename of a closed temporary file publishes before it returns, though somebody has it open") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile holder(mount / "a.tmp", O_WRONLY | O_CREAT);
+  CHECK(shell(mount.at(), "printf whole > a.tmp").exit_code == 0);
+  CHECK(rename_file(mount / "a.tmp", mount / "a.txt") == kOk);
+  CHECK(lake.read("a.txt") == "whole");
+}
+
 TEST_CASE("W9: litter keeps its name over a crash, open or not, and stays off the lake") {
   TestLake lake;
   Mounted mount(lake);

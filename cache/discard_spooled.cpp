@@ -1,0 +1,38 @@
+#include <fcntl.h>
+
+#include <cerrno>
+
+#include "cache/disk.h"
+#include "cache/left_files.h"
+#include "cache/private_directory.h"
+#include "cache/spool.h"
+
+namespace lakefuse {
+
+Result<> discard_spooled(const std::filesystem::path& data_path) {
+  const auto room = data_path.parent_path();
+  const auto slot_path = room.parent_path();
+  const std::string id = id_of(data_path.filename(), ".data");
+  const Error none{Errc::kNotFound, data_path.string() + " is no file that lakefuse keeps"};
+  const bool is_a_room = room.filename() == "spool" || room.filename() == "damaged";
+  if (id.empty() || !is_a_room || !SpoolSlot::is_name(slot_path.filename())) return none;
+  const UniqueFd state_dir(::open(slot_path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!state_dir) return errno == ENOENT ? none : disk_error("cannot open " + data_path.string(), errno);
+  auto slot_directory = open_private_directory(state_dir.get(), slot_path.filename());
+  if (!slot_directory) return slot_directory.error();
+  auto text = read_text(slot_directory->get(), "owner.json", 64 << 10);
+  auto owner = text ? parse_owner(*text) : Result<SpoolOwner>(text.error());
+  if (!owner) return owner.error().in(slot_path.string());
+  auto slot = SpoolSlot::take(state_dir.get(), slot_path, *owner);
+  if (!slot) return slot.error();
+  if (*slot == nullptr) return Error{Errc::kBusy, "a mount has " + data_path.string() + " now"};
+  auto files = open_private_directory(slot_directory->get(), room.filename());
+  if (!files) return files.error();
+  // The bytes first, as in all discarding: a record alone is a trace that goes away.
+  if (::unlinkat(files->get(), (id + ".data").c_str(), 0) != 0)
+    return errno == ENOENT ? none : disk_error("cannot remove " + data_path.string(), errno);
+  ::unlinkat(files->get(), (id + ".json").c_str(), 0);
+  return {};
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,116 @@
+#include <algorithm>
+#include <cstdio>
+
+#include "cache/cached_store.h"
+#include "cache/spool.h"
+#include "client/publisher.h"
+#include "fs/commands/commands.h"
+#include "fs/commands/mount_plan.h"
+#include "fs/commands/render.h"
+#include "fs/exit_code.h"
+#include "fs/filesystem.h"
+#include "fs/log.h"
+#include "fs/quantity.h"
+
+namespace lakefuse {
+namespace {
+
+std::string uri_of(const SpoolOwner& owner) {
+  return "lakefs://" + owner.repository + "/" + owner.branch;
+}
+
+// Publishes what one branch's ended mounts left: as a mount does, only that nobody looks at it.
+class Recovery {
+ public:
+  Recovery(const RecoverCommand& command, SpoolOwner owner) : command_(command), owner_(std::move(owner)) {}
+
+  int run() {
+    if (auto opened = open(); !opened) return refused(opened.error());
+    Result<std::unique_ptr<Spool>> spool = Spool::open(command_.directory, owner_, 0);
+    if (!spool) return refused({kLocalTrouble, spool.error().message});
+    Publisher publisher(*plan_.objects);
+    FilesystemOptions options = command_.filesystem;
+    options.uri = uri_of(owner_) + "/";
+    Filesystem filesystem(options, *plan_.objects, publisher, spool->get());
+    FlushReport report;
+    {
+      ProgressLine progress("still to publish");
+      report = filesystem.flush({.patience = command_.timeout, .open_files = true, .held_files = true},
+                                [&](std::size_t n) { return progress.show(n), true; });
+    }
+    std::printf("%s: %s published\n", printable(uri_of(owner_)).c_str(),
+                count_of(report.published.size(), "file").c_str());
+    for (const auto& path : report.published) std::printf("    %s\n", printable(path).c_str());
+    const MountStatus status = filesystem.status();
+    for (const auto& failure : status.failures) complain(failure.message);
+    if (report.failed.empty()) return status.unseen_failures > 0 ? kNotOnLake : kDone;
+    complain(count_of(report.failed.size(), "file") +
+             " of it could not be published; mount the branch and `lakefuse resolve` what is in conflict:");
+    for (const auto& file : report.failed) std::fputs(render(file).c_str(), stderr);
+    return kNotOnLake;
+  }
+
+  // Bytes that no mount will publish as things are: where they are, for whoever copies them out.
+  int refused(const Refusal& refusal) const {
+    complain(uri_of(owner_) + ": " + refusal.sentence);
+    const auto files = read_spools(command_.directory);
+    if (!files) return refusal.exit_code;
+    complain("its bytes stay where they are; `cp` copies them out, `lakefuse discard` drops them:");
+    for (const auto& file : *files)
+      if (file.owner == owner_) std::fputs(render(file).c_str(), stderr);
+    return refusal.exit_code;
+  }
+
+ private:
+  Checked<void> open() {
+    auto access = load_access(command_.access, process_environment());
+    if (!access) return tl::unexpected(Refusal{kNoAccess, access.error().message});
+    auto lake = Lake::open(*std::move(access));
+    if (!lake) return tl::unexpected(Refusal{kUnreachable, lake.error().message});
+    if ((*lake)->endpoint() != owner_.endpoint) {
+      return tl::unexpected(Refusal{
+          kUnreachable, "it belongs to " + owner_.endpoint + ", and the configured endpoint is " +
+                            (*lake)->endpoint() + "; name the other with --endpoint, and its credentials"});
+    }
+    MountCommand mount;
+    mount.uri = {owner_.repository, owner_.branch, ""};
+    auto plan = plan_mount(mount, **lake);
+    if (!plan) return tl::unexpected(plan.error());
+    if (plan->branch.empty())
+      return tl::unexpected(Refusal{kWrongRef, "there is no branch of that name any more"});
+    plan_ = *std::move(plan);
+    return {};
+  }
+
+  const RecoverCommand& command_;
+  const SpoolOwner owner_;
+  MountPlan plan_;
+};
+
+}  // namespace
+
+int run(const RecoverCommand& command) {
+  const auto files = read_spools(command.directory);
+  if (!files) return complain(files.error().message), kLocalTrouble;
+  int code = kDone;
+  const auto note = [&code](int outcome) {
+    if (code == kDone) code = outcome;
+  };
+  std::vector<SpoolOwner> owners;
+  for (const auto& file : *files) {
+    if (file.owner.repository.empty()) {  // Of a format that we do not know, or damaged.
+      std::fputs(render(file).c_str(), stderr);
+      note(kNotOnLake);
+    } else if (file.in_use) {
+      std::printf("%s is mounted now: its mount publishes\n    %s\n", printable(uri_of(file.owner)).c_str(),
+                  printable(file.record.path).c_str());
+    } else if (std::find(owners.begin(), owners.end(), file.owner) == owners.end()) {
+      owners.push_back(file.owner);
+    }
+  }
+  for (auto& owner : owners) note(Recovery(command, std::move(owner)).run());
+  if (files->empty()) std::printf("nothing waits in %s\n", command.directory.c_str());
+  return code;
+}
+
+}  // namespace lakefuse

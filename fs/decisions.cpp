@@ -1,0 +1,124 @@
+// What a person decides about pending bytes: `lakefuse resolve` and `lakefuse discard`.
+
+#include <algorithm>
+
+#include "fs/filesystem_core.h"
+
+namespace lakefuse {
+namespace {
+
+constexpr int kMostNamesTried = 100;  // Beside one file: more decisions than anybody makes.
+
+// "report.mine.csv", "report.mine-2.csv": programs go by the ending.
+std::string name_beside(const std::string& path, int n) {
+  const auto slash = path.rfind('/');
+  const std::size_t begin = slash == path.npos ? 0 : slash + 1;
+  const auto dot = path.rfind('.');
+  const std::size_t end = dot == path.npos || dot <= begin ? path.size() : dot;
+  return path.substr(0, end) + ".mine" + (n == 1 ? "" : "-" + std::to_string(n)) + path.substr(end);
+}
+
+Result<InodePtr> find_pending(FilesystemCore& core, const std::string& which) {
+  const std::string path = core.options.prefix + which;
+  std::vector<InodePtr> found;
+  std::string kept;
+  for (const InodePtr& inode : core.publishing.staged()) {
+    const PendingFile file = core.publishing.describe(inode);
+    if (file.state == "clean" || (file.path != path && file.kept_in != which)) continue;
+    found.push_back(inode);
+    kept += "\n  " + file.kept_in;
+  }
+  if (found.empty())
+    return Error{Errc::kNotFound, "nothing is pending for " + which + "; `lakefuse pending` lists what is"};
+  if (found.size() > 1)
+    return Error{Errc::kInvalid, "several versions of " + path +
+                                     " are pending; name one by the file that it is kept in:" + kept};
+  return found.front();
+}
+
+// The bytes go to a path of the branch, where what is expected is.
+Result<> publish_at(FilesystemCore& core, const InodePtr& inode, const std::string& path,
+                    const Expectation& expected) {
+  std::optional<Error> failure;
+  {
+    const std::lock_guard lock(inode->mutex);
+    failure = std::exchange(inode->staging.failure, std::nullopt);
+    inode->staging.wait = Wait::kClose;
+    inode->staging.exclusive = false;
+  }
+  auto done = core.publishing.publish_in_turn(inode, Publishing::Aim{path, expected});
+  if (done) {
+    core.distrust_path(path);
+    return {};
+  }
+  const std::lock_guard lock(inode->mutex);
+  inode->staging.wait = Wait::kPerson;
+  inode->staging.failure = failure;
+  return done;
+}
+
+Result<std::string> publish_over(FilesystemCore& core, const InodePtr& inode, const std::string& path) {
+  const auto object_path = ObjectPath::make(path);
+  if (!object_path) return object_path.error();
+  const auto theirs = core.lake.stat(*object_path, ObjectStore::Look::kEntry);
+  if (!theirs && theirs.error().code != Errc::kNotFound) return theirs.error();
+  auto done = publish_at(core, inode, path, theirs ? Expectation::of(*theirs) : Expectation::absent());
+  if (!done) return done.error();
+  return path + " is yours on the branch now";
+}
+
+Result<std::string> publish_beside(FilesystemCore& core, const InodePtr& inode, const std::string& path) {
+  for (int n = 1; n <= kMostNamesTried; ++n) {
+    const std::string name = name_beside(path, n);
+    auto done = publish_at(core, inode, name, Expectation::absent());
+    if (done) return "yours is " + name + " on the branch now, and " + path + " is theirs";
+    if (done.error().code != Errc::kBusy) return done.error();  // Else that name is taken.
+  }
+  return Error{Errc::kExists, "all names beside " + path + " are taken"};
+}
+
+std::string drop(FilesystemCore& core, const InodePtr& inode, const std::string& path) {
+  core.bury(inode);
+  core.tree.unname(inode);
+  core.distrust_path(path);
+  return "the bytes kept for " + path + " are dropped";
+}
+
+}  // namespace
+
+Result<std::string> Filesystem::decide(const std::string& which, Decision decision) {
+  FilesystemCore& core = *core_;
+  auto found = find_pending(core, which);
+  if (!found) return found.error();
+  const InodePtr& inode = *found;
+  {
+    const std::lock_guard lock(inode->mutex);
+    inode->publish_stop.request_stop();  // One that runs now is for bytes that may not be wanted.
+  }
+  auto turn = inode->turn.take();
+  if (!turn) return turn.error();
+  const std::string path = core.tree.last_path(inode);
+  {
+    const std::lock_guard lock(inode->mutex);
+    const Staging& staging = inode->staging;
+    if (staging.spool == nullptr || !staging.dirty)
+      return Error{Errc::kNotFound, path + " is on the lake by now"};
+    if (inode->writers > 0) return Error{Errc::kBusy, "a program has " + path + " open; close it first"};
+    if (decision != Decision::kDiscard && staging.wait != Wait::kPerson)
+      return Error{Errc::kInvalid, path +
+                                       " is no conflict: it is published by itself as soon as it can be, " +
+                                       "or dropped by `lakefuse discard`"};
+  }
+  switch (decision) {
+    case Decision::kMine:
+      return publish_over(core, inode, path);
+    case Decision::kKeepBoth:
+      return publish_beside(core, inode, path);
+    case Decision::kTheirs:
+    case Decision::kDiscard:
+      return drop(core, inode, path);
+  }
+  return Error{Errc::kUnsupported, "no such decision"};
+}
+
+}  // namespace lakefuse

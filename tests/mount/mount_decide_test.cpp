@@ -1,0 +1,265 @@
+// W2: what could not be published is never dropped but by a person: resolve, discard, recover, and what
+// `pending` says of it.
+
+#include <doctest/doctest.h>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Pending = std::map<std::string, std::string>;
+
+void fail_all_links(TestLake& lake) {
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 500});
+}
+
+// "mine" waits at PATH, where the lake has "theirs".
+void make_conflict(TestLake& lake, Mounted& mount, const std::string& path) {
+  lake.put(path, "old");
+  std::this_thread::sleep_for(1100ms);  // So that the mount sees it.
+  OpenFile file(mount / path, O_WRONLY | O_TRUNC);
+  REQUIRE(file.opened() == kOk);
+  CHECK(file.write("mine") == kOk);
+  lake.put(path, "theirs");
+  REQUIRE(file.close() == "close: ESTALE");
+  REQUIRE(mount.pending() == Pending{{path, "conflict"}});
+}
+
+std::string field(Mounted& mount, const std::string& path, const char* name) {
+  for (const auto& file : mount.pending_files())
+    if (file.at("path").as_string() == path) return std::string(file.at(name).as_string());
+  return "<none>";
+}
+
+int exit_of(const Mounted& mount, const Arguments& arguments) {
+  const Ran ran = mount.lakefuse(arguments);
+  INFO(ran.out, ran.err);
+  CHECK(ran.exit_code != -1);
+  return ran.exit_code;
+}
+
+}  // namespace
+
+TEST_CASE("W2: pending shows a conflict with both versions, and resolve --mine makes ours the branch's") {
+  TestLake lake;
+  Mounted mount(lake);
+  make_conflict(lake, mount, "a.txt");
+  const std::string address = lake.address("a.txt");
+  CHECK(eventually([&] { return field(mount, "a.txt", "theirs").find(address) != std::string::npos; }));
+  CHECK(mount.kept_bytes("a.txt") == "mine");
+  CHECK(read_file(mount / "a.txt") == "theirs");
+  CHECK(exit_of(mount, {"resolve", "--mine", (mount / "a.txt").string()}) == 0);
+  CHECK(lake.read("a.txt") == "mine");
+  CHECK(read_file(mount / "a.txt") == "mine");
+  CHECK(mount.pending().empty());
+  CHECK(exit_of(mount, {"resolve", "--mine", (mount / "a.txt").string()}) == 1);  // Nothing is pending.
+}
+
+TEST_CASE("W2: resolve --theirs leaves the branch as it is and drops ours") {
+  TestLake lake;
+  Mounted mount(lake);
+  make_conflict(lake, mount, "sub/a.txt");
+  CHECK(exit_of(mount, {"resolve", "--theirs", (mount / "sub/a.txt").string()}) == 0);
+  CHECK(lake.read("sub/a.txt") == "theirs");
+  CHECK(read_file(mount / "sub/a.txt") == "theirs");
+  CHECK(mount.pending().empty());
+  CHECK(mount.unmount() == 0);
+}
+
+TEST_CASE("W2: resolve --keep-both publishes ours beside theirs, under a name that is free") {
+  TestLake lake;
+  Mounted mount(lake);
+  lake.put("a.mine.txt", "taken");
+  make_conflict(lake, mount, "a.txt");
+  CHECK(exit_of(mount, {"resolve", "--keep-both", field(mount, "a.txt", "kept_in")}) == 0);
+  CHECK(lake.read("a.txt") == "theirs");
+  CHECK(lake.read("a.mine.txt") == "taken");
+  CHECK(lake.read("a.mine-2.txt") == "mine");
+  CHECK(read_file(mount / "a.mine-2.txt") == "mine");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W2: what is no conflict, is open, or was changed in part is resolved by nobody in passing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("part.txt", "0123456789");
+  Mounted mount(lake);
+  fail_all_links(lake);
+  REQUIRE(write_file(mount / "failed.txt", "x") == "close: EIO");
+  CHECK(exit_of(mount, {"resolve", "--theirs", (mount / "failed.txt").string()}) == 1);
+  CHECK(mount.pending() == Pending{{"failed.txt", "failed"}});
+  OpenFile open(mount / "open.txt", O_WRONLY | O_CREAT);
+  CHECK(open.write("x") == kOk);
+  CHECK(exit_of(mount, {"discard", (mount / "open.txt").string()}) == 1);
+  CHECK(exit_of(mount, {"resolve", (mount / "failed.txt").string()}) == 2);
+  lake.server().clear_faults();
+  OpenFile part(mount / "part.txt", O_WRONLY);
+  CHECK(part.write_at(2, "XX") == kOk);
+  CHECK(part.sync() == kOk);
+  mount.kill_hard([&] {
+    part.close();
+    open.close();
+  });
+  mount.mount();
+  for (const auto& file : mount.pending_files())
+    if (file.at("path").as_string() == "part.txt") CHECK_FALSE(file.at("is_whole").as_bool());
+  CHECK(exit_of(mount, {"resolve", "--mine", (mount / "part.txt").string()}) == 0);
+  CHECK(lake.read("part.txt") == "01XX456789");
+}
+
+TEST_CASE("W2: discard drops what failed, and the path shows the lake's version again") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("a.txt", "old");
+  Mounted mount(lake);
+  fail_all_links(lake);
+  REQUIRE(write_file(mount / "a.txt", "unwanted") == "close: EIO");
+  REQUIRE(write_file(mount / "new.txt", "unwanted") == "close: EIO");
+  const std::string kept = field(mount, "a.txt", "kept_in");
+  CHECK(exit_of(mount, {"discard", (mount / "a.txt").string()}) == 0);
+  CHECK(exit_of(mount, {"discard", (mount / "new.txt").string()}) == 0);
+  CHECK(mount.pending().empty());
+  CHECK_FALSE(std::filesystem::exists(kept));
+  lake.server().clear_faults();
+  CHECK(read_file(mount / "a.txt") == "old");
+  CHECK(look(mount / "new.txt") == "stat: ENOENT");
+  std::this_thread::sleep_for(1500ms);
+  CHECK(lake.read("a.txt") == "old");
+  CHECK(lake.read("new.txt") == "<none>");
+}
+
+TEST_CASE("W2: recover publishes without a mount what can be, and names what cannot") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  make_conflict(lake, mount, "conflict.txt");
+  fail_all_links(lake);
+  REQUIRE(write_file(mount / "failed.txt", "kept") == "close: EIO");
+  const std::string state = mount.state_dir().string();
+  CHECK(mount.lakefuse({"recover", state, "--endpoint", lake.client().endpoint()}).out.find("mounted now") !=
+        std::string::npos);
+  mount.kill_hard();
+  lake.server().clear_faults();
+  CHECK(exit_of(mount, {"pending", state}) == 3);
+  const Ran ran = mount.lakefuse({"recover", state, "--endpoint", lake.client().endpoint()});
+  CHECK(ran.exit_code == 3);
+  CHECK(ran.err.find("conflict.txt") != std::string::npos);
+  CHECK(lake.read("failed.txt") == "kept");
+  CHECK(lake.read("conflict.txt") == "theirs");
+  const Ran left = mount.lakefuse({"pending", state});
+  CHECK(left.out.find("failed.txt") == std::string::npos);
+  CHECK(left.out.find("conflict.txt") != std::string::npos);
+}
+
+TEST_CASE("W2: bytes for a branch that is gone or protected are kept, said why, copied out and dropped") {
+  for (const bool is_gone : {true, false}) {
+    CAPTURE(is_gone);
+    TestLake lake;
+    NEEDS_DOUBLE(lake);
+    lake.put("seed", "seed");
+    lake.commit();
+    lake.server().create_branch(lake.repository(), "work");
+    Mounted mount(lake, {.ref = "work"});
+    fail_all_links(lake);
+    REQUIRE(write_file(mount / "a.txt", "only here") == "close: EIO");
+    const std::string kept = field(mount, "a.txt", "kept_in");
+    mount.kill_hard();
+    lake.server().clear_faults();
+    if (is_gone)
+      lake.server().delete_branch(lake.repository(), "work");
+    else
+      lake.server().protect(lake.repository(), "wor*");
+    const Ran ran =
+        mount.lakefuse({"recover", mount.state_dir().string(), "--endpoint", lake.client().endpoint()});
+    CHECK(ran.exit_code == 6);
+    CHECK(ran.err.find(is_gone ? "no branch" : "protected") != std::string::npos);
+    CHECK(ran.err.find(kept) != std::string::npos);
+    CHECK(read_local(kept) == "only here");
+    CHECK(exit_of(mount, {"resolve", "--mine", kept}) == 1);
+    CHECK(exit_of(mount, {"discard", kept}) == 0);
+    CHECK_FALSE(std::filesystem::exists(kept));
+    CHECK(exit_of(mount, {"pending", mount.state_dir().string()}) == 0);
+  }
+}
+
+TEST_CASE("W2: status, pending and flush take the state directory of a mount for the mount") {
+  TestLake lake;
+  Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
+  const std::string state = mount.state_dir().string();
+  CHECK(mount.lakefuse({"status", state}).out.find(mount.at().string()) != std::string::npos);
+  CHECK(exit_of(mount, {"status", state}) == 0);
+  CHECK(exit_of(mount, {"flush", state}) == 0);
+  CHECK(exit_of(mount, {"pending", state}) == 0);
+  CHECK(exit_of(mount, {"status", "/"}) == 1);
+}
+
+TEST_CASE(
+    "a state directory of a format that this lakefuse does not know is refused, and nothing in it lost") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, {.may_end_hard = true});
+  fail_all_links(lake);
+  REQUIRE(write_file(mount / "a.txt", "of the future") == "close: EIO");
+  const std::filesystem::path kept = field(mount, "a.txt", "kept_in");
+  mount.kill_hard();
+  const auto owner = kept.parent_path().parent_path() / "owner.json";
+  std::string text = read_local(owner);
+  const auto at = text.find("\"format\":1");
+  REQUIRE(at != std::string::npos);
+  write_local(owner, text.replace(at, 10, "\"format\":9"));
+  const Ran ran = Mounted::refused(lake, {.state_dir = mount.state_dir()});
+  CHECK(ran.exit_code == 7);
+  CHECK(ran.err.find("written in format 9") != std::string::npos);
+  CHECK(read_local(kept) == "of the future");
+  const Ran pending = mount.lakefuse({"pending", mount.state_dir().string()});
+  CHECK(pending.exit_code == 3);
+  CHECK(pending.out.find("written in format 9") != std::string::npos);
+}
+
+TEST_CASE("W3: with --fsync=publish an fsync that returned 0 means that the bytes are on the branch") {
+  TestLake lake;
+  lake.put("a.txt", "old");
+  Mounted mount(lake, {.flags = {"--fsync=publish"}});
+  OpenFile file(mount / "a.txt", O_WRONLY | O_TRUNC);
+  CHECK(file.write("one ") == kOk);
+  CHECK(file.sync() == kOk);
+  CHECK(lake.read("a.txt") == "one ");
+  CHECK(file.write("two") == kOk);
+  CHECK(lake.read("a.txt") == "one ");
+  CHECK(file.sync() == kOk);
+  CHECK(lake.read("a.txt") == "one two");
+  lake.put("a.txt", "theirs");
+  CHECK(file.write("three") == kOk);
+  CHECK(file.sync() == "fsync: ESTALE");
+  CHECK(lake.read("a.txt") == "theirs");
+  OpenFile held(mount / "b.tmp", O_WRONLY | O_CREAT);
+  CHECK(held.write("temporary") == kOk);
+  CHECK(held.sync() == kOk);
+  CHECK(lake.read("b.tmp") == "<none>");
+}
+
+TEST_CASE("W5: a claim whose mount was killed before its first close is removed by the next mount") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile claimed(mount / "a.lock", O_WRONLY | O_CREAT | O_EXCL);
+  OpenFile written(mount / "b.lock", O_WRONLY | O_CREAT | O_EXCL);
+  CHECK(written.write("123") == kOk);
+  OpenFile taken(mount / "c.lock", O_WRONLY | O_CREAT | O_EXCL);
+  CHECK(write_file(mount / "closed.lock", "", O_EXCL) == kOk);
+  REQUIRE(lake.keys() == std::vector<std::string>{"a.lock", "b.lock", "c.lock", "closed.lock"});
+  mount.kill_hard([&] {
+    claimed.close();
+    written.close();
+    taken.close();
+  });
+  lake.put("c.lock", "another client's by now");
+  mount.mount();
+  CHECK(lake.keys() == std::vector<std::string>{"c.lock", "closed.lock"});
+  CHECK(lake.read("c.lock") == "another client's by now");
+  CHECK(mount.pending() == Pending{{"b.lock", "conflict"}});
+  CHECK(mount.kept_bytes("b.lock") == "123");
+}
