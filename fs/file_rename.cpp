@@ -198,7 +198,8 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   {
     const std::lock_guard lock(inode->mutex);
     is_dirty = inode->staging.dirty;
-    is_open = inode->writers > 0;
+    // What was closed goes to the lake now, whoever has it open yet: a RELEASE may be late (W9).
+    is_open = inode->writers > 0 && inode->staging.wait == Wait::kClose;
     version = inode->version;
   }
   if (is_dirty) return change.move_staged(is_open);
@@ -207,14 +208,17 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
 }
 
 void FilesystemCore::bury(const InodePtr& inode) {
-  std::shared_ptr<SpoolFile> unwanted;
+  std::shared_ptr<SpoolFile> unwanted, claim;
   {
     const std::lock_guard lock(inode->mutex);
     inode->is_deleted = true;
     inode->is_ours = false;
+    inode->staging.wait = Wait::kNothing;
     inode->attributes.ctime = now_on_the_clock();
     unwanted = inode->staging.spool;
+    claim = std::move(inode->claim);
   }
+  if (claim != nullptr) claim->discard();
   if (unwanted != nullptr) unwanted->discard();  // Who has it open goes on with the nameless bytes.
   publishing.drop_if_clean(inode);
 }
