@@ -154,6 +154,18 @@ TEST_CASE("control: flush tells progress and then what it did") {
   CHECK(report->left_out.at(0).path == "open");
 }
 
+TEST_CASE(
+    "control: a decision about a pending file goes through, and comes back as a sentence or as why not") {
+  Served mount;
+  const auto kept = mount.client().decide("sub/a file", Decision::kKeepBoth);
+  REQUIRE(kept);
+  CHECK(*kept == "sub/a file is kept twice");
+  const auto refused = mount.client().decide("b", Decision::kTheirs);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == Errc::kInvalid);
+  CHECK(refused.error().message == "b is no conflict");
+}
+
 TEST_CASE("control: a flush that nobody waits for any more gives up") {
   Served mount;
   mount.control.steps = 1000;

@@ -186,6 +186,18 @@ TEST_CASE("options: nonsense is told in words that name the flag, with exit code
   CHECK(complaint_of({}).find("lakefuse:") == 0);
 }
 
+TEST_CASE("options: resolve takes one of three decisions, discard and recover what they are about") {
+  CHECK(command_of<ResolveCommand>({"resolve", "/mnt/a", "--mine"}).decision == Decision::kMine);
+  CHECK(command_of<ResolveCommand>({"resolve", "--theirs", "/mnt/a"}).decision == Decision::kTheirs);
+  CHECK(command_of<ResolveCommand>({"resolve", "/mnt/a", "--keep-both"}).decision == Decision::kKeepBoth);
+  complaint_of({"resolve", "/mnt/a"});
+  complaint_of({"resolve", "/mnt/a", "--mine", "--theirs"});
+  CHECK(command_of<DiscardCommand>({"discard", "/mnt/a"}).path == "/mnt/a");
+  CHECK(command_of<RecoverCommand>({"recover", "/state"}).directory == "/state");
+  CHECK(command_of<MountCommand>({"mount", "lakefs://r/b", "/mnt", "--fsync", "publish"}).filesystem.fsync ==
+        FsyncMode::kPublish);
+}
+
 TEST_CASE("options: without a home, mount asks for the directories it needs") {
   const auto nowhere = [](const std::string&) { return std::optional<std::string>(); };
   const auto parsed = parse({"mount", "lakefs://repo/main", "/m"}, nowhere);
