@@ -17,6 +17,8 @@ RenameRecord some_rename() {
 
 }  // namespace
 
+TEST_SUITE_BEGIN("rename journal");
+
 TEST_CASE("rule 4: a rename that was not ended is there for the next mount, with its step and its versions") {
   SpoolFixture fixture;
   {
@@ -89,3 +91,5 @@ TEST_CASE("what the lake has as well is gone with the mount that kept it for a w
   auto spool = fixture.open();
   CHECK(spool->take_left_behind().empty());
 }
+
+TEST_SUITE_END();
