@@ -194,8 +194,9 @@ TEST_CASE("options: resolve takes one of three decisions, discard and recover wh
   complaint_of({"resolve", "/mnt/a", "--mine", "--theirs"});
   CHECK(command_of<DiscardCommand>({"discard", "/mnt/a"}).path == "/mnt/a");
   CHECK(command_of<RecoverCommand>({"recover", "/state"}).directory == "/state");
-  CHECK(command_of<MountCommand>({"mount", "lakefs://r/b", "/mnt", "--fsync", "publish"}).filesystem.fsync ==
-        FsyncMode::kPublish);
+  CHECK(
+      command_of<MountCommand>({"mount", "lakefs://repo/b", "/mnt", "--fsync", "publish"}).filesystem.fsync ==
+      FsyncMode::kPublish);
 }
 
 TEST_CASE("options: without a home, mount asks for the directories it needs") {
