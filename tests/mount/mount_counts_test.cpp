@@ -24,7 +24,7 @@ class Listed {
   Listed(TestLake& lake, Mounted& mount) : lake_(lake), directory_(mount / "d") {
     CHECK(look(directory_) == kOk);
     names_in(directory_);
-    lake_.server().clear_log();
+    calls();
   }
   std::filesystem::path operator/(const std::string& name) const { return directory_ / name; }
   // The calls since the last question.
