@@ -149,8 +149,7 @@ ino_t Tree::number_of(const InodePtr& directory, std::string_view name) const {
 void Tree::count_lookup(const InodePtr& inode) {
   const std::lock_guard lock(mutex_);
   ++inode->lookups;
-  // It may have been freed between being found and being counted.
-  nodes_.emplace(static_cast<std::uint64_t>(inode->node), inode);
+  revive_locked(inode);
 }
 
 void Tree::forget(NodeId node, std::uint64_t lookups) {
@@ -269,11 +268,28 @@ void Tree::tidy_locked(const InodePtr& inode) {
     const bool is_needed =
         at->lookups > 0 || at->handles > 0 || !at->children.empty() || at->is_ours || at->is_local_directory;
     if (is_needed) return;
-    const InodePtr parent = at->parent;
-    detach_locked(*at);
+    // Its own side of the name stays: whoever found it and has not counted it yet brings it back.
+    if (at->parent != nullptr) {
+      const auto held = at->parent->children.find(at->name);
+      if (held != at->parent->children.end() && held->second == at) at->parent->children.erase(held);
+    }
     numbers_.erase(at->ino);
     nodes_.erase(static_cast<std::uint64_t>(at->node));
-    at = parent;  // A directory that only its child kept.
+    at = at->parent;  // A directory that only its child kept.
+  }
+}
+
+void Tree::revive_locked(const InodePtr& inode) {
+  for (InodePtr at = inode; at != nullptr && at != root_; at = at->parent) {
+    if (!nodes_.emplace(static_cast<std::uint64_t>(at->node), at).second) return;
+    numbers_.emplace(at->ino, 1);
+    if (at->parent == nullptr) return;
+    const auto [held, is_free] = at->parent->children.emplace(at->name, at);
+    if (!is_free && held->second != at) {  // Another one's by now.
+      at->last_path = path_locked(*at);
+      at->parent.reset();
+      return;
+    }
   }
 }
 

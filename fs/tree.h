@@ -52,7 +52,8 @@ class Tree {
   // The inode number that a name without an inode would get.
   [[nodiscard]] ino_t number_of(const InodePtr& directory, std::string_view name) const;
 
-  // The kernel's references. forget() frees what nobody needs any more.
+  // The kernel's references. forget() frees what nobody needs any more; what was found before and is counted
+  // after that is in the tree again, under its name if no other inode has it by now.
   void count_lookup(const InodePtr& inode);
   void forget(NodeId node, std::uint64_t lookups);
   void count_handle(const InodePtr& inode);
@@ -92,6 +93,7 @@ class Tree {
   ino_t number_for(const std::string& path);
   void detach_locked(Inode& inode);
   void tidy_locked(const InodePtr& inode);
+  void revive_locked(const InodePtr& inode);
   bool is_held_up_locked(const Inode& directory) const;
 
   const std::string prefix_;
