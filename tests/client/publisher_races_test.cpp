@@ -165,7 +165,6 @@ std::size_t overlaps_of_locks(bool look_again) {
   std::atomic<int> holders = 0;
   std::atomic<std::size_t> overlaps = 0;
   Committer committer(lake);
-  std::atomic<std::size_t> finished = 0;
   std::vector<std::jthread> clients;
   for (std::size_t client = 0; client < kClients; ++client)
     clients.emplace_back([&] {
@@ -194,10 +193,8 @@ std::size_t overlaps_of_locks(bool look_again) {
           if (removed || !is_passing(removed.error().code)) break;
         }
       }
-      ++finished;
     });
   clients.clear();
-  CHECK(finished == kClients);
   return overlaps;
 }
 
