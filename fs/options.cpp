@@ -379,6 +379,10 @@ std::variant<Command, Words> parse_command_line(int argc, const char* const* arg
     std::ostringstream complaint;
     const bool asked = program.exit(error, out, complaint) == 0;
     if (asked) return Words{out.str(), kDone};
+    if (argc > 1 && argv[1][0] != '-' && program.get_subcommands().empty())
+      return Words{
+          "lakefuse: there is no command \"" + std::string(argv[1]) + "\"; `lakefuse --help` lists them\n",
+          kUsage};
     return Words{"lakefuse: " + complaint.str(), kUsage};
   }
   const std::string name = program.get_subcommands().front()->get_name();

@@ -199,6 +199,11 @@ TEST_CASE("options: resolve takes one of three decisions, discard and recover wh
       FsyncMode::kPublish);
 }
 
+TEST_CASE("options: a command that there is not is named") {
+  CHECK(complaint_of({"frob", "/mnt/lake"}).find("no command \"frob\"") != std::string::npos);
+  CHECK(complaint_of({}).find("subcommand") != std::string::npos);
+}
+
 TEST_CASE("options: without a home, mount asks for the directories it needs") {
   const auto nowhere = [](const std::string&) { return std::optional<std::string>(); };
   const auto parsed = parse({"mount", "lakefs://repo/main", "/m"}, nowhere);
