@@ -1,7 +1,7 @@
 // A long random walk: the same calls on the mount and in a directory of the local disk come to the same,
 // other clients' changes in between; at the end the lake holds exactly what the local directory does.
 //
-//     LAKEFUSE_TEST_STEPS=1000000 LAKEFUSE_MODEL_SEED=7 build/tests/mount/mount_tests --test-case='model*'
+//     LAKEFUSE_TEST_STEPS=1000000 LAKEFUSE_TEST_SEED=7 build/tests/mount/mount_tests --test-case='model*'
 
 #include <doctest/doctest.h>
 #include <linux/falloc.h>
@@ -386,7 +386,7 @@ class Walk {
 TEST_CASE("model: a random walk on the mount comes to what it comes to on the local disk") {
   const auto steps = from_environment("LAKEFUSE_TEST_STEPS", 20'000);
   const auto seed = from_environment("LAKEFUSE_TEST_SEED", 1);
-  MESSAGE("LAKEFUSE_MODEL_SEED=" << seed);
+  MESSAGE("LAKEFUSE_TEST_SEED=" << seed);
   ::umask(022);
   TestLake lake;
   Mounted mount(lake, {.flags = {"--metadata-ttl", "20ms", "--temporary-age", "1s"},
