@@ -36,10 +36,10 @@ TEST_CASE("mount table: of mounts over one another the topmost counts") {
   CHECK(table.lakefuse_mounts().size() == 2);
 }
 
-TEST_CASE("mount table: the real one can be read, and has a root") {
+TEST_CASE("mount table: the real one can be read, and has /proc") {
   const auto table = MountTable::read();
   REQUIRE(table);
-  CHECK(table->at("/"));
+  CHECK(table->at("/proc"));  // In a chroot there may be no mount at "/".
 }
 
 TEST_CASE("mount table: a directory below a mount leads to the mount, without asking it") {
