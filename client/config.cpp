@@ -21,6 +21,10 @@ Error invalid(std::string sentence) {
   return {Errc::kInvalid, std::move(sentence)};
 }
 
+Error no_access(std::string sentence) {
+  return {Errc::kUnauthenticated, std::move(sentence)};
+}
+
 // As in lakectl, a variable that is set to nothing is not set.
 std::string variable(const Environment& environment, const std::string& name) {
   return environment(name).value_or("");
@@ -47,7 +51,7 @@ Result<Credentials> cookie_from(const std::string& text) {
   const bool known =
       std::find(std::begin(kCookieNames), std::end(kCookieNames), name) != std::end(kCookieNames);
   if (equals == std::string::npos || !known)
-    return invalid(
+    return no_access(
         "LAKEFUSE_AUTH_COOKIE must be name=value, where name is internal_auth_session, oidc_auth_session "
         "or saml_auth_session, as the browser shows it");
   const std::string value = text.substr(equals + 1);
@@ -56,7 +60,7 @@ Result<Credentials> cookie_from(const std::string& text) {
     return c > ' ' && c < 0x7F && c != ';' && c != ',' && c != '"' && c != '\\';
   });
   if (!good)
-    return invalid("LAKEFUSE_AUTH_COOKIE: the value is empty or has characters that no cookie can hold");
+    return no_access("LAKEFUSE_AUTH_COOKIE: the value is empty or has characters that no cookie can hold");
   return Credentials(SessionCookie{name, Secret(value)});
 }
 
@@ -65,23 +69,23 @@ Result<Credentials> credentials_from(const LakectlYaml& yaml, const Environment&
     return cookie_from(cookie);
   if (const std::string token = variable(environment, "LAKECTL_CREDENTIALS_SESSION_TOKEN"); !token.empty()) {
     if (std::any_of(token.begin(), token.end(), [](char c) { return c <= ' ' || c >= 0x7F; }))
-      return invalid("LAKECTL_CREDENTIALS_SESSION_TOKEN has characters that no token can hold");
+      return no_access("LAKECTL_CREDENTIALS_SESSION_TOKEN has characters that no token can hold");
     return Credentials(BearerToken{Secret(token)});
   }
   std::string id = variable(environment, "LAKECTL_CREDENTIALS_ACCESS_KEY_ID");
   std::string secret = variable(environment, "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY");
   if (id.empty()) id = yaml.access_key_id.value_or("");
   if (secret.empty()) secret = yaml.secret_access_key.value_or("");
-  if (id.empty() && secret.empty()) return invalid(std::string("no credentials: ") + kHowToConfigure);
+  if (id.empty() && secret.empty()) return no_access(std::string("no credentials: ") + kHowToConfigure);
   if (secret.empty())
-    return invalid(
+    return no_access(
         "there is an access key id and no secret: set credentials.secret_access_key in the lakectl file or "
         "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY");
   if (id.empty())
-    return invalid(
+    return no_access(
         "there is a secret access key and no id: set credentials.access_key_id in the lakectl file or "
         "LAKECTL_CREDENTIALS_ACCESS_KEY_ID");
-  if (id.find(':') != std::string::npos) return invalid("the access key id has a ':', which none can have");
+  if (id.find(':') != std::string::npos) return no_access("the access key id has a ':', which none can have");
   return Credentials(BasicCredentials{std::move(id), Secret(std::move(secret))});
 }
 

@@ -19,10 +19,10 @@ struct AccessFlags {
 Environment process_environment();
 
 // A lakectl user's way in: flags over LAKECTL_* (and LAKEFUSE_AUTH_COOKIE) environment over ~/.lakectl.yaml
-// (LAKECTL_CONFIG_FILE). kInvalid with a sentence that names the file, the line or the variable and what to
-// do: no endpoint, no credentials, half a key pair, a file that is no YAML, a server.retries that makes no
-// sense. A config file that others may read is allowed, as lakectl does. The access's renew_credentials reads
-// the same places again.
+// (LAKECTL_CONFIG_FILE). Fails with a sentence that names the file, the line or the variable and what to do:
+// kUnauthenticated for no credentials, half a key pair or what can be none; kInvalid for no endpoint, a file
+// that is no YAML, a server.retries that makes no sense. A config file that others may read is allowed, as
+// lakectl does. The access's renew_credentials reads the same places again.
 Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& environment);
 
 // "http://host" and "http://host/" become "http://host/api/v1"; any other path is kept as it is (lakectl's

@@ -103,7 +103,7 @@ class Mounting {
 
   Checked<void> open_lake() {
     auto access = load_access(command_.access, process_environment());
-    if (!access) return tl::unexpected(Refusal{kNoAccess, access.error().message});
+    if (!access) return tl::unexpected(no_way_in(access.error()));
     auto lake = Lake::open(*std::move(access));
     if (!lake) {
       return tl::unexpected(

@@ -192,6 +192,10 @@ Checked<void> check_directory(const stdfs::path& place, bool nonempty) {
 
 }  // namespace
 
+Refusal no_way_in(const Error& error) {
+  return {error.code == Errc::kUnauthenticated ? kNoAccess : kFailed, error.message};
+}
+
 Checked<MountPlan> plan_mount(const MountCommand& mount, Lake& lake) {
   return Planning(mount, lake).run();
 }

@@ -20,6 +20,9 @@ struct Refusal {
 template <class T>
 using Checked = tl::expected<T, Refusal>;
 
+// Why there is no way to the lake at all: what load_access said.
+[[nodiscard]] Refusal no_way_in(const Error& error);
+
 // What the lake said about the ref, and what follows from it.
 struct MountPlan {
   std::shared_ptr<VersionControl> versions;

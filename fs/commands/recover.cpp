@@ -64,7 +64,7 @@ class Recovery {
  private:
   Checked<void> open() {
     auto access = load_access(command_.access, process_environment());
-    if (!access) return tl::unexpected(Refusal{kNoAccess, access.error().message});
+    if (!access) return tl::unexpected(no_way_in(access.error()));
     auto lake = Lake::open(*std::move(access));
     if (!lake) return tl::unexpected(Refusal{kUnreachable, lake.error().message});
     if ((*lake)->endpoint() != owner_.endpoint) {

@@ -130,3 +130,20 @@ TEST_CASE("F3: what a refused mount says holds no secret") {
   CHECK(ran.exit_code == 5);
   CHECK((ran.out + ran.err).find(wrong) == std::string::npos);
 }
+
+TEST_CASE("mount: what is wrong with the way to the lake has its exit code: the key 5, anything else 1") {
+  TestLake lake;
+  const auto exit_code = [&](std::map<std::string, std::string> environment, Arguments flags = {}) {
+    const auto ran =
+        Mounted::refused(lake, {.flags = std::move(flags), .environment = std::move(environment)});
+    INFO(ran.err);
+    CHECK_FALSE(ran.err.empty());
+    return ran.exit_code;
+  };
+  CHECK(exit_code(
+            {{"LAKECTL_CREDENTIALS_ACCESS_KEY_ID", ""}, {"LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", ""}}) == 5);
+  CHECK(exit_code({{"LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", ""}}) == 5);
+  CHECK(exit_code({{"LAKEFUSE_AUTH_COOKIE", "no cookie of lakeFS"}}) == 5);
+  CHECK(exit_code({{"LAKECTL_SERVER_RETRIES_MAX_ATTEMPTS", "often"}}) == 1);
+  CHECK(exit_code({}, {"--config", "/nowhere/lakectl.yaml"}) == 1);
+}
