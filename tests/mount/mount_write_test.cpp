@@ -65,10 +65,14 @@ TEST_CASE(
   CHECK(write_file(mount / "a.txt", "new bytes") == "close: EIO");
   CHECK(lake.read("a.txt") == "old");
   CHECK(read_file(mount / "a.txt") == "new bytes");
-  CHECK(mount.pending() == std::map<std::string, std::string>{{"a.txt", "failed"}});
+  CHECK(eventually([&] {
+    return mount.pending() == std::map<std::string, std::string>{{"a.txt", "failed"}};
+  }));
   CHECK(mount.kept_bytes("a.txt") == "new bytes");
-  CHECK(mount.lakefuse({"pending", mount.at().string()}).exit_code == 3);
-  CHECK(mount.lakefuse({"status", mount.at().string()}).exit_code == 3);
+  for (const std::string command : {"pending", "status"}) {
+    CAPTURE(command);  // While it is tried again it is uploading.
+    CHECK(eventually([&] { return mount.lakefuse({command, mount.at().string()}).exit_code == 3; }));
+  }
   lake.server().clear_faults();
   CHECK(eventually([&] { return lake.read("a.txt") == "new bytes"; }, 20s));
   CHECK(eventually([&] { return mount.pending().empty(); }));
