@@ -96,7 +96,6 @@ InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string&
     return made;
   }
   const ObjectInfo& object = *holding.object;
-  const Attributes attributes = attributes_of(object, options);
   if (child != nullptr && child->kind != Kind::kDirectory) {
     const std::lock_guard lock(child->mutex);
     if (child->version && same_version(*child->version, object)) {
@@ -106,15 +105,17 @@ InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string&
     // Other metadata on the same bytes is no other file (a chmod by somebody else); other bytes are (R1), and
     // so is another type.
     if (child->version && child->version->checksum == object.checksum &&
-        child->version->size_bytes == object.size_bytes && child->staging.spool == nullptr &&
-        is_of_one_type(child->attributes, attributes)) {
-      const timespec atime = child->attributes.atime;
-      child->version = object;
-      child->attributes = attributes;
-      child->attributes.atime = atime;
-      return child;
+        child->version->size_bytes == object.size_bytes && child->staging.spool == nullptr) {
+      Attributes attributes = attributes_of(object, options);
+      if (is_of_one_type(child->attributes, attributes)) {
+        attributes.atime = child->attributes.atime;
+        child->version = object;
+        child->attributes = std::move(attributes);
+        return child;
+      }
     }
   }
+  const Attributes attributes = attributes_of(object, options);
   InodePtr made = tree.add(directory, name, key, kind_of(attributes.mode));
   const std::lock_guard lock(made->mutex);
   made->attributes = attributes;
