@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "fs/control_json.h"
@@ -28,6 +29,14 @@ constexpr std::array<std::pair<Decision, std::string_view>, 4> kDecisionWords{
 template <class Words, class Value>
 std::string_view word_of(const Words& words, Value value) {
   return std::find_if(words.begin(), words.end(), [&](auto& pair) { return pair.first == value; })->second;
+}
+
+// Nothing for a word that is none of them.
+template <class Words>
+auto value_of(const Words& words, std::string_view word) {
+  const auto* const known =
+      std::find_if(words.begin(), words.end(), [&](auto& pair) { return pair.second == word; });
+  return known == words.end() ? std::nullopt : std::optional(known->first);
 }
 
 json::array texts(const std::vector<std::string>& values) {
@@ -65,14 +74,13 @@ Result<ControlRequest> parse_request(std::string_view line) {
   if (!value) return value.error();
   const JsonReader json(*value);
   const std::string word = json.text("ask");
-  const auto* const ask =
-      std::find_if(kAskWords.begin(), kAskWords.end(), [&](auto& pair) { return pair.second == word; });
-  if (ask == kAskWords.end()) {
+  const auto ask = value_of(kAskWords, word);
+  if (!ask) {
     return Error{Errc::kUnsupported,
                  "this mount does not know '" + word + "': it may be of an older lakefuse"};
   }
   ControlRequest request;
-  request.ask = ask->first;
+  request.ask = *ask;
   request.flush.patience = std::chrono::milliseconds(json.count("patience_ms"));
   request.flush.open_files = json.flag("open_files");
   request.flush.held_files = json.flag("held_files");
@@ -81,11 +89,9 @@ Result<ControlRequest> parse_request(std::string_view line) {
   request.which = json.text("which");
   if (request.ask == Ask::kDecide) {
     const std::string decision = json.text("decision");
-    const auto* const known = std::find_if(kDecisionWords.begin(), kDecisionWords.end(),
-                                           [&](auto& pair) { return pair.second == decision; });
-    if (known == kDecisionWords.end())
-      return Error{Errc::kUnsupported, "this mount does not know '" + decision + "'"};
-    request.decision = known->first;
+    const auto known = value_of(kDecisionWords, decision);
+    if (!known) return Error{Errc::kUnsupported, "this mount does not know '" + decision + "'"};
+    request.decision = *known;
   }
   for (const auto& [key, text] : json.object("metadata")) {
     if (text.is_string()) request.metadata[std::string(key)] = std::string(text.get_string());

@@ -253,12 +253,17 @@ ino_t Tree::number_for(const std::string& path) {
   return number;
 }
 
-void Tree::detach_locked(Inode& inode) {
+void Tree::leave_parent_locked(const Inode& inode) {
   if (inode.parent == nullptr) return;
   const auto held = inode.parent->children.find(inode.name);
-  if (is_reachable_locked(inode)) inode.last_path = path_locked(inode);
   if (held != inode.parent->children.end() && held->second.get() == &inode)
     inode.parent->children.erase(held);
+}
+
+void Tree::detach_locked(Inode& inode) {
+  if (inode.parent == nullptr) return;
+  if (is_reachable_locked(inode)) inode.last_path = path_locked(inode);
+  leave_parent_locked(inode);
   inode.parent.reset();
 }
 
@@ -269,10 +274,7 @@ void Tree::tidy_locked(const InodePtr& inode) {
         at->lookups > 0 || at->handles > 0 || !at->children.empty() || at->is_ours || at->is_local_directory;
     if (is_needed) return;
     // Its own side of the name stays: whoever found it and has not counted it yet brings it back.
-    if (at->parent != nullptr) {
-      const auto held = at->parent->children.find(at->name);
-      if (held != at->parent->children.end() && held->second == at) at->parent->children.erase(held);
-    }
+    leave_parent_locked(*at);
     numbers_.erase(at->ino);
     nodes_.erase(static_cast<std::uint64_t>(at->node));
     at = at->parent;  // A directory that only its child kept.
@@ -286,8 +288,7 @@ void Tree::revive_locked(const InodePtr& inode) {
     if (at->parent == nullptr) return;
     const auto [held, is_free] = at->parent->children.emplace(at->name, at);
     if (!is_free && held->second != at) {  // Another one's by now.
-      at->last_path = path_locked(*at);
-      at->parent.reset();
+      detach_locked(*at);
       return;
     }
   }

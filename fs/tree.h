@@ -91,7 +91,8 @@ class Tree {
   std::string path_locked(const Inode& inode) const;
   bool is_reachable_locked(const Inode& inode) const;
   ino_t number_for(const std::string& path);
-  void detach_locked(Inode& inode);
+  static void leave_parent_locked(const Inode& inode);  // The parent's side of the name goes.
+  void detach_locked(Inode& inode);                     // Both sides go.
   void tidy_locked(const InodePtr& inode);
   void revive_locked(const InodePtr& inode);
   bool is_held_up_locked(const Inode& directory) const;
