@@ -1,12 +1,11 @@
 #include "client/config.h"
 
 #include <algorithm>
-#include <cctype>
-#include <charconv>
 #include <cstdlib>
 
 #include "client/go_values.h"
 #include "client/lakectl_yaml.h"
+#include "client/text.h"
 #include "client/url.h"
 
 namespace lakefuse {
@@ -99,11 +98,9 @@ Result<RetryPolicy> retries_from(const LakectlYaml& yaml, const Environment& env
     const std::string in_environment = variable(environment, std::string("LAKECTL_SERVER_RETRIES_") + name);
     const std::string text = in_environment.empty() ? in_file.value_or("") : in_environment;
     if (text.empty() || !fine || take(text)) return;
-    std::string key(name);
-    std::transform(key.begin(), key.end(), key.begin(), [](unsigned char c) { return std::tolower(c); });
-    fine =
-        invalid(in_environment.empty() ? "the lakectl file: server.retries." + key + " must be " + form
-                                       : std::string("LAKECTL_SERVER_RETRIES_") + name + " must be " + form);
+    fine = invalid(in_environment.empty()
+                       ? "the lakectl file: server.retries." + lower(name) + " must be " + form
+                       : std::string("LAKECTL_SERVER_RETRIES_") + name + " must be " + form);
   };
   const auto duration = [](std::chrono::milliseconds& into) {
     return [&into](const std::string& text) {
@@ -115,11 +112,9 @@ Result<RetryPolicy> retries_from(const LakectlYaml& yaml, const Environment& env
   constexpr const char* kDuration = "a duration, as in 200ms or 30s";
   setting("MAX_ATTEMPTS", yaml.retries_max_attempts, "a number of repeats, 0 to 1000",
           [&](const std::string& text) {
-            int repeats = -1;
-            const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), repeats);
-            if (wrong != std::errc() || end != text.data() + text.size() || repeats < 0 || repeats > 1000)
-              return false;
-            policy.attempts = 1 + repeats;  // lakectl counts what comes after the first try.
+            const auto repeats = number_in<int>(text);
+            if (!repeats || *repeats < 0 || *repeats > 1000) return false;
+            policy.attempts = 1 + *repeats;  // lakectl counts what comes after the first try.
             return true;
           });
   setting("MIN_WAIT_INTERVAL", yaml.retries_min_wait_interval, kDuration, duration(policy.first_pause));

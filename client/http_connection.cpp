@@ -232,8 +232,7 @@ void HttpConnection::Impl::tune(const HttpDeadlines& deadlines) {
 
 // What goes through the tunnel is between us and the origin; the proxy hears its name.
 Result<> HttpConnection::Impl::ask_for_tunnel(const HttpDeadlines& deadlines) {
-  const std::string host = origin.host.find(':') == std::string::npos ? origin.host : "[" + origin.host + "]";
-  const std::string to = host + ":" + std::to_string(origin.port);
+  const std::string to = host_and_port(origin);
   std::string head = "CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n";
   if (!proxy->authorization.empty()) head += "Proxy-Authorization: " + proxy->authorization.reveal() + "\r\n";
   head += "\r\n";

@@ -24,6 +24,11 @@ std::uint64_t fingerprint(std::string_view text) {
 
 }  // namespace
 
+std::string nonce_of(const Metadata& metadata) {
+  const auto found = metadata.find(std::string(kNonceKey));
+  return found == metadata.end() ? "" : found->second;
+}
+
 std::string draw_nonce() {
   std::random_device device;  // Takes 32 bits from the kernel each time.
   const auto draw = [&] { return (std::uint64_t{device()} << 32) | device(); };

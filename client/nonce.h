@@ -3,11 +3,16 @@
 #include <string>
 #include <string_view>
 
+#include "client/object_store.h"
+
 namespace lakefuse {
 
 // The key of our nonce in user metadata: two objects with equal bytes are told apart by it. Everything that
 // we publish carries one. Lower-case and free of ':' so that it survives the header form of upload_object.
 inline constexpr std::string_view kNonceKey = "lakefuse-nonce";
+
+// What metadata says there; empty where it says nothing.
+std::string nonce_of(const Metadata& metadata);
 
 // 128 random bits in hex: drawn once for each staged file.
 std::string draw_nonce();

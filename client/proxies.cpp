@@ -3,37 +3,26 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <string_view>
 
 #include "client/encodings.h"
+#include "client/text.h"
 
 namespace lakefuse {
 namespace {
 
 std::string variable(const Environment& environment, const std::string& name) {
-  std::string lower = name;
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   const std::string value = environment(name).value_or("");
-  return value.empty() ? environment(lower).value_or("") : value;
+  return value.empty() ? environment(lower(name)).value_or("") : value;
 }
 
 std::string trimmed_lower(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c != ' ' && c != '\t') out += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (c != ' ' && c != '\t') out += lower(c);
   }
   return out;
-}
-
-template <class Number>
-std::optional<Number> number_in(std::string_view text) {
-  Number number{};
-  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (wrong != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return number;
 }
 
 // "http://user:password@host:port"; without a scheme it is http.

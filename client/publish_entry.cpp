@@ -5,11 +5,6 @@
 namespace lakefuse {
 namespace {
 
-std::string nonce_of(const ObjectInfo& entry) {
-  const auto found = entry.metadata.find(std::string(kNonceKey));
-  return found == entry.metadata.end() ? "" : found->second;
-}
-
 EntryMeta with_nonce(EntryMeta meta, std::string nonce) {
   meta.metadata[std::string(kNonceKey)] = std::move(nonce);
   return meta;
@@ -99,7 +94,7 @@ Result<ObjectInfo> PublishEntry::upload_object(Condition condition) {
 
 PublishEntry::Origin PublishEntry::origin(const ObjectInfo& found) const {
   if (addresses_.contains(found.physical_address)) return Origin::kThis;
-  const std::string mark = nonce_of(found);
+  const std::string mark = nonce_of(found.metadata);
   if (lake_.facts().can_presign)
     return mark == bound_nonce(nonce_, found.physical_address) ? Origin::kEarlier : Origin::kForeign;
   if (marks_.contains(mark)) return Origin::kThis;
@@ -109,7 +104,7 @@ PublishEntry::Origin PublishEntry::origin(const ObjectInfo& found) const {
 Metadata PublishEntry::metadata_of(const ObjectInfo& found) {
   addresses_.insert(found.physical_address);
   const std::string mark =
-      lake_.facts().can_presign ? bound_nonce(nonce_, found.physical_address) : nonce_of(found);
+      lake_.facts().can_presign ? bound_nonce(nonce_, found.physical_address) : nonce_of(found.metadata);
   marks_.erase(mark);
   spent_marks_.insert(mark);
   return with_nonce(job_.meta, mark).metadata;

@@ -21,22 +21,18 @@ Error gone(const ObjectPath& path) {
   return {Errc::kNotFound, "\"" + path.str() + "\": " + std::string(kIsGone)};
 }
 
-std::string nonce_of(const ObjectInfo& entry) {
-  const auto found = entry.metadata.find(std::string(kNonceKey));
-  return found == entry.metadata.end() ? "" : found->second;
-}
-
 // The nonce says who wrote the bytes, and new metadata does not change that.
 Metadata keep_nonce(Metadata metadata, const ObjectInfo& of) {
   metadata.erase(std::string(kNonceKey));
-  if (const auto nonce = nonce_of(of); !nonce.empty()) metadata[std::string(kNonceKey)] = nonce;
+  if (const auto nonce = nonce_of(of.metadata); !nonce.empty()) metadata[std::string(kNonceKey)] = nonce;
   return metadata;
 }
 
 // The bytes, and who wrote them. Another client's chmod of the source is no other version; a commit may have
 // given it an older address.
 bool is_copy(const ObjectInfo& copy, const ObjectInfo& of) {
-  return copy.size_bytes == of.size_bytes && copy.checksum == of.checksum && nonce_of(copy) == nonce_of(of);
+  return copy.size_bytes == of.size_bytes && copy.checksum == of.checksum &&
+         nonce_of(copy.metadata) == nonce_of(of.metadata);
 }
 
 }  // namespace

@@ -1,12 +1,12 @@
 #include "client/retry.h"
 
 #include <algorithm>
-#include <charconv>
 #include <condition_variable>
 #include <mutex>
 #include <random>
 
 #include "client/patience.h"
+#include "client/text.h"
 
 namespace lakefuse {
 namespace {
@@ -21,11 +21,9 @@ milliseconds jittered(milliseconds pause) {
 }
 
 milliseconds retry_after(const HttpResponse& response) {
-  const std::string_view text = response.headers.get("Retry-After");
-  int seconds = 0;
-  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  if (wrong != std::errc() || end != text.data() + text.size() || seconds < 0) return milliseconds(0);
-  return std::min(std::chrono::seconds(seconds), kLongestRetryAfter);
+  const auto seconds = number_in<int>(response.headers.get("Retry-After"));
+  if (!seconds || *seconds < 0) return milliseconds(0);
+  return std::min(std::chrono::seconds(*seconds), kLongestRetryAfter);
 }
 
 bool is_worth_repeating(const HttpOutcome& outcome, Repeat repeat) {

@@ -1,7 +1,8 @@
 #include "client/url.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include "client/text.h"
 
 namespace lakefuse {
 namespace {
@@ -28,24 +29,14 @@ bool is_ipv6_character(char c) {
   return hex_value(c) >= 0 || c == ':' || c == '.';
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 Error invalid(std::string why) {
   return {Errc::kInvalid, std::move(why)};
 }
 
 Result<std::uint16_t> parse_port(std::string_view text) {
-  std::uint16_t port = 0;
-  const auto [end, wrong] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (wrong != std::errc() || end != text.data() + text.size() || port == 0)
-    return invalid("the port is not a number from 1 to 65535");
-  return port;
+  const auto port = number_in<std::uint16_t>(text);
+  if (!port || *port == 0) return invalid("the port is not a number from 1 to 65535");
+  return *port;
 }
 
 Result<Origin> parse_authority(std::string_view text, bool tls) {
@@ -78,9 +69,14 @@ Result<Origin> parse_authority(std::string_view text, bool tls) {
 
 }  // namespace
 
+std::string host_and_port(const Origin& origin) {
+  const std::string host = origin.host.find(':') == std::string::npos ? origin.host : "[" + origin.host + "]";
+  return host + ":" + std::to_string(origin.port);
+}
+
 std::string host_header(const Origin& origin) {
-  std::string out = origin.host.find(':') == std::string::npos ? origin.host : "[" + origin.host + "]";
-  if (origin.port != (origin.tls ? 443 : 80)) out += ":" + std::to_string(origin.port);
+  std::string out = host_and_port(origin);
+  if (origin.port == (origin.tls ? 443 : 80)) out.resize(out.rfind(':'));
   return out;
 }
 

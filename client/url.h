@@ -20,7 +20,9 @@ struct Origin {
 
 // "http://host:8000", with the port only where it is not the scheme's own: for people.
 [[nodiscard]] std::string to_string(const Origin& origin);
-// The Host header: the same without the scheme.
+// "host:443", with the port always: what a proxy is asked for.
+[[nodiscard]] std::string host_and_port(const Origin& origin);
+// The Host header: with the port only where it is not the scheme's own.
 [[nodiscard]] std::string host_header(const Origin& origin);
 
 // An absolute http or https URL. `target` goes on the wire as it is: it was never decoded, so that a

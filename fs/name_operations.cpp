@@ -22,9 +22,7 @@ Result<> remove_what_we_may_have_linked(FilesystemCore& core, const ObjectPath& 
                                         const std::string& nonce) {
   const auto there = core.lake.stat(path, ObjectStore::Look::kEntry);
   if (!there) return there.error().code == Errc::kNotFound ? Result<>() : there.error();
-  const auto found = there->metadata.find(std::string(kNonceKey));
-  if (found == there->metadata.end() ||
-      !is_nonce(found->second, nonce, there->physical_address, core.lake.facts().can_presign))
+  if (!is_nonce(nonce_of(there->metadata), nonce, there->physical_address, core.lake.facts().can_presign))
     return {};
   return core.publisher.remove(path, *there, Publisher::Sight::kJustNow);
 }

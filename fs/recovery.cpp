@@ -79,8 +79,8 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
     staging.dirty = true;
     staging.base = record.base;
     staging.expected = record.expected;
-    const auto nonce = record.meta.metadata.find(std::string(kNonceKey));
-    staging.nonce = nonce == record.meta.metadata.end() ? draw_nonce() : nonce->second;
+    staging.nonce = nonce_of(record.meta.metadata);
+    if (staging.nonce.empty()) staging.nonce = draw_nonce();
     staging.append_only = record.append_only;
     staging.promised = record.state != State::kOpen;
     staging.since_seconds = record.since_seconds;
@@ -107,10 +107,6 @@ void FilesystemCore::release_claim(LeftBehind left) {
   const SpoolRecord& record = left.record;
   const auto path = ObjectPath::make(record.path);
   if (!path) return left.file->discard();
-  const auto nonce_of = [](const Metadata& metadata) {
-    const auto found = metadata.find(std::string(kNonceKey));
-    return found == metadata.end() ? "" : found->second;
-  };
   const auto there = lake.stat(*path, ObjectStore::Look::kEntry);
   if (!there && there.error().code != Errc::kNotFound)
     return note_failure("mount", there.error().in("a claim of an earlier mount may still be there"), true);
