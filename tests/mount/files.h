@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <chrono>
 #include <filesystem>
@@ -63,7 +64,8 @@ Outcome remove_file(const std::filesystem::path& path);
 Outcome rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
 Outcome make_directory(const std::filesystem::path& path);
 Outcome remove_directory(const std::filesystem::path& path);
-Outcome look(const std::filesystem::path& path);  // stat(2).
+Outcome look(const std::filesystem::path& path);          // stat(2).
+struct stat facts_of(const std::filesystem::path& path);  // lstat(2), which must succeed.
 std::vector<std::string> names_in(
     const std::filesystem::path& directory);  // Sorted; "<ERRNO>" where it failed.
 
@@ -73,6 +75,8 @@ std::string read_local(const std::filesystem::path& path);
 
 // Bytes that look random and are the same each time.
 std::string pattern(std::size_t size, unsigned seed = 1);
+
+bool has(const std::string& text, const std::string& part);
 
 // Asks again and again until it is so; false after `patience`.
 bool eventually(const std::function<bool()>& is_so,

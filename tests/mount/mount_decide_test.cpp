@@ -12,11 +12,6 @@ namespace {
 
 using Pending = std::map<std::string, std::string>;
 
-void fail_all_links(TestLake& lake) {
-  lake.server().add_fault(
-      {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 500});
-}
-
 // "mine" waits at PATH, where the lake has "theirs".
 void make_conflict(TestLake& lake, Mounted& mount, const std::string& path) {
   lake.put(path, "old");
@@ -88,7 +83,7 @@ TEST_CASE("W2: what is no conflict, is open, or was changed in part is resolved 
   NEEDS_DOUBLE(lake);
   lake.put("part.txt", "0123456789");
   Mounted mount(lake);
-  fail_all_links(lake);
+  lake.fail_all_links();
   REQUIRE(write_file(mount / "failed.txt", "x") == "close: EIO");
   CHECK(exit_of(mount, {"resolve", "--theirs", (mount / "failed.txt").string()}) == 1);
   CHECK(mount.pending() == Pending{{"failed.txt", "failed"}});
@@ -116,7 +111,7 @@ TEST_CASE("W2: discard drops what failed, and the path shows the lake's version 
   NEEDS_DOUBLE(lake);
   lake.put("a.txt", "old");
   Mounted mount(lake);
-  fail_all_links(lake);
+  lake.fail_all_links();
   REQUIRE(write_file(mount / "a.txt", "unwanted") == "close: EIO");
   REQUIRE(write_file(mount / "new.txt", "unwanted") == "close: EIO");
   const std::string kept = field(mount, "a.txt", "kept_in");
@@ -137,7 +132,7 @@ TEST_CASE("W2: recover publishes without a mount what can be, and names what can
   NEEDS_DOUBLE(lake);
   Mounted mount(lake);
   make_conflict(lake, mount, "conflict.txt");
-  fail_all_links(lake);
+  lake.fail_all_links();
   REQUIRE(write_file(mount / "failed.txt", "kept") == "close: EIO");
   const std::string state = mount.state_dir().string();
   CHECK(mount.lakefuse({"recover", state, "--endpoint", lake.client().endpoint()}).out.find("mounted now") !=
@@ -164,7 +159,7 @@ TEST_CASE("W2: bytes for a branch that is gone or protected are kept, said why, 
     lake.commit();
     lake.server().create_branch(lake.repository(), "work");
     Mounted mount(lake, {.ref = "work"});
-    fail_all_links(lake);
+    lake.fail_all_links();
     REQUIRE(write_file(mount / "a.txt", "only here") == "close: EIO");
     const std::string kept = field(mount, "a.txt", "kept_in");
     mount.kill_hard();
@@ -202,7 +197,7 @@ TEST_CASE(
   TestLake lake;
   NEEDS_DOUBLE(lake);
   Mounted mount(lake, {.may_end_hard = true});
-  fail_all_links(lake);
+  lake.fail_all_links();
   REQUIRE(write_file(mount / "a.txt", "of the future") == "close: EIO");
   const std::filesystem::path kept = field(mount, "a.txt", "kept_in");
   mount.kill_hard();

@@ -12,18 +12,13 @@ namespace {
 
 using Pending = std::map<std::string, std::string>;
 
-void fail_all_links(TestLake& lake) {
-  lake.server().add_fault(
-      {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 500});
-}
-
 }  // namespace
 
 TEST_CASE("W4: a file whose close failed is never published with half of what was written to it later") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
   Mounted mount(lake);
-  fail_all_links(lake);
+  lake.fail_all_links();
   REQUIRE(write_file(mount / "a.txt", "closed") == "close: EIO");
   OpenFile file(mount / "a.txt", O_WRONLY);
   CHECK(file.write_at(0, "HAL") == kOk);
@@ -53,7 +48,7 @@ TEST_CASE("W2: a close that failed is made good by the next close of the same fi
   TestLake lake;
   NEEDS_DOUBLE(lake);
   Mounted mount(lake);
-  fail_all_links(lake);
+  lake.fail_all_links();
   REQUIRE(write_file(mount / "a.txt", "first") == "close: EIO");
   lake.server().clear_faults();
   CHECK(write_file(mount / "a.txt", "second", O_APPEND) == kOk);

@@ -19,10 +19,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // F1: a blocked close ends so soon after a signal.
 constexpr auto kOneSecond = 1s;
 

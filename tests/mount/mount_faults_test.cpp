@@ -19,10 +19,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Kind = Fault::Kind;
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // Every way in which a call can fail for a passing cause; one call in five meets one of them.
 std::vector<FaultId> storm(DevServer& server) {
   const std::vector<Fault> ways{

@@ -10,10 +10,6 @@ using namespace std::string_literals;
 
 namespace {
 
-bool has(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 // What a reader may be told: the bytes, or an error. Never other bytes, and never fewer.
 bool is_whole_or_error(const std::string& got, const std::string& bytes) {
   return got == bytes || has(got.substr(0, 40), "EIO") || has(got.substr(0, 40), "ESTALE");

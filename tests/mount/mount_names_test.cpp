@@ -18,12 +18,6 @@ namespace {
 namespace stdfs = std::filesystem;
 using Names = std::vector<std::string>;
 
-struct stat facts_of(const stdfs::path& path) {
-  struct stat facts {};
-  CHECK(::lstat(path.c_str(), &facts) == 0);
-  return facts;
-}
-
 Outcome rename_with(unsigned flags, const stdfs::path& from, const stdfs::path& to) {
   const int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags);
   return outcome("rename", failed == 0 ? 0 : errno);
@@ -35,11 +29,6 @@ Outcome rename_no_replace(const stdfs::path& from, const stdfs::path& to) {
 
 Outcome exchange(const stdfs::path& from, const stdfs::path& to) {
   return rename_with(RENAME_EXCHANGE, from, to);
-}
-
-void remount(Mounted& mount) {
-  REQUIRE(mount.unmount() == 0);
-  mount.mount();
 }
 
 }  // namespace
@@ -98,7 +87,7 @@ TEST_CASE(
   CHECK(exchange(mount / "a", mount / "d") == "rename: EINVAL");
   CHECK(exchange(mount / "a", mount / "none") == "rename: ENOENT");
   CHECK(mount.pending().empty());
-  remount(mount);
+  mount.remount();
   CHECK(stdfs::read_symlink(mount / "fresh") == "a");
   CHECK(read_file(mount / "link") == "one two");
   CHECK(read_file(mount / "d/b") == "bytes of a");
@@ -197,7 +186,7 @@ TEST_CASE("directories: mkdir and rmdir answer as on a disk, and a marker stays 
   CHECK(remove_file(mount / "d/f") == kOk);
   CHECK(remove_file(mount / "prefix/only") == kOk);
   CHECK(lake.keys() == Names{"d/", "prefix/"});
-  remount(mount);
+  mount.remount();
   CHECK(names_in(mount.at()) == Names{"d", "prefix"});
   CHECK(remove_directory(mount / "d") == kOk);
   CHECK(remove_directory(mount / "prefix") == kOk);
@@ -225,7 +214,7 @@ TEST_CASE("symlinks: lakectl's key holds the target, and it is read back after a
   REQUIRE(object);
   CHECK(object->size_bytes == 0);
   CHECK(object->metadata.at("::lakefs::symlink-target") == "f");
-  remount(mount);
+  mount.remount();
   CHECK(stdfs::read_symlink(mount / "link") == "f");
   CHECK(read_file(mount / "link") == "F");
   CHECK(rename_file(mount / "link", mount / "moved") == kOk);
@@ -248,7 +237,7 @@ TEST_CASE("attributes: mode, owner and mtime to the nanosecond are kept over a r
   REQUIRE(object);
   CHECK(object->metadata.at("::lakefs::client-mtime") == "1200000000");
   CHECK(object->metadata.at("::lakefs::posix-permissions").find("\"Mode\":") != std::string::npos);
-  remount(mount);
+  mount.remount();
   for (const char* name : {"f", "d"}) {
     CAPTURE(name);
     const auto facts = facts_of(mount / name);

@@ -111,8 +111,7 @@ TEST_CASE("rule 4: bytes that were not published yet go with the directory, whic
     CAPTURE(call);
     Renaming renaming;
     NEEDS_DOUBLE(renaming.lake);
-    renaming.lake.server().add_fault(
-        {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 500});
+    renaming.lake.fail_all_links();
     REQUIRE(write_file(renaming.mount / "old/a", "newer") == "close: EIO");
     const bool is_new = std::string(call) == "delete_object";
     renaming.kill_at(call, "*", is_new ? 8 : 4);

@@ -16,23 +16,12 @@ namespace {
 namespace stdfs = std::filesystem;
 using Names = std::vector<std::string>;
 
-struct stat facts_of(const stdfs::path& path) {
-  struct stat facts {};
-  CHECK(::lstat(path.c_str(), &facts) == 0);
-  return facts;
-}
-
 Outcome make_node(const stdfs::path& path, mode_t mode, dev_t device = 0) {
   return outcome("mknod", ::mknod(path.c_str(), mode, device) == 0 ? 0 : errno);
 }
 
 Outcome make_symlink(const std::string& target, const stdfs::path& path) {
   return outcome("symlink", ::symlink(target.c_str(), path.c_str()) == 0 ? 0 : errno);
-}
-
-void remount(Mounted& mount) {
-  REQUIRE(mount.unmount() == 0);
-  mount.mount();
 }
 
 }  // namespace
@@ -48,11 +37,11 @@ TEST_CASE("special files: a fifo joins two programs, and is one after a remount 
   REQUIRE(object);
   CHECK(object->size_bytes == 0);
   CHECK(object->metadata.at("::lakefs::posix-permissions").find("\"Mode\":4512") != std::string::npos);
-  remount(mount);
+  mount.remount();
   CHECK(rename_file(mount / "pipe", mount / "moved") == kOk);
   CHECK(facts_of(mount / "moved").st_mode == (S_IFIFO | 0640));
   CHECK(::chmod((mount / "moved").c_str(), 0600) == 0);
-  remount(mount);
+  mount.remount();
   CHECK(facts_of(mount / "moved").st_mode == (S_IFIFO | 0600));
   OpenFile both(mount / "moved", O_RDWR);  // So that neither end waits for the other.
   CHECK(write_file(mount / "moved", "through", 0) == kOk);
@@ -97,7 +86,7 @@ TEST_CASE("special files: root makes devices, whose numbers are kept") {
     CHECK(facts_of(mount / "null").st_rdev == ::makedev(1, 3));
     CHECK(S_ISBLK(facts_of(mount / "disk").st_mode));
     CHECK(facts_of(mount / "disk").st_rdev == ::makedev(259, 70'000));
-    remount(mount);
+    mount.remount();
   }
 }
 
@@ -136,7 +125,7 @@ TEST_CASE("W9: a symlink that is litter stays here, and a temporary one goes to 
   CHECK(rename_file(mount / "current.tmp", mount / "current") == kOk);
   REQUIRE(lake.stat("current"));
   CHECK(lake.stat("current")->metadata.at("::lakefs::symlink-target") == "v2");
-  remount(mount);
+  mount.remount();
   CHECK(stdfs::read_symlink(mount / ".#notes.txt") == "me@host.1:2");
   CHECK(stdfs::read_symlink(mount / "current") == "v2");
   CHECK(remove_file(mount / ".#notes.txt") == kOk);

@@ -75,8 +75,7 @@ TEST_CASE("tools: cp -a brings a tree there with links, modes and times, over a 
   Mounted mount(lake);
   works(mount.at(), "cp -a " + tree.text() + " copy");
   check_on_lake(lake, tree.path(), "copy/");
-  REQUIRE(mount.unmount() == 0);
-  mount.mount();
+  mount.remount();
   check_on_mount(tree, mount / "copy");
   works(mount.at(), "cp -a copy again && diff -r --no-dereference copy again && rm -r copy again");
   CHECK(lake.keys().empty());
@@ -108,8 +107,7 @@ TEST_CASE("tools: tar unpacks into the mount and packs from it") {
   works(mount.at(),
         "mkdir x && tar -C " + tree.text() + " --format=posix -cf t.tar . && tar -C x -xpf t.tar");
   check_on_lake(lake, tree.path(), "x/");
-  REQUIRE(mount.unmount() == 0);
-  mount.mount();
+  mount.remount();
   check_on_mount(tree, mount / "x");
   works(mount.at(), "tar -C x -cf - . | tar -C " + tree.text() + " -df -");
 }
@@ -121,8 +119,7 @@ TEST_CASE("tools: rsync -a brings a tree there, and a second run moves nothing")
   Mounted mount(lake);
   works(mount.at(), "rsync -a " + tree.text() + "/ r/");
   check_on_lake(lake, tree.path(), "r/");
-  REQUIRE(mount.unmount() == 0);
-  mount.mount();
+  mount.remount();
   check_on_mount(tree, mount / "r");
   const Ran second = shell(mount.at(), "rsync -ai --omit-dir-times " + tree.text() + "/ r/");
   CHECK(second.exit_code == 0);
@@ -141,8 +138,7 @@ TEST_CASE("tools: git makes a repository there, which is sound and can be cloned
             "/. repo && cd repo\n"
             "git config user.email a@b && git config user.name A\n"
             "git add -A && git commit -qm one && echo more >> odd && git commit -qam two");
-  REQUIRE(mount.unmount() == 0);
-  mount.mount();
+  mount.remount();
   works(mount.at(),
         "export HOME=$PWD/../home GIT_CONFIG_NOSYSTEM=1\n"
         "git -C repo fsck --strict && test -z \"$(git -C repo status --porcelain)\"\n"

@@ -60,8 +60,7 @@ TEST_CASE(
   NEEDS_DOUBLE(lake);
   lake.put("a.txt", "old");
   Mounted mount(lake);
-  lake.server().add_fault(
-      {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 500});
+  lake.fail_all_links();
   CHECK(write_file(mount / "a.txt", "new bytes") == "close: EIO");
   CHECK(lake.read("a.txt") == "old");
   CHECK(read_file(mount / "a.txt") == "new bytes");

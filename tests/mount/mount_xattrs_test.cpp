@@ -45,11 +45,6 @@ Names names_of(const stdfs::path& path) {
   return names;
 }
 
-void remount(Mounted& mount) {
-  REQUIRE(mount.unmount() == 0);
-  mount.mount();
-}
-
 }  // namespace
 
 TEST_CASE("xattrs: user metadata shows as user.*, and the lake's facts as user.lakefs.*") {
@@ -84,7 +79,7 @@ TEST_CASE("xattrs: user.* is the object's metadata, without uploading its bytes 
   CHECK(lake.stat("f")->metadata.at("colour") == "red");
   CHECK(lake.stat("d/")->metadata.at("colour") == "red");
   CHECK(lake.address("f") == address);
-  remount(mount);
+  mount.remount();
   for (const char* name : {"f", "d"}) {
     CHECK(attribute(mount / name, "user.colour") == "red");
     CHECK(attribute(mount / name, "user.Größe") == "12 m²");
@@ -111,7 +106,7 @@ TEST_CASE("xattrs: any bytes are kept, and go with what is not published yet") {
   CHECK(set(mount / "f", "user.large", large) == kOk);
   CHECK(set(mount / "f", "user.more", large) == "setxattr: ENOSPC");
   CHECK(write_file(mount / "f", "changed") == kOk);
-  remount(mount);
+  mount.remount();
   CHECK(attribute(mount / "f", "user.bytes") == bytes);
   CHECK((attribute(mount / "f", "user.large") == large));
   CHECK(set(mount / "f", "user.bytes", "text") == kOk);

@@ -72,6 +72,8 @@ class Mounted {
   void kill_hard(const std::function<void()>& then = {});
   // Again at the same place, with the same state directory.
   void mount();
+  // unmount(), which must succeed, and mount().
+  void remount();
 
   // For programs that ask this mount: the lake's key, and where the mount can be found.
   [[nodiscard]] RunOptions environment() const;

@@ -1,7 +1,7 @@
 #include <dirent.h>
+#include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <utility>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,6 +12,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "tests/mount/files.h"
 
@@ -167,6 +168,16 @@ bool eventually(const std::function<bool()>& is_so, std::chrono::milliseconds pa
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return true;
+}
+
+struct stat facts_of(const std::filesystem::path& path) {
+  struct stat facts {};
+  CHECK(::lstat(path.c_str(), &facts) == 0);
+  return facts;
+}
+
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
 }
 
 }  // namespace lakefuse::test

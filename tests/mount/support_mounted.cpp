@@ -189,6 +189,11 @@ int Mounted::unmount() {
   return ran.exit_code;
 }
 
+void Mounted::remount() {
+  REQUIRE(unmount() == 0);
+  mount();
+}
+
 int Mounted::terminate(std::chrono::milliseconds patience) {
   ::kill(process_, SIGTERM);
   const int exit_code = wait_for_end(process_, patience);

@@ -55,6 +55,12 @@ class TestLake {
     return client_->keys(prefix, ref);
   }
   std::string commit() { return client_->commit(); }
+  // Every link answers 500 until the faults are cleared: closes fail, for a passing cause. Only after
+  // NEEDS_DOUBLE.
+  void fail_all_links() {
+    server_->add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 500});
+  }
   std::size_t count(std::string_view operation) { return server_->count(operation); }
 
  private:
