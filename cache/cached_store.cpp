@@ -75,6 +75,16 @@ class DiskCachedStore final : public CachedStore {
                           Condition condition) override {
     return below_.link(path, uploaded, meta, condition);
   }
+  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) override {
+    return below_.upload_parts(path, body);
+  }
+  Result<ObjectInfo> complete(const ObjectPath& path, const Uploaded& uploaded,
+                              const EntryMeta& meta) override {
+    return below_.complete(path, uploaded, meta);
+  }
+  Result<> abandon(const ObjectPath& path, const Uploaded& uploaded) override {
+    return below_.abandon(path, uploaded);
+  }
   Result<ObjectInfo> upload_object(const ObjectPath& path, const ByteSource& body, const EntryMeta& meta,
                                    Condition condition) override {
     return below_.upload_object(path, body, meta, condition);

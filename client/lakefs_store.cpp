@@ -23,6 +23,12 @@ std::optional<Errc> cause_of_link(int status, std::string_view message) {
   return std::nullopt;
 }
 
+// A completed upload is none any more, and so is one that the store's owner cleared away.
+std::optional<Errc> cause_of_completion(int status, std::string_view message) {
+  const bool is_gone = message.find("NoSuchUpload") != message.npos;
+  return is_gone ? std::optional(Errc::kExpired) : cause_of_link(status, message);
+}
+
 std::optional<Errc> cause_of_upload(int status, std::string_view) {
   return status == 412 ? std::optional(Errc::kExists) : std::nullopt;
 }
@@ -136,6 +142,32 @@ Result<ObjectInfo> LakefsStore::link(const ObjectPath& path, const Uploaded& upl
   if (linked->physical_address != uploaded.physical_address || linked->size_bytes != uploaded.size_bytes)
     return untrustworthy(call, "the answer is about other bytes than were linked");
   return linked;
+}
+
+Result<Uploaded> LakefsStore::upload_parts(const ObjectPath& path, const ByteSource& body) {
+  if (!scope_.facts.can_presign_multipart)
+    return Error{Errc::kUnsupported,
+                 "upload of " + scope_.subject(path.str()) + ": the server offers no multipart upload"};
+  return multipart_.upload(path, body);
+}
+
+Result<ObjectInfo> LakefsStore::complete(const ObjectPath& path, const Uploaded& uploaded,
+                                         const EntryMeta& meta) {
+  LakeCall call = multipart_.completion(path, uploaded, meta);
+  if (auto good = check_metadata(meta); !good) return good.error().in(named(call));
+  call.cause = cause_of_completion;
+  auto completed = change(call, path);
+  if (!completed) return completed;
+  // This answer tells addresses within the namespace.
+  if (completed->size_bytes != uploaded.size_bytes ||
+      !uploaded.physical_address.ends_with("/" + completed->physical_address))
+    return untrustworthy(call, "the answer is about other bytes than were uploaded");
+  completed->physical_address = uploaded.physical_address;
+  return completed;
+}
+
+Result<> LakefsStore::abandon(const ObjectPath& path, const Uploaded& uploaded) {
+  return multipart_.abandon(path, uploaded);
 }
 
 Result<ObjectInfo> LakefsStore::upload_object(const ObjectPath& path, const ByteSource& body,

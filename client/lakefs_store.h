@@ -2,6 +2,7 @@
 
 #include "client/entry_lookup.h"
 #include "client/known_addresses.h"
+#include "client/multipart_upload.h"
 #include "client/object_reader.h"
 #include "client/object_store.h"
 #include "client/presigned_put.h"
@@ -23,6 +24,10 @@ class LakefsStore : public ObjectStore {
   Result<Uploaded> upload(const UploadTarget& target, const ByteSource& body) override;
   Result<ObjectInfo> link(const ObjectPath& path, const Uploaded& uploaded, const EntryMeta& meta,
                           Condition condition) override;
+  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) override;
+  Result<ObjectInfo> complete(const ObjectPath& path, const Uploaded& uploaded,
+                              const EntryMeta& meta) override;
+  Result<> abandon(const ObjectPath& path, const Uploaded& uploaded) override;
   Result<ObjectInfo> upload_object(const ObjectPath& path, const ByteSource& body, const EntryMeta& meta,
                                    Condition condition) override;
   Result<ObjectInfo> copy(const ObjectPath& from, const ObjectPath& to) override;
@@ -41,6 +46,7 @@ class LakefsStore : public ObjectStore {
   EntryLookup lookup_{scope_, urls_};
   ObjectReader reader_{scope_, lookup_, urls_};
   PresignedPut put_{scope_};
+  MultipartUpload multipart_{scope_, put_};
   KnownAddresses outside_;
 };
 

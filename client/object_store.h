@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -58,11 +59,18 @@ struct UploadTarget {
   Secret presigned_url;
 };
 
+// A multipart upload, all of whose parts the store has taken, and which is no object before it is completed.
+struct OpenUpload {
+  std::string id;
+  std::vector<std::string> etags;  // Of parts 1, 2, ... as the store said them.
+};
+
 // Bytes that the object store has taken.
 struct Uploaded {
   std::string physical_address;
   std::string checksum;
   std::uint64_t size_bytes = 0;
+  std::optional<OpenUpload> open = {};  // By upload_parts(): its entry is made by complete(), not by link().
 };
 
 // What an entry says besides its bytes.
@@ -79,6 +87,10 @@ struct StoreFacts {
   bool can_presign = false;
   bool can_presign_multipart = false;
   std::string blockstore_type;  // "s3", "gs", "azure", "local", "mem".
+  // In bytes: what one PUT takes on S3 and Azure, or 10,000 parts.
+  [[nodiscard]] std::uint64_t largest_object() const {
+    return std::uint64_t{5} << (can_presign_multipart ? 40 : 30);
+  }
   std::string installation;  // Tells two lakes apart in the cache's keys: endpoint and repository namespace.
 };
 
@@ -126,6 +138,21 @@ class ObjectStore {
   // address. kConflict: the 409 of servers before 1.22: upload again to a new target and link that.
   virtual Result<ObjectInfo> link(const ObjectPath& path, const Uploaded& uploaded, const EntryMeta& meta,
                                   Condition condition) = 0;
+
+  // All of `body` as a multipart upload, several parts at a time; each part may be sent more than once. Ends
+  // with complete() or abandon(). Where facts() say that there is no such thing: kUnsupported, without a
+  // call.
+  virtual Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) = 0;
+
+  // complete_presign_multipart_upload: makes the object and its entry, whatever is at `path`; the store sets
+  // the mtime. Tried once, as link. kExpired: there is no such upload, perhaps because it is completed
+  // already.
+  virtual Result<ObjectInfo> complete(const ObjectPath& path, const Uploaded& uploaded,
+                                      const EntryMeta& meta) = 0;
+
+  // abort_presign_multipart_upload: frees the parts of an upload that nobody will complete; the server never
+  // does.
+  virtual Result<> abandon(const ObjectPath& path, const Uploaded& uploaded) = 0;
 
   // upload_object: body and entry in one call through the server, which sets the mtime itself. kExists as
   // link.

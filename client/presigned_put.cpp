@@ -51,25 +51,38 @@ Result<Uploaded> PresignedPut::put(const UploadTarget& target, const ByteSource&
   if (body.size() > largest(scope_.space.blockstore_type()))
     return Error{Errc::kTooLarge,
                  call + ": " + std::to_string(body.size()) + " bytes are more than one upload can hold"};
+  auto stored = store(call, target.presigned_url, body, Place::kObject);
+  if (!stored) return stored.error();
+  return Uploaded{target.physical_address, std::move(stored->md5_hex), body.size()};
+}
+
+Result<std::string> PresignedPut::put_part(const UploadTarget& target, int number, const ByteSource& body) {
+  const std::string call = "store_put of part " + std::to_string(number) + " to " + target.physical_address;
+  auto stored = store(call, target.presigned_url, body, Place::kPart);
+  if (!stored) return stored.error();
+  if (stored->etag.empty()) return Error{Errc::kUntrustworthy, call + ": the store says no ETag"};
+  return std::move(stored->etag);
+}
+
+Result<PresignedPut::Stored> PresignedPut::store(const std::string& call, const Secret& url,
+                                                 const ByteSource& body, Place place) {
   const auto md5 = md5_of(body);
   if (!md5) return md5.error().in(call);
-
-  auto response = send(target, body, to_base64(*md5));
-  if (response && response->status == 501 && takes_conditions_.exchange(false))
-    response = send(target, body,
-                    to_base64(*md5));  // 501 did nothing: it was the condition that was not understood.
+  auto response = send(url, body, to_base64(*md5), place);
+  if (response && response->status == 501 && place == Place::kObject && takes_conditions_.exchange(false))
+    response = send(url, body, to_base64(*md5), place);  // 501 did nothing: it knows no condition.
   if (!response) return response.error().in(call);
   if (response->status < 200 || response->status >= 300) {
     const std::string message = store_message(response->body);
     return answer_error(cause_of_put(response->status, message), call, response->status, shown(message));
   }
   if (auto good = check(*response, to_hex(*md5)); !good) return good.error().in(call);
-  return Uploaded{target.physical_address, to_hex(*md5), body.size()};
+  return Stored{std::string(response->headers.get("ETag")), to_hex(*md5)};
 }
 
-Result<HttpResponse> PresignedPut::send(const UploadTarget& target, const ByteSource& body,
-                                        const std::string& md5_base64) {
-  auto where = parse_url(target.presigned_url.reveal());
+Result<HttpResponse> PresignedPut::send(const Secret& url, const ByteSource& body,
+                                        const std::string& md5_base64, Place place) {
+  auto where = parse_url(url.reveal());
   if (!where) return Error{Errc::kUntrustworthy, "the presigned URL has " + where.error().message};
   HttpRequest request;
   request.method = "PUT";
@@ -77,10 +90,12 @@ Result<HttpResponse> PresignedPut::send(const UploadTarget& target, const ByteSo
   request.source = &body;
   request.headers.add("Content-MD5", md5_base64);
   if (scope_.space.blockstore_type() == "azure") request.headers.add("x-ms-blob-type", "BlockBlob");
-  if (scope_.space.blockstore_type() == "s3" && takes_conditions_) request.headers.add("If-None-Match", "*");
-  HttpOutcome outcome = call_repeatedly(scope_.calls->http(), scope_.calls->retries(), where->origin, request,
-                                        HttpSink{.limit = wire::kMaxAnswerBytes},
-                                        scope_.calls->deadlines(body.size()), Repeat::kOnce);
+  if (scope_.space.blockstore_type() == "s3" && place == Place::kObject && takes_conditions_)
+    request.headers.add("If-None-Match", "*");
+  HttpOutcome outcome =
+      call_repeatedly(scope_.calls->http(), scope_.calls->retries(), where->origin, request,
+                      HttpSink{.limit = wire::kMaxAnswerBytes}, scope_.calls->deadlines(body.size()),
+                      place == Place::kPart ? Repeat::kSafe : Repeat::kOnce);
   return std::move(outcome.response);
 }
 

@@ -35,8 +35,16 @@ PublishAttempt::PublishAttempt(ObjectStore& lake, const PublishJob& job, const B
 
 Result<ObjectInfo> PublishAttempt::run() {
   if (auto uploaded = upload(); !uploaded) return uploaded.error();
-  if (job_.unwanted.stop_requested())
-    return Error{Errc::kInterrupted, "\"" + job_.path.str() + "\" was removed while it was being uploaded"};
+  auto entry =
+      job_.unwanted.stop_requested()
+          ? Result<ObjectInfo>(Error{Errc::kInterrupted,
+                                     "\"" + job_.path.str() + "\" was removed while it was being uploaded"})
+          : put_in_rounds();
+  if (!entry && !may_be_done(entry.error().code)) withdraw();
+  return entry;
+}
+
+Result<ObjectInfo> PublishAttempt::put_in_rounds() {
   for (int round_number = 0; round_number < kMaxRounds; ++round_number) {
     if (round_number > 0)
       if (auto slept = sleep_(kBetweenRounds * round_number); !slept) return slept.error().in(last_.message);
@@ -56,7 +64,29 @@ Result<> PublishAttempt::upload() {
   return entry_.upload();
 }
 
+void PublishAttempt::withdraw() {
+  if (claim_) (void)Publisher(lake_, sleep_).remove(job_.path, *claim_);
+  entry_.abandon();
+}
+
+PublishAttempt::Verdict PublishAttempt::claim() {
+  class Nothing : public ByteSource {
+    [[nodiscard]] std::uint64_t size() const override { return 0; }
+    Result<std::size_t> read(std::uint64_t, std::span<std::byte>) const override { return std::size_t{0}; }
+  };
+  PublishJob job = job_;
+  job.target.reset();
+  job.nonce = entry_.nonce();
+  auto claimed = PublishAttempt(lake_, job, Nothing(), sleep_).run();
+  if (!claimed) return claimed;
+  claim_ = *std::move(claimed);
+  expected_ = Expectation::of(*claim_);
+  return std::nullopt;
+}
+
 PublishAttempt::Verdict PublishAttempt::round() {
+  if (expected_.kind == Kind::kAbsent && entry_.goes_in_parts())
+    if (auto verdict = claim()) return verdict;
   if (expected_.kind == Kind::kVersion) {
     auto found = look_at(lake_, job_.path);
     if (!found) return found.error();

@@ -21,9 +21,15 @@ class PublishAttempt {
   using Verdict = std::optional<Result<ObjectInfo>>;
 
   Result<> upload();
+  Result<ObjectInfo> put_in_rounds();
   Verdict round();
   Verdict after_failure(const Error& error);
   Verdict judge(const std::optional<ObjectInfo>& found);
+  // Takes a name that must be absent, by an empty object of ours: what goes up in parts can only replace.
+  Verdict claim();
+  // The publish has failed for good: no name and no parts of it stay behind. One whose answers were lost is
+  // tried again, and takes the name for its own.
+  void withdraw();
   // Writes our entry again into the current staging area without replacing anybody's: where we see it, it may
   // lie in one that a commit is about to drop.
   Verdict assert_again(const ObjectInfo& ours);
@@ -39,6 +45,7 @@ class PublishAttempt {
   PublishEntry entry_;
   Expectation expected_;
   bool is_doubtful_;
+  std::optional<ObjectInfo> claim_;
   int lost_answers_ = 0;
   Error last_{Errc::kUnavailable, ""};
 };

@@ -29,19 +29,25 @@ PublishEntry::PublishEntry(ObjectStore& lake, const PublishJob& job, const ByteS
       job_(job),
       body_(body),
       sleep_(sleep),
-      nonce_(job.nonce.empty() ? draw_nonce() : job.nonce) {}
+      nonce_(job.nonce.empty() ? draw_nonce() : job.nonce),
+      goes_in_parts_(lake.facts().can_presign_multipart && body.size() >= job.multipart_from) {}
 
 Result<UploadTarget> PublishEntry::next_target() {
   if (job_.target && !std::exchange(target_is_used_, true)) return *job_.target;
   return lake_.upload_target(job_.path);
 }
 
+Result<Uploaded> PublishEntry::send_bytes() {
+  if (goes_in_parts_) return lake_.upload_parts(job_.path, body_);
+  auto target = next_target();
+  if (!target) return target.error();
+  return lake_.upload(*target, body_);
+}
+
 Result<> PublishEntry::upload() {
   if (!lake_.facts().can_presign) return {};
   for (;;) {
-    auto target = next_target();
-    if (!target) return target.error();
-    auto uploaded = lake_.upload(*target, body_);
+    auto uploaded = send_bytes();
     ++uploads_;
     if (uploaded) {
       if (uploaded->size_bytes != body_.size())
@@ -63,7 +69,9 @@ Result<> PublishEntry::upload_again(const Error& why) {
 }
 
 Result<ObjectInfo> PublishEntry::put(Condition condition) {
-  auto entry = lake_.facts().can_presign ? link(condition) : upload_object(condition);
+  auto entry = goes_in_parts_              ? complete()
+               : lake_.facts().can_presign ? link(condition)
+                                           : upload_object(condition);
   if (entry && entry->size_bytes != body_.size())
     return wrong_size(job_.path, entry->size_bytes, body_.size());
   return entry;
@@ -77,6 +85,20 @@ Result<ObjectInfo> PublishEntry::link(Condition condition) {
     return Error{Errc::kUntrustworthy,
                  "\"" + job_.path.str() + "\": the server linked another address than it was told"};
   return entry;
+}
+
+Result<ObjectInfo> PublishEntry::complete() {
+  const std::string& address = uploaded_.physical_address;
+  auto entry = lake_.complete(job_.path, uploaded_, with_nonce(job_.meta, bound_nonce(nonce_, address)));
+  if (entry && entry->physical_address != address)
+    return Error{Errc::kUntrustworthy, "\"" + job_.path.str() + "\": the server completed another upload"};
+  if (entry) uploaded_.open.reset();
+  return entry;
+}
+
+void PublishEntry::abandon() {
+  if (uploaded_.open) (void)lake_.abandon(job_.path, uploaded_);
+  uploaded_.open.reset();
 }
 
 Result<ObjectInfo> PublishEntry::upload_object(Condition condition) {

@@ -21,6 +21,13 @@ class PublishEntry {
   // when that one is too old or the store stumbles. Nothing to do where nothing can be presigned.
   Result<> upload();
 
+  // Whether its bytes go up in parts. Such an entry can only replace what is there, whatever that is: put()
+  // takes no condition then.
+  [[nodiscard]] bool goes_in_parts() const { return goes_in_parts_; }
+  [[nodiscard]] const std::string& nonce() const { return nonce_; }
+  // Frees parts that no entry was made of. Where that fails they stay, for the store's owner to clear away.
+  void abandon();
+
   // After link failed with `why`, and only because of the address. Fails with `why` when it has been done too
   // often.
   Result<> upload_again(const Error& why);
@@ -41,7 +48,9 @@ class PublishEntry {
 
  private:
   Result<UploadTarget> next_target();
+  Result<Uploaded> send_bytes();
   Result<ObjectInfo> link(Condition condition);
+  Result<ObjectInfo> complete();
   Result<ObjectInfo> upload_object(Condition condition);
 
   ObjectStore& lake_;
@@ -49,6 +58,7 @@ class PublishEntry {
   const ByteSource& body_;
   const Sleep& sleep_;
   const std::string nonce_;
+  const bool goes_in_parts_;
 
   bool target_is_used_ = false;
   int uploads_ = 0;

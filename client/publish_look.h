@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 
@@ -25,6 +26,9 @@ inline constexpr std::chrono::milliseconds kBetweenRounds{10};
 inline constexpr int kMaxRounds = 12;
 // Each may have cost a whole deadline.
 inline constexpr int kMaxLostAnswers = 4;
+// From this size on bytes go up in parts, where the store takes them: a part is 16 MiB, and a few calls more
+// do not count beside four of them.
+inline constexpr std::uint64_t kMultipartFrom = std::uint64_t{64} << 20;
 // Each sends the whole body again.
 inline constexpr int kMaxUploads = 3;
 

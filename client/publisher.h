@@ -32,6 +32,8 @@ struct PublishJob {
   // attempt whose answer was lost is known for ours and replaced, instead of being a conflict. Empty:
   // publish() draws one.
   std::string nonce = {};
+  // From so many bytes on they go up in parts, where the lake offers that.
+  std::uint64_t multipart_from = kMultipartFrom;
   // Asked to stop when nobody wants the bytes any more (the file was removed): a running upload is dropped, a
   // link is waited for, since one that was left alone may be done a moment later (rule 7).
   std::stop_token unwanted = {};
@@ -60,7 +62,8 @@ class Publisher {
   // than kExists and kConflict means that the branch holds the old version, or, if the server could not be
   // asked again, perhaps the new one. Never reports a success that it has not seen. The entry carries
   // job.meta, and our nonce in place of any that job.meta has. Where nothing can be presigned, the server
-  // sets the mtime.
+  // sets the mtime. What goes up in parts has an entry that can only replace what is there: so a new name is
+  // claimed first, by an empty object of ours (3 calls and a look more), and the store sets its mtime.
   Result<ObjectInfo> publish(const PublishJob& job, const ByteSource& body);
 
   // Gives the object at `path`, last seen as `current`, other metadata (chmod, utimens): one call. mtime

@@ -284,6 +284,30 @@ Result<UploadTarget> parse_upload_target(std::string_view body) {
   return target;
 }
 
+Result<MultipartAnswer> parse_multipart(std::string_view body) {
+  auto document = parse_document(body);
+  if (!document) return document.error();
+  Fields fields(*document);
+  MultipartAnswer answer{fields.text("upload_id"), fields.text("physical_address"), {}};
+  if (!fields.good()) return fields.error();
+  const json::value* urls = find(*document, "presigned_urls");
+  if (urls == nullptr || !urls->is_array()) return untrustworthy("\"presigned_urls\" is no list");
+  for (const json::value& url : urls->get_array()) {
+    if (!url.is_string()) return untrustworthy("\"presigned_urls\" has something that is no text");
+    answer.part_urls.emplace_back(mended(url.get_string()));
+  }
+  return answer;
+}
+
+Result<Secret> parse_part_url(std::string_view body) {
+  auto document = parse_document(body);
+  if (!document) return document.error();
+  Fields fields(*document);
+  Secret url(fields.text("presigned_url"));
+  if (!fields.good()) return fields.error();
+  return url;
+}
+
 Result<std::optional<DeleteFailure>> parse_delete_failure(std::string_view body) {
   auto document = parse_document(body);
   if (!document) return document.error();
@@ -447,6 +471,23 @@ std::string link_body(const Uploaded& uploaded, const EntryMeta& meta) {
   if (!meta.content_type.empty()) body["content_type"] = meta.content_type;
   if (meta.mtime_seconds != 0) body["mtime"] = meta.mtime_seconds;
   return json::serialize(body);
+}
+
+std::string complete_body(const Uploaded& uploaded, const EntryMeta& meta) {
+  json::array parts;
+  int number = 0;
+  for (const std::string& etag : uploaded.open->etags)
+    parts.emplace_back(json::object{{"part_number", ++number}, {"etag", etag}});
+  json::object body;
+  body["physical_address"] = uploaded.physical_address;
+  body["parts"] = std::move(parts);
+  if (!meta.metadata.empty()) body["user_metadata"] = to_json(meta.metadata);
+  if (!meta.content_type.empty()) body["content_type"] = meta.content_type;
+  return json::serialize(body);
+}
+
+std::string address_body(const std::string& physical_address) {
+  return json::serialize(json::object{{"physical_address", physical_address}});
 }
 
 std::string copy_body(const ObjectPath& from) {

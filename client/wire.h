@@ -36,6 +36,14 @@ Result<ListPage> parse_list(std::string_view body, const ListRequest& request);
 // presigned_url is empty where none was given.
 Result<UploadTarget> parse_upload_target(std::string_view body);
 
+struct MultipartAnswer {
+  std::string upload_id;
+  std::string physical_address;
+  std::vector<Secret> part_urls;
+};
+Result<MultipartAnswer> parse_multipart(std::string_view body);
+Result<Secret> parse_part_url(std::string_view body);
+
 struct DeleteFailure {
   std::string path;
   int status = 0;
@@ -76,6 +84,8 @@ struct ErrorAnswer {
 [[nodiscard]] ErrorAnswer parse_error(std::string_view body);
 
 [[nodiscard]] std::string link_body(const Uploaded& uploaded, const EntryMeta& meta);
+[[nodiscard]] std::string complete_body(const Uploaded& uploaded, const EntryMeta& meta);
+[[nodiscard]] std::string address_body(const std::string& physical_address);
 [[nodiscard]] std::string copy_body(const ObjectPath& from);
 [[nodiscard]] std::string delete_body(std::span<const ObjectPath> paths);
 [[nodiscard]] std::string metadata_body(const Metadata& metadata);

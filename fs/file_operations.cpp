@@ -17,11 +17,12 @@ bool wants_to_write(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-// The largest object that goes up in one PUT: S3's limit.
-constexpr std::uint64_t kLargestObject = std::uint64_t{5} << 30;
-
-Error too_large(const std::string& path) {
-  return {Errc::kTooLarge, "write to " + path + ": an object ends at 5 GiB"};
+Result<> check_size(const FilesystemCore& core, const InodePtr& inode, std::uint64_t size) {
+  const std::uint64_t largest = core.lake.facts().largest_object();
+  if (size <= largest) return {};
+  return Error{Errc::kTooLarge, "write to " + core.tree.last_path(inode) +
+                                    ": an object on this lake ends at " + std::to_string(largest >> 30) +
+                                    " GiB"};
 }
 
 std::shared_ptr<FileHandle> open_handle(FilesystemCore& core, const InodePtr& inode, int flags,
@@ -178,7 +179,7 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
   auto handle = core.files.find(id);
   if (!handle) return handle.error();
   const InodePtr& inode = (*handle)->inode;
-  if (offset + bytes.size() > kLargestObject) return too_large(core.tree.last_path(inode));
+  if (auto fits = check_size(core, inode, offset + bytes.size()); !fits) return fits.error();
   auto change = core.begin_change(inode, true);
   if (!change) return change.error();
   auto& [lock, staged, file] = *change;
@@ -258,7 +259,7 @@ Result<> Filesystem::fallocate(HandleId id, int mode, std::uint64_t offset, std:
   if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0)
     return Error{Errc::kUnsupported, "fallocate: only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE"};
   const InodePtr& inode = (*handle)->inode;
-  if (offset + length > kLargestObject) return too_large(core.tree.last_path(inode));
+  if (auto fits = check_size(core, inode, offset + length); !fits) return fits.error();
   auto change = core.begin_change(inode, true);
   if (!change) return change.error();
   StagedFile& staged = change->bytes;

@@ -56,6 +56,38 @@ TEST_CASE("contract: link keeps mtime, content type and metadata") {
   });
 }
 
+TEST_CASE("contract: an upload in parts is an object once it is completed, and only once") {
+  on_every_lake([](ContractLake& lake) {
+    const auto store = lake.store();
+    std::string bytes((std::size_t{33} << 20) + 1, 'x');  // Three parts.
+    for (std::size_t at = 0; at < bytes.size(); at += 4096)
+      bytes[at] = static_cast<char>('a' + at / 4096 % 23);
+    if (!store->facts().can_presign_multipart) {
+      CHECK(store->upload_parts(path("big"), TextSource(bytes)).error().code == Errc::kUnsupported);
+      return;
+    }
+    const auto uploaded = must(store->upload_parts(path("big"), TextSource(bytes)));
+    CHECK(uploaded.open->etags.size() == 3);
+    CHECK(store->stat(path("big"), kEntry).error().code == Errc::kNotFound);
+    const Metadata metadata{{"k", "v"}};
+    const ObjectInfo made = must(store->complete(path("big"), uploaded, {0, "text/csv", metadata}));
+    const ObjectInfo seen = must(store->stat(path("big"), kEntry));
+    CHECK(same_version(made, seen));
+    CHECK(seen.physical_address == uploaded.physical_address);
+    CHECK(seen.size_bytes == bytes.size());
+    CHECK(seen.content_type == "text/csv");
+    CHECK(seen.metadata == metadata);
+    CHECK(lake.read(seen) == bytes);
+    CHECK(store->complete(path("big"), uploaded, {}).error().code == Errc::kExpired);
+
+    const auto other = must(store->upload_parts(path("other"), TextSource(bytes)));
+    must(store->abandon(path("other"), other));
+    must(store->abandon(path("other"), other));
+    CHECK(store->complete(path("other"), other, {}).error().code == Errc::kExpired);
+    CHECK(store->stat(path("other"), kEntry).error().code == Errc::kNotFound);
+  });
+}
+
 TEST_CASE("contract: a conditional change of a name that is there is kExists and changes nothing") {
   on_every_lake([](ContractLake& lake) {
     const auto store = lake.store();

@@ -452,4 +452,35 @@ TEST_CASE("faults: a commit that another one kept from starting is tried again")
 
 TEST_SUITE_END();
 
+TEST_CASE("faults: a part is sent again after what passes, to a fresh URL where its own is too old") {
+  DoubleLake lake;
+  const std::string bytes(std::size_t{17} << 20, 'p');
+  const Fault passing[] = {{.kind = Kind::kStatus, .operation = "store_put_part", .status = 503},
+                           {.kind = Kind::kLoseAnswer, .operation = "store_put_part"},
+                           {.kind = Kind::kReset, .operation = "store_put_part"},
+                           {.kind = Kind::kStatus, .operation = "store_put_part", .status = 403}};
+  for (const Fault& fault : passing) {
+    CAPTURE(name_of(fault.kind));
+    CAPTURE(fault.status);
+    const auto store = lake.store();
+    const FaultId id = lake.server.add_fault(fault);
+    auto uploaded = store->upload_parts(path("big"), TextSource(bytes));
+    REQUIRE_MESSAGE(uploaded.has_value(), uploaded.error().message);
+    CHECK(lake.server.fired(id) == 1);
+    REQUIRE(store->complete(path("big"), *uploaded, {}).has_value());
+    CHECK(read_all(*store, look(*store, "big")).value() == bytes);
+    lake.server.clear_faults();
+  }
+}
+
+TEST_CASE("faults: an upload in parts that fails names the part, ends the others and frees what is there") {
+  DoubleLake lake;
+  const auto store = lake.store();
+  lake.server.add_fault({.kind = Kind::kStatus, .operation = "store_put_part", .times = 0, .status = 400});
+  const auto uploaded = store->upload_parts(path("big"), TextSource(std::string(std::size_t{33} << 20, 'p')));
+  REQUIRE_FALSE(uploaded.has_value());
+  CHECK(uploaded.error().message.find("store_put of part ") != std::string::npos);
+  CHECK(lake.server.calls("abort_presign_multipart_upload").size() == 1);
+}
+
 }  // namespace lakefuse::test

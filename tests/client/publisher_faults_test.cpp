@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <functional>
+#include <map>
 #include <string>
 
 #include "client/publisher.h"
@@ -44,7 +45,7 @@ struct Trial {
 
 // `run` makes one trial and says whether the fault was reached.
 void at_every_call(const std::function<bool(Presign, const FaultPlan&)>& run) {
-  for (const Presign presign : {Presign::kOn, Presign::kOff})
+  for (const Presign presign : {Presign::kOn, Presign::kOff, Presign::kMultipart})
     for (const When when : {When::kBeforeWork, When::kAfterWork, When::kLongAfter})
       for (const Errc code : {Errc::kUnavailable, Errc::kTimeout, Errc::kTooManyRequests, Errc::kInterrupted,
                               Errc::kUntrustworthy, Errc::kDenied})
@@ -66,7 +67,7 @@ void at_every_call(const std::function<bool(Presign, const FaultPlan&)>& run) {
 void check_publish(Kind kind, std::optional<Fate> fate) {
   at_every_call([&](Presign presign, const FaultPlan& plan) {
     Trial trial(presign, plan);
-    PublishJob job{.path = path_of("a"), .meta = {}};
+    PublishJob job{.path = path_of("a"), .meta = {}, .multipart_from = 1};
     job.expected.kind = kind;
     if (kind != Kind::kAbsent) job.expected.version = trial.lake.put("a", "old");
     job.nonce = draw_nonce();
@@ -82,7 +83,8 @@ void check_publish(Kind kind, std::optional<Fate> fate) {
       // Nobody else is on this branch: no lost race and no conflict is true.
       CHECK(published.error().code != Errc::kExists);
       CHECK(published.error().code != Errc::kConflict);
-      CHECK((there == "new" ||
+      const bool is_claim = presign == Presign::kMultipart && kind == Kind::kAbsent && there == "";
+      CHECK((is_claim || there == "new" ||
              there == (kind == Kind::kAbsent ? std::nullopt : std::optional<std::string>("old"))));
       CHECK(trial.undisturbed.publish(job, MemoryBytes("new")).has_value());
       CHECK(trial.lake.contents("a") == "new");
@@ -115,15 +117,15 @@ TEST_CASE(
 }
 
 TEST_CASE("faults: a lost answer that comes once does not fail a publish at all") {
+  const std::map<Presign, std::string> call_of{
+      {Presign::kOn, "link"}, {Presign::kOff, "upload_object"}, {Presign::kMultipart, "complete"}};
   for (const Kind kind : {Kind::kAbsent, Kind::kVersion, Kind::kAnything})
-    for (const Presign presign : {Presign::kOn, Presign::kOff})
+    for (const Presign presign : {Presign::kOn, Presign::kOff, Presign::kMultipart})
       for (const When when : {When::kBeforeWork, When::kAfterWork, When::kLongAfter})
         for (const Errc code :
              {Errc::kUnavailable, Errc::kTimeout, Errc::kTooManyRequests, Errc::kUntrustworthy}) {
-          Trial trial(
-              presign,
-              {.code = code, .when = when, .operation = presign == Presign::kOn ? "link" : "upload_object"});
-          PublishJob job{.path = path_of("a"), .meta = {}};
+          Trial trial(presign, {.code = code, .when = when, .operation = call_of.at(presign)});
+          PublishJob job{.path = path_of("a"), .meta = {}, .multipart_from = 1};
           job.expected.kind = kind;
           if (kind != Kind::kAbsent) job.expected.version = trial.lake.put("a", "old");
           CHECK(trial.publisher.publish(job, MemoryBytes("new")).has_value());
@@ -132,7 +134,8 @@ TEST_CASE("faults: a lost answer that comes once does not fail a publish at all"
 }
 
 TEST_CASE("faults: of us and a client that comes at any moment exactly one wins a new name, and is told so") {
-  for (const std::string moment : {"upload", "link", "upload_object", "stat", "set_metadata"}) {
+  for (const std::string moment :
+       {"upload", "upload_parts", "link", "complete", "upload_object", "stat", "set_metadata"}) {
     at_every_call([&](Presign presign, const FaultPlan& plan) {
       Trial trial(presign, plan);
       bool they_won = false;
@@ -142,7 +145,8 @@ TEST_CASE("faults: of us and a client that comes at any moment exactly one wins 
         they_won = true;
         trial.lake.put("a", "theirs");
       });
-      const PublishJob job{.path = path_of("a"), .meta = {}, .expected = Expectation::absent()};
+      const PublishJob job{
+          .path = path_of("a"), .meta = {}, .expected = Expectation::absent(), .multipart_from = 1};
       const auto published = trial.publisher.publish(job, MemoryBytes("ours"));
       trial.settle();
       if (published) {
@@ -159,18 +163,20 @@ TEST_CASE("faults: of us and a client that comes at any moment exactly one wins 
 }
 
 TEST_CASE("faults: a version that came after ours was opened is never replaced, whatever fails") {
-  for (const std::string moment : {"upload_target", "upload", "stat"}) {
+  for (const std::string moment : {"upload_target", "upload", "upload_parts", "stat"}) {
     at_every_call([&](Presign presign, const FaultPlan& plan) {
       Trial trial(presign, plan);
       const ObjectInfo base = trial.lake.put("a", "old");
       bool they_came = false;
       trial.lake.before_next(moment, [&] {
         // Only before our first link: the window after the look is the server's (design W6).
-        if (trial.lake.calls("link") + trial.lake.calls("upload_object") > 0) return;
+        if (trial.lake.calls("link") + trial.lake.calls("complete") + trial.lake.calls("upload_object") > 0)
+          return;
         they_came = true;
         trial.lake.put("a", "theirs");
       });
-      const PublishJob job{.path = path_of("a"), .meta = {}, .expected = Expectation::of(base)};
+      const PublishJob job{
+          .path = path_of("a"), .meta = {}, .expected = Expectation::of(base), .multipart_from = 1};
       const auto published = trial.publisher.publish(job, MemoryBytes("ours"));
       trial.settle();
       if (they_came) {

@@ -41,6 +41,33 @@ TEST_CASE("W1: an overwrite is on the branch when close returned 0, and the comm
   CHECK(lake.read("a.txt", before) == "old");
 }
 
+TEST_CASE("W1, W6: a large file goes up in parts, to a new name and over the version that was opened") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  const std::string bytes = pattern((std::size_t{64} << 20) + 1);
+  lake.server().clear_log();
+  REQUIRE(write_file(mount / "big", bytes) == kOk);
+  CHECK((lake.read("big") == bytes));
+  CHECK(lake.count("store_put_part") == 5);
+  CHECK(lake.count("complete_presign_multipart_upload") == 1);
+  CHECK(lake.count("store_put") == 1);  // The claim: a completion takes no condition.
+
+  lake.server().clear_log();
+  OpenFile file(mount / "big", O_WRONLY | O_APPEND);
+  REQUIRE(file.write("!") == kOk);
+  REQUIRE(file.close() == kOk);
+  CHECK((lake.read("big") == bytes + "!"));
+  CHECK(lake.count("complete_presign_multipart_upload") == 1);
+  CHECK(lake.count("link_physical_address") == 0);
+
+  OpenFile late(mount / "big", O_WRONLY);
+  lake.put("big", "theirs");
+  REQUIRE(late.write_at(5, "x") == kOk);
+  CHECK(late.close() == "close: ESTALE");
+  CHECK(lake.read("big") == "theirs");
+}
+
 TEST_CASE("W1: a name of any legal kind survives the way to the lake and back") {
   TestLake lake;
   Mounted mount(lake);

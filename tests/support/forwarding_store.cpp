@@ -62,6 +62,23 @@ Result<ObjectInfo> ForwardingStore::link(const ObjectPath& path, const Uploaded&
       });
 }
 
+Result<Uploaded> ForwardingStore::upload_parts(const ObjectPath& path, const ByteSource& body) {
+  return forward<Uploaded>(
+      "upload_parts", [&] { return behind_.upload_parts(path, body); }, nothing);
+}
+
+Result<ObjectInfo> ForwardingStore::complete(const ObjectPath& path, const Uploaded& uploaded,
+                                             const EntryMeta& meta) {
+  return forward<ObjectInfo>(
+      "complete", [&] { return behind_.complete(path, uploaded, meta); },
+      [&]() -> std::function<void()> { return [=, this] { (void)behind_.complete(path, uploaded, meta); }; });
+}
+
+Result<> ForwardingStore::abandon(const ObjectPath& path, const Uploaded& uploaded) {
+  return forward<void>(
+      "abandon", [&] { return behind_.abandon(path, uploaded); }, nothing);
+}
+
 Result<ObjectInfo> ForwardingStore::upload_object(const ObjectPath& path, const ByteSource& body,
                                                   const EntryMeta& meta, Condition condition) {
   return forward<ObjectInfo>(

@@ -23,6 +23,10 @@ class ForwardingStore : public ObjectStore {
   Result<Uploaded> upload(const UploadTarget& target, const ByteSource& body) override;
   Result<ObjectInfo> link(const ObjectPath& path, const Uploaded& uploaded, const EntryMeta& meta,
                           Condition condition) override;
+  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) override;
+  Result<ObjectInfo> complete(const ObjectPath& path, const Uploaded& uploaded,
+                              const EntryMeta& meta) override;
+  Result<> abandon(const ObjectPath& path, const Uploaded& uploaded) override;
   Result<ObjectInfo> upload_object(const ObjectPath& path, const ByteSource& body, const EntryMeta& meta,
                                    Condition condition) override;
   Result<ObjectInfo> copy(const ObjectPath& from, const ObjectPath& to) override;

@@ -16,7 +16,8 @@ Error not_found(const std::string& path) {
 
 StoreFacts facts_of(MemoryStore::Presign presign) {
   StoreFacts facts;
-  facts.can_presign = presign == MemoryStore::Presign::kOn;
+  facts.can_presign = presign != MemoryStore::Presign::kOff;
+  facts.can_presign_multipart = presign == MemoryStore::Presign::kMultipart;
   facts.blockstore_type = facts.can_presign ? "s3" : "mem";
   facts.installation = "memory";
   return facts;
@@ -162,6 +163,41 @@ Result<ObjectInfo> MemoryStore::link(const ObjectPath& path, const Uploaded& upl
   return entry;
 }
 
+Result<Uploaded> MemoryStore::upload_parts(const ObjectPath& path, const ByteSource& body) {
+  if (!facts_.can_presign_multipart) return Error{Errc::kUnsupported, "no multipart uploads here"};
+  enter("upload_parts");
+  auto bytes = read_all(body);
+  if (!bytes) return bytes.error();
+  std::lock_guard lock(mutex_);
+  const std::string address = new_address_locked(path.str());
+  bytes_[address] = *std::move(bytes);
+  uploads_.insert(address);
+  return Uploaded{address, {}, body.size(), OpenUpload{"upload of " + address, {"etag"}}};
+}
+
+Result<ObjectInfo> MemoryStore::complete(const ObjectPath& path, const Uploaded& uploaded,
+                                         const EntryMeta& meta) {
+  enter("complete");
+  ObjectInfo entry{path.str(),   uploaded.physical_address, {}, uploaded.size_bytes, 0, type_of(meta),
+                   meta.metadata};
+  {
+    std::lock_guard lock(mutex_);
+    if (uploads_.erase(uploaded.physical_address) == 0)
+      return Error{Errc::kExpired, "NoSuchUpload: the specified multipart upload does not exist"};
+    entry.checksum = checksum_of(bytes_[uploaded.physical_address]) + "-1";
+    entry.mtime_seconds = now_locked();
+  }
+  if (auto set = branch_.set(entry, Condition::kNone); !set) return set.error();
+  return entry;
+}
+
+Result<> MemoryStore::abandon(const ObjectPath&, const Uploaded& uploaded) {
+  enter("abandon");
+  std::lock_guard lock(mutex_);
+  if (uploads_.erase(uploaded.physical_address) > 0) bytes_.erase(uploaded.physical_address);
+  return {};
+}
+
 Result<ObjectInfo> MemoryStore::upload_object(const ObjectPath& path, const ByteSource& body,
                                               const EntryMeta& meta, Condition condition) {
   enter("upload_object");
@@ -268,6 +304,11 @@ void MemoryStore::set_now(std::int64_t seconds) {
 void MemoryStore::expire_urls() {
   std::lock_guard lock(mutex_);
   readable_.clear();
+}
+
+void MemoryStore::lose_uploads() {
+  std::lock_guard lock(mutex_);
+  uploads_.clear();
 }
 
 void MemoryStore::lose_bytes(const std::string& physical_address) {

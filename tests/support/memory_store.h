@@ -24,7 +24,7 @@ namespace lakefuse::test {
 // counted.
 class MemoryStore : public ObjectStore {
  public:
-  enum class Presign { kOn, kOff };
+  enum class Presign { kOn, kOff, kMultipart };
   explicit MemoryStore(Presign presign = Presign::kOn);
 
   [[nodiscard]] const StoreFacts& facts() const override { return facts_; }
@@ -35,6 +35,10 @@ class MemoryStore : public ObjectStore {
   Result<Uploaded> upload(const UploadTarget& target, const ByteSource& body) override;
   Result<ObjectInfo> link(const ObjectPath& path, const Uploaded& uploaded, const EntryMeta& meta,
                           Condition condition) override;
+  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) override;
+  Result<ObjectInfo> complete(const ObjectPath& path, const Uploaded& uploaded,
+                              const EntryMeta& meta) override;
+  Result<> abandon(const ObjectPath& path, const Uploaded& uploaded) override;
   Result<ObjectInfo> upload_object(const ObjectPath& path, const ByteSource& body, const EntryMeta& meta,
                                    Condition condition) override;
   Result<ObjectInfo> copy(const ObjectPath& from, const ObjectPath& to) override;
@@ -67,7 +71,8 @@ class MemoryStore : public ObjectStore {
 
   // The server's clock, in Unix seconds; 0: the machine's.
   void set_now(std::int64_t seconds);
-  void expire_urls();                                    // URLs given out so far read nothing any more.
+  void expire_urls();   // URLs given out so far read nothing any more.
+  void lose_uploads();  // Parts that wait to be completed are no upload any more.
   void lose_bytes(const std::string& physical_address);  // kDataMissing from now on.
 
  private:
@@ -84,6 +89,7 @@ class MemoryStore : public ObjectStore {
   std::uint64_t next_address_ = 1;
   std::map<std::string, std::string> bytes_;    // By address.
   std::map<std::string, std::string> targets_;  // Address to path of those given out.
+  std::set<std::string> uploads_;               // Addresses whose parts wait to be completed.
   std::set<std::string> readable_;              // Addresses whose URL was given out.
   std::map<std::string, std::size_t, std::less<>> calls_;
   std::multimap<std::string, std::function<void()>, std::less<>> acts_;

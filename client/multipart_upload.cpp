@@ -1,0 +1,176 @@
+#include "client/multipart_upload.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+
+#include "client/patience.h"
+#include "client/publish_look.h"
+
+namespace lakefuse {
+namespace {
+
+// S3 takes parts of 5 MiB and more, and 10,000 of them. A part is what is sent again after a failure.
+constexpr std::uint64_t kPartBytes = std::uint64_t{16} << 20;
+constexpr std::uint64_t kMostParts = 10'000;
+
+std::uint64_t part_bytes(std::uint64_t size) {
+  return std::max(kPartBytes, (size + kMostParts - 1) / kMostParts);
+}
+
+// A source may be read by one at a time; what is read is digested and sent by all at once.
+class SharedSource {
+ public:
+  explicit SharedSource(const ByteSource& whole) : whole_(whole) {}
+  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) {
+    const std::lock_guard lock(mutex_);
+    return whole_.read(offset, out);
+  }
+
+ private:
+  const ByteSource& whole_;  // Guarded by mutex_.
+  std::mutex mutex_;         // Held while local bytes are read.
+};
+
+class Part : public ByteSource {
+ public:
+  Part(SharedSource& whole, std::uint64_t offset, std::uint64_t size)
+      : whole_(whole), offset_(offset), size_(size) {}
+  [[nodiscard]] std::uint64_t size() const override { return size_; }
+  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const override {
+    if (offset >= size_) return std::size_t{0};
+    return whole_.read(offset_ + offset, out.first(std::min<std::uint64_t>(out.size(), size_ - offset)));
+  }
+
+ private:
+  SharedSource& whole_;
+  const std::uint64_t offset_;
+  const std::uint64_t size_;
+};
+
+}  // namespace
+
+std::string MultipartUpload::target(const std::string& id, const ObjectPath& path) const {
+  return scope_.branch_target() + "/staging/pmpu" + (id.empty() ? "" : "/" + percent_encode(id)) + "?" +
+         query("path", path.str());
+}
+
+Result<wire::MultipartAnswer> MultipartUpload::begin(const ObjectPath& path, std::size_t parts) {
+  LakeCall call{.name = "create_presign_multipart_upload",
+                .subject = scope_.subject(path.str()),
+                .method = "POST",
+                .target = target({}, path) + "&parts=" + std::to_string(parts)};
+  call.sink.limit = wire::kMaxPageBytes;
+  auto response = scope_.calls->call_for_json(call);
+  if (!response) return response.error();
+  const auto wrong = [&](std::string_view what) {
+    return Error{Errc::kUntrustworthy,
+                 std::string(call.name) + " of " + call.subject + ": " + std::string(what)};
+  };
+  auto answer = wire::parse_multipart(response->body);
+  if (!answer) return wrong(answer.error().message);
+  if (answer->part_urls.size() != parts) return wrong("the answer has another number of presigned URLs");
+  if (!scope_.space.is_inside(answer->physical_address))
+    return wrong("the address lies outside the repository's storage namespace");
+  return answer;
+}
+
+Result<Secret> MultipartUpload::fresh_url(const ObjectPath& path, const wire::MultipartAnswer& upload,
+                                          int number) {
+  LakeCall call{.name = "upload_part",
+                .subject = scope_.subject(path.str()),
+                .method = "PUT",
+                .target = scope_.branch_target() + "/staging/pmpu/" + percent_encode(upload.upload_id) +
+                          "/parts/" + std::to_string(number) + "?" + query("path", path.str()),
+                .json = wire::address_body(upload.physical_address)};
+  call.sink.limit = wire::kMaxAnswerBytes;
+  auto response = scope_.calls->call_for_json(call);
+  if (!response) return response.error();
+  auto url = wire::parse_part_url(response->body);
+  if (!url) return url.error().in(std::string(call.name) + " of " + call.subject);
+  return url;
+}
+
+// URLs live for minutes; an upload may take hours.
+Result<std::string> MultipartUpload::put_part(const ObjectPath& path, const wire::MultipartAnswer& upload,
+                                              int number, const ByteSource& part) {
+  UploadTarget where{upload.physical_address, upload.part_urls[static_cast<std::size_t>(number) - 1]};
+  for (int tries = 1;; ++tries) {
+    auto etag = put_.put_part(where, number, part);
+    if (etag || etag.error().code != Errc::kExpired || tries >= kMaxUploads) return etag;
+    auto url = fresh_url(path, upload, number);
+    if (!url) return url.error();
+    where.presigned_url = *std::move(url);
+  }
+}
+
+Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSource& body) {
+  const std::uint64_t each = part_bytes(body.size());
+  const auto parts = static_cast<std::size_t>((body.size() + each - 1) / each);
+  auto upload = begin(path, parts);
+  if (!upload) return upload.error();
+  Uploaded uploaded{upload->physical_address, {}, body.size(), OpenUpload{upload->upload_id, {}}};
+  std::vector<std::string>& etags = uploaded.open->etags;
+  etags.resize(parts);
+
+  SharedSource source(body);
+  std::atomic<std::size_t> next{0};
+  std::mutex mutex;
+  std::optional<Error> failure;  // The first; guarded by mutex.
+  std::stop_source stop;         // By the caller, or by the first failure.
+  {
+    const std::stop_callback by_caller(Patience::current(), [&] { stop.request_stop(); });
+    const auto work = [&] {
+      const Patience patience(stop.get_token());
+      for (std::size_t index; !stop.stop_requested() && (index = next++) < parts;) {
+        const std::uint64_t offset = index * each;
+        const Part part(source, offset, std::min(each, body.size() - offset));
+        auto etag = put_part(path, *upload, static_cast<int>(index) + 1, part);
+        if (etag) {
+          etags[index] = *std::move(etag);
+          continue;
+        }
+        const std::lock_guard lock(mutex);
+        if (!failure) failure = etag.error();
+        stop.request_stop();
+      }
+    };
+    std::vector<std::jthread> others;
+    for (std::size_t count = 1; count < std::min<std::size_t>(kSideBySide, parts); ++count)
+      others.emplace_back(work);
+    work();
+  }
+  if (!failure && !Patience::current().stop_requested()) return uploaded;
+  if (auto abandoned = abandon(path, uploaded); !abandoned && failure)
+    return failure->in("its parts stay in the store (" + abandoned.error().message + ")");
+  return failure ? *failure : Error{Errc::kInterrupted, "\"" + path.str() + "\": nobody waits for it"};
+}
+
+Result<> MultipartUpload::abandon(const ObjectPath& path, const Uploaded& uploaded) {
+  LakeCall call{.name = "abort_presign_multipart_upload",
+                .subject = scope_.subject(path.str()),
+                .method = "DELETE",
+                .target = target(uploaded.open->id, path),
+                .json = wire::address_body(uploaded.physical_address)};
+  auto response = scope_.calls->call(call);
+  if (!response) return response.error();
+  return {};
+}
+
+LakeCall MultipartUpload::completion(const ObjectPath& path, const Uploaded& uploaded,
+                                     const EntryMeta& meta) const {
+  LakeCall call{.name = "complete_presign_multipart_upload",
+                .subject = scope_.subject(path.str()),
+                .method = "PUT",
+                .target = target(uploaded.open->id, path),
+                .json = wire::complete_body(uploaded, meta)};
+  call.sink.limit = wire::kMaxAnswerBytes;
+  call.repeat = Repeat::kOnce;
+  call.is_slow = true;
+  return call;
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,38 @@
+#pragma once
+
+#include "client/presigned_put.h"
+#include "client/ref_scope.h"
+#include "client/wire.h"
+
+namespace lakefuse {
+
+// Presigned multipart uploads (lakefs-api.md section 4): an object in parts that go to the store side by
+// side, each with a connection and a digest of its own. Safe to use from many threads at once; upload() uses
+// kSideBySide more for as long as it runs.
+class MultipartUpload {
+ public:
+  MultipartUpload(const RefScope& scope, PresignedPut& put) : scope_(scope), put_(put) {}
+
+  static constexpr unsigned kSideBySide = 4;
+
+  // Fails as ObjectStore::upload_parts(); parts of an upload that failed are freed, where the lake can be
+  // asked.
+  Result<Uploaded> upload(const ObjectPath& path, const ByteSource& body);
+  Result<> abandon(const ObjectPath& path, const Uploaded& uploaded);
+
+  // The call that completes it; its answer tells the address within the repository's namespace only.
+  [[nodiscard]] LakeCall completion(const ObjectPath& path, const Uploaded& uploaded,
+                                    const EntryMeta& meta) const;
+
+ private:
+  Result<wire::MultipartAnswer> begin(const ObjectPath& path, std::size_t parts);
+  Result<Secret> fresh_url(const ObjectPath& path, const wire::MultipartAnswer& upload, int number);
+  Result<std::string> put_part(const ObjectPath& path, const wire::MultipartAnswer& upload, int number,
+                               const ByteSource& part);
+  [[nodiscard]] std::string target(const std::string& id, const ObjectPath& path) const;
+
+  const RefScope& scope_;
+  PresignedPut& put_;
+};
+
+}  // namespace lakefuse
