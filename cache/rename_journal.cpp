@@ -2,7 +2,9 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <stdexcept>
+#include <utility>
 
 #include "cache/disk.h"
 #include "cache/object_json.h"
@@ -16,10 +18,19 @@ namespace json = boost::json;
 
 constexpr std::size_t kMostBytes = 1 << 30;  // Some million objects.
 
-RenameRecord::Step read_step(const std::string& word) {
-  if (word == "copying") return RenameRecord::Step::kCopying;
-  if (word == "removing") return RenameRecord::Step::kRemoving;
+constexpr std::array<std::pair<RenameRecord::Step, std::string_view>, 3> kSteps{
+    {{RenameRecord::Step::kCopying, "copying"},
+     {RenameRecord::Step::kRemoving, "removing"},
+     {RenameRecord::Step::kExchanging, "exchanging"}}};
+
+RenameRecord::Step read_step(const std::string& text) {
+  for (const auto& [step, word] : kSteps)
+    if (word == text) return step;
   throw std::runtime_error("unknown step");
+}
+
+std::string_view word_of(RenameRecord::Step step) {
+  return kSteps.at(static_cast<std::size_t>(step)).second;
 }
 
 RenameRecord read_record(const json::object& in) {
@@ -27,13 +38,15 @@ RenameRecord read_record(const json::object& in) {
   record.step = read_step(text(in, "step"));
   record.from = text(in, "from");
   record.to = text(in, "to");
-  if (!record.from.ends_with('/') || !record.to.ends_with('/')) throw std::runtime_error("not a prefix");
+  if (record.from.empty() || record.from.ends_with('/') != record.to.ends_with('/'))
+    throw std::runtime_error("not two names of one kind");
   for (const json::value& row : in.at("objects").as_array()) {
     record.objects.push_back(read_object(row));
     if (!record.objects.back().path.starts_with(record.from)) throw std::runtime_error("not below it");
   }
   for (const json::value& row : in.at("staged").as_array())
     record.staged.emplace_back(std::string_view(row.as_string()));
+  if (record.step == RenameRecord::Step::kExchanging) record.aside = text(in, "aside");
   return record;
 }
 
@@ -42,12 +55,13 @@ RenameRecord read_record(const json::object& in) {
 std::string to_json(const RenameRecord& record) {
   json::array objects;
   for (const ObjectInfo& object : record.objects) objects.push_back(write_object(object));
-  return json::serialize(
-      json::object{{"step", record.step == RenameRecord::Step::kCopying ? "copying" : "removing"},
+  json::object out{{"step", word_of(record.step)},
                    {"from", record.from},
                    {"to", record.to},
                    {"objects", std::move(objects)},
-                   {"staged", json::array(record.staged.begin(), record.staged.end())}});
+                   {"staged", json::array(record.staged.begin(), record.staged.end())}};
+  if (record.step == RenameRecord::Step::kExchanging) out["aside"] = record.aside;
+  return json::serialize(out);
 }
 
 Result<RenameRecord> parse_rename(std::string_view text) {

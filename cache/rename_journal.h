@@ -12,19 +12,21 @@ namespace lakefuse {
 
 class SpoolSlot;
 
-// A directory rename under way: what was decided, so that the next mount can settle it after a crash.
+// A rename of many objects under way: what was decided, so that the next mount can settle it after a crash.
 struct RenameRecord {
   enum class Step {
-    kCopying,   // Nothing was removed, and nobody was told that it is done: the copies may go.
-    kRemoving,  // Every copy is there: the old objects go.
+    kCopying,     // Nothing was removed, and nobody was told that it is done: the copies may go.
+    kRemoving,    // Every copy is there: the old objects go.
+    kExchanging,  // `from` and `to` change places by way of `aside`: three renames, each with its own record.
   };
   Step step = Step::kCopying;
-  std::string from, to;                  // Prefixes of the branch; both end in "/".
+  std::string from, to;                  // Paths on the branch; of a directory's rename both end in "/".
   std::vector<ObjectInfo> objects = {};  // Below `from`, each the version that is renamed and no other.
   std::vector<std::string> staged = {};  // The ids of the spool's files below `from`, which go along.
+  std::string aside = {};                // The third name of an exchange.
 };
 
-// The record of one directory rename, in the slot of its mount: on disk, power cut or not, before the first
+// The record of one such rename, in the slot of its mount: on disk, power cut or not, before the first
 // copy is made, and gone when all is done. Used by one thread at a time. Fails with kNoSpace or kLocalIo.
 class RenameJournal {
  public:

@@ -107,6 +107,16 @@ timespec now_on_the_clock() {
   return now;
 }
 
+void note_access(Attributes& attributes) {
+  constexpr time_t kDay = 24 * 60 * 60;
+  const auto is_after = [](const timespec& a, const timespec& b) {
+    return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+  };
+  const timespec& last = attributes.atime;
+  const bool was_changed = !is_after(last, attributes.mtime) || !is_after(last, attributes.ctime);
+  if (was_changed || last.tv_sec + kDay <= ::time(nullptr)) attributes.atime = now_on_the_clock();
+}
+
 bool is_special(mode_t mode) {
   return S_ISFIFO(mode) || S_ISSOCK(mode) || S_ISCHR(mode) || S_ISBLK(mode);
 }

@@ -40,6 +40,9 @@ struct Attributes {
 
 [[nodiscard]] timespec now_on_the_clock();
 
+// A read: the access time moves as by relatime, once after each change and once a day.
+void note_access(Attributes& attributes);
+
 // Of what `caller` makes now in a directory, whose group it gets where the directory's mode says so
 // (S_ISGID).
 [[nodiscard]] Attributes new_attributes(mode_t mode, const Caller& caller, const Attributes& directory);

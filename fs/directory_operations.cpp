@@ -87,7 +87,7 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
   if (!*empty) return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};
   const auto path = core.tree.path(inode);
   if (!path) return Error{Errc::kNotFound, "rmdir: the directory is gone"};
-  if (auto kept = core.keep_directory(*directory, inode->key); !kept) return kept.error();
+  if (auto kept = core.keep_directory(*directory, inode->key + "/"); !kept) return kept.error();
   auto marker = ObjectPath::make(*path);
   if (!marker) return marker.error();
   if (auto removed = core.publisher.remove(*marker, std::nullopt); !removed) {

@@ -13,6 +13,19 @@
 namespace lakefuse {
 namespace {
 
+// What the copy of an object says: a copy's mtime is the moment of the copy, so that it says its original's.
+Metadata metadata_of_copy(const ObjectInfo& object) {
+  Metadata said = object.metadata;
+  if (!object.path.ends_with('/')) said.emplace(kMtimeKey, std::to_string(object.mtime_seconds));
+  return said;
+}
+
+bool is_copy(const ObjectInfo& copy, const ObjectInfo& of) {
+  ObjectInfo with_mtime = of;
+  with_mtime.metadata = metadata_of_copy(of);
+  return same_version(copy, of) || same_version(copy, with_mtime);
+}
+
 struct Move {
   ObjectInfo old_object;
   ObjectPath new_path;
@@ -22,8 +35,13 @@ struct Move {
 
 class DirectoryRename {
  public:
-  DirectoryRename(FilesystemCore& core, std::string old_prefix, std::string new_prefix)
-      : core_(core), old_prefix_(std::move(old_prefix)), new_prefix_(std::move(new_prefix)) {}
+  // `is_of_one`: of the one object at `old_prefix`, and nothing that only begins so.
+  DirectoryRename(FilesystemCore& core, std::string old_prefix, std::string new_prefix,
+                  bool is_of_one = false)
+      : core_(core),
+        old_prefix_(std::move(old_prefix)),
+        new_prefix_(std::move(new_prefix)),
+        is_of_one_(is_of_one) {}
 
   // One that an earlier mount did not end.
   DirectoryRename(FilesystemCore& core, std::unique_ptr<RenameJournal> journal)
@@ -35,16 +53,12 @@ class DirectoryRename {
     is_left_ = true;
   }
 
-  // Looks at what there is, and writes down what is going to be done.
-  Result<> begin(const std::vector<InodePtr>& below, bool is_on_lake) {
+  // Looks at what there is, and writes down what is going to be done. `staged`: ids of the spool.
+  Result<> begin(std::vector<std::string> staged, bool is_on_lake) {
     if (is_on_lake)
       if (auto listed = list_all(); !listed) return listed;
-    RenameRecord record{.from = old_prefix_, .to = new_prefix_};
+    RenameRecord record{.from = old_prefix_, .to = new_prefix_, .staged = std::move(staged)};
     for (const Move& move : moves_) record.objects.push_back(move.old_object);
-    for (const InodePtr& inode : below) {
-      const std::lock_guard lock(inode->mutex);
-      if (inode->staging.spool != nullptr) record.staged.push_back(inode->staging.spool->id());
-    }
     if (record.objects.empty() && record.staged.empty()) return {};
     auto begun = core_.spool->begin_rename(std::move(record));
     if (!begun) return begun.error();
@@ -55,7 +69,7 @@ class DirectoryRename {
   Result<> copy_all() {
     return in_parallel([this](Move& move) -> Result<> {
       auto copied = core_.publisher.copy(move.old_object, move.new_path, Expectation::absent(),
-                                         move.old_object.metadata);
+                                         metadata_of_copy(move.old_object));
       if (!copied) {
         const Errc why = copied.error().code;
         move.may_be_copied = why != Errc::kExists && why != Errc::kConflict && why != Errc::kNotFound;
@@ -88,19 +102,22 @@ class DirectoryRename {
   void tell(const std::vector<InodePtr>& below) const {
     std::unordered_map<std::string, const Move*> by_old_path;
     for (const Move& move : moves_) by_old_path.emplace(move.old_object.path, &move);
+    const auto renamed = [&](const ObjectInfo& version) -> const ObjectInfo* {
+      const auto found = by_old_path.find(version.path);
+      if (found == by_old_path.end()) return nullptr;
+      const Move& move = *found->second;
+      return move.new_object && same_version(move.old_object, version) ? &*move.new_object : nullptr;
+    };
     for (const InodePtr& inode : below) {
       const std::lock_guard lock(inode->mutex);
-      if (!inode->version) continue;
-      const auto found = by_old_path.find(inode->version->path);
-      if (found == by_old_path.end()) continue;
-      const Move& move = *found->second;
-      if (!move.new_object || !same_version(move.old_object, *inode->version)) continue;
-      inode->version = move.new_object;
-      if (inode->staging.spool != nullptr) {
-        if (inode->staging.base) inode->staging.base = move.new_object;
-        inode->staging.expected = Expectation::of(*move.new_object);
-      }
-      inode->staging.ahead.reset();
+      Staging& staging = inode->staging;
+      if (inode->version)
+        if (const auto* now = renamed(*inode->version)) inode->version = *now;
+      if (staging.base)
+        if (const auto* now = renamed(*staging.base)) staging.base = *now;
+      if (staging.expected.kind == Expectation::Kind::kVersion)  // Of a vacated name, too.
+        if (const auto* now = renamed(staging.expected.version)) staging.expected = Expectation::of(*now);
+      staging.ahead.reset();
     }
   }
 
@@ -121,6 +138,9 @@ class DirectoryRename {
     return {};
   }
 
+  [[nodiscard]] std::optional<ObjectInfo> only_copy() const {
+    return moves_.empty() ? std::nullopt : moves_.front().new_object;
+  }
   [[nodiscard]] bool has_objects() const { return !moves_.empty(); }
   [[nodiscard]] std::string words() const {
     return "rename of " + old_prefix_ + " to " + new_prefix_ + ", which an earlier mount began";
@@ -141,7 +161,8 @@ class DirectoryRename {
     if (!move.new_object && !move.may_be_copied) return {};
     const auto copy = core_.lake.stat(move.new_path, ObjectStore::Look::kEntry);
     if (!copy) return copy.error().code == Errc::kNotFound ? Result<>() : copy.error();
-    if (!same_version(*copy, move.new_object.value_or(move.old_object))) return {};
+    if (move.new_object ? !same_version(*copy, *move.new_object) : !is_copy(*copy, move.old_object))
+      return {};
     const auto old_path = ObjectPath::make(move.old_object.path);
     if (!old_path) return old_path.error();
     const auto original = core_.lake.stat(*old_path, ObjectStore::Look::kEntry);
@@ -163,6 +184,7 @@ class DirectoryRename {
     }
     auto removed = core_.publisher.remove(*path, move.old_object, sight);
     if (!removed && removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
+    if (removed) core_.removed_from_lake(path->str());
     return removed;
   }
 
@@ -172,7 +194,7 @@ class DirectoryRename {
     const auto path = new_path_of(version.path);
     if (!path) return std::nullopt;
     const auto there = core_.lake.stat(*path, ObjectStore::Look::kEntry);
-    return there && same_version(*there, version) ? std::optional(*there) : std::nullopt;
+    return there && is_copy(*there, version) ? std::optional(*there) : std::nullopt;
   }
 
   Result<> list_all() {
@@ -181,11 +203,12 @@ class DirectoryRename {
       auto page = core_.lake.list(request);
       if (!page) return page.error();
       for (auto& entry : page->entries) {
+        if (is_of_one_ && entry.object.path != old_prefix_) continue;
         auto path = new_path_of(entry.object.path);
         if (!path) return path.error().in("rename of " + entry.object.path);
         moves_.push_back({std::move(entry.object), *std::move(path), std::nullopt, false});
       }
-      if (!page->has_more) return {};
+      if (!page->has_more || is_of_one_) return {};
       request.after = page->next;
     }
   }
@@ -214,12 +237,14 @@ class DirectoryRename {
   FilesystemCore& core_;
   const std::string old_prefix_;
   const std::string new_prefix_;
+  const bool is_of_one_;
   std::vector<Move> moves_;
   std::unique_ptr<RenameJournal> journal_;  // Null: there is nothing to write down, or it is settled.
   bool is_left_ = false;
 };
 
 void forget_views(FilesystemCore& core, const InodePtr& directory) {
+  if (directory->kind != Kind::kDirectory) return;
   core.tree.with_view(directory, [](DirectoryView& view) { view = DirectoryView{}; });
   for (const InodePtr& child : core.tree.children(directory)) {
     if (child->kind == Kind::kDirectory) forget_views(core, child);
@@ -232,11 +257,18 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
                                           const std::string& new_name, const InodePtr& replaced) {
   auto one_at_a_time = directory_renames.take();
   if (!one_at_a_time) return one_at_a_time.error();
-  const auto old_prefix = tree.path(directory);
+  return rename_all(directory, from, to, new_name, replaced);
+}
+
+Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, const InodePtr& to,
+                                    const std::string& new_name, const InodePtr& replaced) {
+  const bool is_directory = top->kind == Kind::kDirectory;
+  const auto old_prefix = tree.path(top);
   if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
-  const std::string new_prefix = tree.path_below(to, new_name) + "/";
-  for (const std::string& prefix : {*old_prefix, new_prefix}) clear_vacated(prefix, Moment::max());
-  if (tree.is_within(to, directory)) return Error{Errc::kInvalid, "rename of a directory into itself"};
+  const std::string new_prefix = tree.path_below(to, new_name) + (is_directory ? "/" : "");
+  if (is_directory)
+    for (const std::string& prefix : {*old_prefix, new_prefix}) clear_vacated(prefix, Moment::max());
+  if (tree.is_within(to, top)) return Error{Errc::kInvalid, "rename of a directory into itself"};
   if (replaced != nullptr) {
     if (tree.is_held_up(replaced) && !tree.children(replaced).empty())
       return Error{Errc::kNotEmpty, "rename: " + new_name + " is not empty"};
@@ -248,16 +280,17 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
   }
 
   // Publishes below wait, and those that are under way are waited for.
-  const std::vector<InodePtr> below = tree.below(directory);
-  std::vector<Turns::Held> turns;
+  const std::vector<InodePtr> below = tree.below(top);
+  const auto turns = take_turns(below);
+  if (!turns) return turns.error();
+  std::vector<std::string> staged;
   for (const InodePtr& inode : below) {
-    auto turn = inode->turn.take();
-    if (!turn) return turn.error();
-    turns.push_back(*std::move(turn));
+    const std::lock_guard lock(inode->mutex);
+    if (inode->staging.spool != nullptr) staged.push_back(inode->staging.spool->id());
   }
 
-  DirectoryRename rename(*this, *old_prefix, new_prefix);
-  if (auto begun = rename.begin(below, !directory->is_local_directory); !begun) return begun.error();
+  DirectoryRename rename(*this, *old_prefix, new_prefix, !is_directory);
+  if (auto begun = rename.begin(std::move(staged), !top->is_local_directory); !begun) return begun.error();
   const auto give_up = [&rename](Error why) {
     if (auto undone = rename.undo(); !undone)
       log_warn("copies of a rename that failed are still there, the next mount removes them: " +
@@ -265,30 +298,39 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
     if (why.code == Errc::kConflict || why.code == Errc::kExists) why.code = Errc::kBusy;
     return why;
   };
-  if (replaced != nullptr && !directory->is_local_directory) {  // Its marker would stand in the way of ours.
+  if (replaced != nullptr && !top->is_local_directory) {  // Its marker would stand in the way of ours.
     auto marker = ObjectPath::make(new_prefix);
     if (!marker) return give_up(marker.error());
     if (auto removed = publisher.remove(*marker, std::nullopt); !removed) return give_up(removed.error());
   }
   if (auto copied = rename.copy_all(); !copied) return give_up(copied.error());
   if (rename.has_objects()) {
-    if (auto kept = keep_directory(from, directory->key); !kept) return give_up(kept.error());
+    if (auto kept = keep_directory(from, top->key + (is_directory ? "/" : "")); !kept) return give_up(kept.error());
   }
   if (auto noted = rename.all_copied(); !noted) return give_up(noted.error());
-  const std::string old_key = directory->key;
+  const std::string old_key = top->key;
   {
     const std::lock_guard lock(naming);
     if (replaced != nullptr) tree.unname(replaced);
-    tree.move(directory, to, new_name);
-    // The object that stood beside the old prefix, if any, is no part of this.
-    view.changed_prefix(from, old_key, false);
-    view.changed_prefix(to, new_name, rename.has_objects());
+    tree.move(top, to, new_name);
+    if (is_directory) {  // The object that stood beside the old prefix, if any, is no part of this.
+      view.changed_prefix(from, old_key, false);
+      view.changed_prefix(to, new_name, rename.has_objects());
+    } else {
+      view.changed_object(from, old_key, std::nullopt);
+      view.changed_object(to, new_name, rename.only_copy());
+    }
   }
   rename.tell(below);
-  forget_views(*this, directory);
+  // What the lake still held there went along.
+  if (is_directory)
+    vacated.forget_below(*old_prefix);
+  else
+    vacated.forget(*old_prefix);
+  forget_views(*this, top);
   view.changed_time(from);
   view.changed_time(to);
-  for (const InodePtr& inode : tree.below(directory)) publishing.save(inode);
+  for (const InodePtr& inode : tree.below(top)) publishing.save(inode);
   if (auto removed = rename.remove_all(); !removed) {
     view.distrust(from, old_key);
     return removed.error().in("rename made the new names, but some old ones are still there");
@@ -296,9 +338,31 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
   return {};
 }
 
+Result<> FilesystemCore::rename_left(const std::string& from, const std::string& to,
+                                     std::vector<LeftBehind>& left) {
+  std::vector<std::string> staged;
+  for (const LeftBehind& one : left)
+    if (one.record.path.starts_with(from)) staged.push_back(one.file->id());
+  DirectoryRename rename(*this, from, to);
+  if (auto begun = rename.begin(std::move(staged), true); !begun) return begun;
+  Result<> done = rename.copy_all();
+  if (!done) {
+    std::ignore = rename.undo();
+    return done;
+  }
+  done = rename.all_copied();
+  if (done) done = rename.take_along(left);
+  return done ? rename.remove_all() : done;
+}
+
 void FilesystemCore::settle_left_renames(std::vector<LeftBehind>& left) {
+  std::vector<std::unique_ptr<RenameJournal>> exchanges;  // Of renames, which are settled first.
   for (auto& journal : spool->take_left_renames()) {
     const auto journal_step = journal->record().step;
+    if (journal_step == RenameRecord::Step::kExchanging) {
+      exchanges.push_back(std::move(journal));
+      continue;
+    }
     DirectoryRename rename(*this, std::move(journal));
     const bool goes_on = journal_step == RenameRecord::Step::kRemoving;
     Result<> settled = goes_on ? rename.take_along(left) : rename.undo();
@@ -308,6 +372,7 @@ void FilesystemCore::settle_left_renames(std::vector<LeftBehind>& left) {
     else
       note_failure("mount", settled.error().in(rename.words() + ", is not settled yet"), true);
   }
+  for (const auto& journal : exchanges) settle_left_exchange(*journal, left);
 }
 
 }  // namespace lakefuse

@@ -31,15 +31,15 @@ class Side {
       is_here_ = true;
       was_dirty_ = inode_->staging.dirty;
       version_ = inode_->version;
+      expected_ = version_ ? Expectation::of(*version_) : inode_->staging.expected;
     }
     if (auto whole = core_.publishing.complete(inode_, 0, UINT64_MAX); !whole) return whole.error();
-    make_dirty(version_);
+    make_dirty(version_, expected_);
     return core_.publishing.make_safe(inode_);
   }
 
-  [[nodiscard]] Expectation expectation() const {
-    return version_ ? Expectation::of(*version_) : Expectation::absent();
-  }
+  // What the lake holds under its name: also where the mount shows bytes that are not there yet (W9).
+  [[nodiscard]] const Expectation& expectation() const { return expected_; }
   [[nodiscard]] ObjectInfo published() const {
     const std::lock_guard lock(inode_->mutex);
     return *inode_->version;
@@ -49,30 +49,29 @@ class Side {
     return core_.publishing.publish_in_turn(inode_, Publishing::Aim{path, expected});
   }
 
-  // Nothing of it was published elsewhere, or that does not count any more: the lake holds `version` there.
-  void stay(const std::optional<ObjectInfo>& version) {
-    make_dirty(version);
+  // Nothing of it was published elsewhere, or that does not count any more.
+  void stay() {
+    make_dirty(version_, expected_);
     const std::lock_guard lock(inode_->mutex);
     if (was_dirty_) return;
     inode_->staging.dirty = false;
     inode_->staging.wait = Wait::kNothing;
     inode_->is_ours = false;
   }
-  void stay() { stay(version_); }
 
   // Its name on the lake holds the other's bytes: its own go back there, now or by a retry.
   Result<> return_over(const ObjectInfo& intruder) {
-    make_dirty(intruder);
+    make_dirty(intruder, Expectation::of(intruder));
     return core_.publishing.publish_in_turn(inode_);
   }
 
  private:
-  void make_dirty(const std::optional<ObjectInfo>& version) {
+  void make_dirty(const std::optional<ObjectInfo>& version, const Expectation& expected) {
     const std::lock_guard lock(inode_->mutex);
     Staging& staging = inode_->staging;
     inode_->version = version;
     inode_->is_ours = true;
-    staging.expected = version ? Expectation::of(*version) : Expectation::absent();
+    staging.expected = expected;
     staging.dirty = true;
     ++staging.generation;
     if (staging.wait == Wait::kNothing) staging.wait = Wait::kClose;
@@ -83,6 +82,7 @@ class Side {
   bool is_here_ = false;
   bool was_dirty_ = false;
   std::optional<ObjectInfo> version_;
+  Expectation expected_ = Expectation::absent();
 };
 
 }  // namespace
@@ -118,6 +118,7 @@ Result<> FilesystemCore::exchange_files(const InodePtr& one, const InodePtr& oth
   const ObjectInfo at_one = second.published();
   const auto [one_directory, one_name] = tree.parent_and_name(one);
   const auto [other_directory, other_name] = tree.parent_and_name(other);
+  for (const std::string& path : {*one_path, *other_path}) vacated.forget(path);
   {
     const std::lock_guard lock(naming);
     view.changed_object(one_directory, one->key, at_one);

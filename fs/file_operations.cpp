@@ -25,13 +25,15 @@ Result<> check_size(const FilesystemCore& core, const InodePtr& inode, std::uint
                                     " GiB"};
 }
 
-std::shared_ptr<FileHandle> open_handle(FilesystemCore& core, const InodePtr& inode, int flags,
-                                        const Caller& caller) {
+}  // namespace
+
+std::shared_ptr<FileHandle> FilesystemCore::make_handle(const InodePtr& inode, int flags,
+                                                        const Caller& caller) {
   auto handle = std::make_shared<FileHandle>();
   handle->inode = inode;
   handle->may_write = wants_to_write(flags);
   handle->appends = (flags & O_APPEND) != 0;
-  core.tree.count_handle(inode);
+  tree.count_handle(inode);
   if (handle->may_write) {
     const pid_t opener = caller.tid == 0 ? 0 : process_of(caller.tid).value_or(0);
     const std::lock_guard lock(inode->mutex);
@@ -41,12 +43,10 @@ std::shared_ptr<FileHandle> open_handle(FilesystemCore& core, const InodePtr& in
   return handle;
 }
 
-OpenedFile opened(FilesystemCore& core, std::shared_ptr<FileHandle> handle) {
+OpenedFile FilesystemCore::hand_out(std::shared_ptr<FileHandle> handle) {
   const bool may_write = handle->may_write;
-  return {.handle = core.files.add(std::move(handle)), .keep_cache = true, .no_flush = !may_write};
+  return {.handle = files.add(std::move(handle)), .keep_cache = true, .no_flush = !may_write};
 }
-
-}  // namespace
 
 Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller) {
   FilesystemCore& core = *core_;
@@ -55,7 +55,7 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
   const InodePtr& inode = *found;
   if (inode->kind == Kind::kDirectory) return Error{Errc::kIsADirectory, "is a directory"};
   if (wants_to_write(flags) && core.options.read_only) return core.read_only_error();
-  auto handle = open_handle(core, inode, flags, caller);
+  auto handle = core.make_handle(inode, flags, caller);
   {
     std::optional<ObjectInfo> version;
     {
@@ -76,7 +76,7 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
       return cut.error();
     }
   }
-  return opened(core, std::move(handle));
+  return core.hand_out(std::move(handle));
 }
 
 // The record first: a claim that nobody remembers would hold the name for ever.
@@ -164,7 +164,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
     const std::lock_guard lock((*directory)->mutex);
     (*directory)->attributes.mtime = (*directory)->attributes.ctime = attributes.mtime;
   }
-  auto handle = opened(core, open_handle(core, inode, flags, caller));
+  auto handle = core.hand_out(core.make_handle(inode, flags, caller));
   return std::pair(core.entry_for(inode, core.view.ttl()), handle);
 }
 

@@ -8,6 +8,9 @@
 namespace lakefuse {
 namespace {
 
+// What was seen so lately is not looked at again.
+constexpr std::chrono::milliseconds kJustNow{50};
+
 // One rename of a file or symlink, by somebody who has the turns of all that it touches.
 struct FileRename {
   FilesystemCore& core;
@@ -111,6 +114,7 @@ struct FileRename {
     }
     if (replaced != nullptr) core.keep_readable(replaced);
     const Expectation expectation = expected();
+    const Moment begun = std::chrono::steady_clock::now();
     auto copied = core.publisher.copy(version, *destination, expectation, metadata);
     if (!copied) {
       core.view.distrust(to_directory, new_name);
@@ -118,7 +122,13 @@ struct FileRename {
     }
     core.publishing.is_ours_now(copied->physical_address);
     core.publishing.met(copied->path, *copied);
-    if (auto done = give_up_old_name(version); !done) return done.error();
+    // The copy was a look at the old object. Where it took a call more than it must, for the time that it had to
+    // be told or for what it replaced, another look is spared.
+    const bool took_one_more = !version.metadata.contains(std::string(kMtimeKey)) ||
+                               expectation.kind == Expectation::Kind::kVersion;
+    const bool is_just_seen = took_one_more && std::chrono::steady_clock::now() - begun < kJustNow;
+    const auto sight = is_just_seen ? Publisher::Sight::kJustNow : Publisher::Sight::kLook;
+    if (auto done = give_up_old_name(version, sight); !done) return done.error();
     {
       const std::lock_guard lock(inode->mutex);
       inode->version = *copied;
@@ -137,13 +147,13 @@ struct FileRename {
   }
 
   // W9: a file that goes out of sight stays on the lake for the others until its name is published anew.
-  Result<> give_up_old_name(const ObjectInfo& version) {
+  Result<> give_up_old_name(const ObjectInfo& version, Publisher::Sight sight = Publisher::Sight::kLook) {
     if (from_directory != to_directory) {
       if (auto kept = core.keep_directory(from_directory, inode->key); !kept) return kept.error();
     }
     const auto [directory, old_name] = core.tree.parent_and_name(inode);
     const bool was_out_of_sight = core.is_local_name(inode) || core.rules.is_temporary(old_name, false);
-    if (!goes_out_of_sight() || was_out_of_sight) return remove_old(version);
+    if (!goes_out_of_sight() || was_out_of_sight) return remove_old(version, sight);
     core.publishing.met(version.path, version);
     core.vacated.add({.version = version,
                       .directory = from_directory,
@@ -152,10 +162,11 @@ struct FileRename {
     return {};
   }
 
-  Result<> remove_old(const ObjectInfo& version) {
+  Result<> remove_old(const ObjectInfo& version, Publisher::Sight sight) {
     auto path = ObjectPath::make(version.path);
     if (!path) return path.error();
-    auto removed = core.publisher.remove(*path, version, Publisher::Sight::kLook);
+    auto removed = core.publisher.remove(*path, version, sight);
+    if (removed) core.removed_from_lake(version.path);
     if (removed || removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
     core.view.distrust(from_directory, inode->key);
     core.view.distrust(to_directory, new_name);

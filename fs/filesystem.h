@@ -147,6 +147,12 @@ class Filesystem : public MountControl {
   Result<OpenedFile> open(NodeId node, int flags, const Caller& caller);
   Result<std::pair<NodeEntry, OpenedFile>> create(NodeId parent, std::string_view name, mode_t mode,
                                                   int flags, const Caller& caller);
+  // O_TMPFILE: a file without a name, on this machine only until link() gives it one.
+  Result<std::pair<NodeEntry, OpenedFile>> create_nameless(NodeId parent, mode_t mode, int flags,
+                                                           const Caller& caller);
+  // Publishes a file without a name under its first, where nothing is: kExists. Of what has a name:
+  // kNotPermitted.
+  Result<NodeEntry> link(NodeId node, NodeId new_parent, std::string_view new_name);
   Result<std::size_t> read(HandleId handle, std::uint64_t offset, std::span<std::byte> out);
   Result<std::size_t> write(HandleId handle, std::uint64_t offset, std::span<const std::byte> bytes);
   // One close(2): publishes, unless the closing process or the opener still holds the file (design section

@@ -71,6 +71,10 @@ class FilesystemCore {
   // the answer, or held back or kept here, as its name says; kExists.
   Result<NodeEntry> make_node(const InodePtr& directory, std::string_view name, const Attributes& attributes);
 
+  // Open files (fs/file_operations.cpp): a handle, and what the kernel is told of it.
+  std::shared_ptr<FileHandle> make_handle(const InodePtr& inode, int flags, const Caller& caller);
+  OpenedFile hand_out(std::shared_ptr<FileHandle> handle);
+
   // Staged bytes (fs/staging.cpp).
   // Makes sure that writes have a place to go; `keep_bytes`: those of the version it has now stay.
   Result<std::shared_ptr<SpoolFile>> stage(const InodePtr& inode, bool keep_bytes);
@@ -136,7 +140,7 @@ class FilesystemCore {
   void clear_vacated(const std::string& prefix, Moment until);
 
   // Renames, once the names are found and checked (fs/file_rename.cpp, fs/file_exchange.cpp,
-  // fs/directory_rename.cpp).
+  // fs/directory_rename.cpp, fs/directory_exchange.cpp).
   Result<> rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
                        const std::string& new_name, const InodePtr& replaced, bool may_replace);
   Result<> exchange_files(const InodePtr& one, const InodePtr& other);
@@ -144,10 +148,23 @@ class FilesystemCore {
   static Result<std::vector<Turns::Held>> take_turns(std::vector<InodePtr> inodes);
   Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                             const std::string& new_name, const InodePtr& replaced);
+  // The same by somebody who has the turn of `directory_renames`; also of a file with its record on disk.
+  Result<> rename_all(const InodePtr& top, const InodePtr& from, const InodePtr& to,
+                      const std::string& new_name, const InodePtr& replaced);
+  // The same at mount, of what begins with the path `from`: an object, or what is below it.
+  Result<> rename_left(const std::string& from, const std::string& to, std::vector<LeftBehind>& left);
+  // Where at least one of them is a directory (fs/directory_exchange.cpp).
+  Result<> exchange_all(const InodePtr& one, const InodePtr& other);
+  void settle_left_exchange(RenameJournal& journal, std::vector<LeftBehind>& left);
+  // Names that are changing places are there all the time: who asks for one of them waits until they have.
+  Result<> wait_for_exchange(const InodePtr& directory, std::string_view name);
+  // By us: what this mount knew of that path, vacated or met, is no more.
+  void removed_from_lake(const std::string& path);
   // The name is the lake's no more, and this inode never will be published, by the next mount neither.
   void bury(const InodePtr& inode);
 
-  // The directory's marker, so that it stays when `key`, the last thing in it, goes.
+  // The directory's marker, so that it stays when `key` (of a directory: with its "/"), the last thing in it,
+  // goes.
   Result<> keep_directory(const InodePtr& directory, const std::string& key);
   // An object without bytes. A claim is looked at again before it is used. `nonce`: empty: one is drawn.
   enum class Empty { kEntry, kClaim };
@@ -175,7 +192,7 @@ class FilesystemCore {
   Publishing publishing;
   HandleTable<FileHandle> files;
   HandleTable<DirectoryHandle> directories;
-  Turns directory_renames;  // One at a time.
+  Turns directory_renames;  // One at a time; of an exchange, held over all of it.
 
   std::mutex naming;  // Giving a name an inode: in-memory work only. Taken before the tree's lock.
 
@@ -184,6 +201,7 @@ class FilesystemCore {
 
   std::mutex mutex;  // A leaf. Guards all below.
   std::deque<RecentFailure> failures;
+  std::vector<std::pair<InodePtr, std::string>> exchanging;  // Directories and names in them.
   Filesystem::KernelNotes notes;
 
   std::jthread vacater;  // Last: uses all above.

@@ -105,6 +105,17 @@ constexpr auto kAttr = [](fuse_req_t req, Filesystem&, const NodeAttr& attr) {
   fuse_reply_attr(req, &attr.stat, seconds(attr.valid));
 };
 
+auto created_in(fuse_file_info* file) {
+  return [file](fuse_req_t req, Filesystem& fs, const std::pair<NodeEntry, OpenedFile>& created) {
+    const auto& [entry, opened] = created;
+    const auto param = to_fuse(entry);
+    fill(file, opened);
+    if (fuse_reply_create(req, &param, file) == 0) return;
+    fs.release(opened.handle);
+    fs.forget(entry.node, 1);
+  };
+}
+
 // The protocol of getxattr(2): asked with size 0 for the size.
 auto attribute_bytes(std::size_t asked) {
   return [asked](fuse_req_t req, Filesystem&, const std::string& bytes) {
@@ -187,9 +198,12 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t n
       kDone);
 }
 
-// A lake has no hard links. EPERM is what link(2) says of such file systems; git and others then copy.
-void op_link(fuse_req_t req, fuse_ino_t, fuse_ino_t, const char*) {
-  fuse_reply_err(req, EPERM);
+// A lake has no hard links: EPERM is what link(2) says of such file systems; git and others then copy. Only a
+// file without a name can be given one.
+void op_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t new_parent, const char* new_name) {
+  serve(
+      req, "link", [&](Filesystem& fs) { return fs.link(NodeId{node}, NodeId{new_parent}, new_name); },
+      kEntry);
 }
 
 // -- Attributes
@@ -283,14 +297,14 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
   serve(
       req, "create",
       [&](Filesystem& fs) { return fs.create(NodeId{parent}, name, mode, file->flags, caller_of(req)); },
-      [&](fuse_req_t request, Filesystem& fs, const std::pair<NodeEntry, OpenedFile>& created) {
-        const auto& [entry, opened] = created;
-        const auto param = to_fuse(entry);
-        fill(file, opened);
-        if (fuse_reply_create(request, &param, file) == 0) return;
-        fs.release(opened.handle);
-        fs.forget(entry.node, 1);
-      });
+      created_in(file));
+}
+
+[[maybe_unused]] void op_tmpfile(fuse_req_t req, fuse_ino_t parent, mode_t mode, fuse_file_info* file) {
+  serve(
+      req, "tmpfile",
+      [&](Filesystem& fs) { return fs.create_nameless(NodeId{parent}, mode, file->flags, caller_of(req)); },
+      created_in(file));
 }
 
 void op_read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_file_info* file) {
@@ -489,6 +503,12 @@ void op_init(void*, fuse_conn_info* kernel) {
   kernel->congestion_threshold = kReadAheadRequests * 3 / 4;
 }
 
+// O_TMPFILE came with libfuse 3.17; without it the kernel answers EOPNOTSUPP.
+template <class Operations>
+void add_tmpfile(Operations& ops) {
+  if constexpr (requires { ops.tmpfile; }) ops.tmpfile = op_tmpfile;
+}
+
 fuse_lowlevel_ops make_operations() {
   fuse_lowlevel_ops ops{};
   ops.init = op_init;
@@ -525,6 +545,7 @@ fuse_lowlevel_ops make_operations() {
   ops.create = op_create;
   ops.fallocate = op_fallocate;
   ops.lseek = op_lseek;
+  add_tmpfile(ops);
   // What is missing is answered ENOSYS, once: getlk, setlk and flock leave locks to the kernel,
   // copy_file_range makes it copy by read and write, poll and ioctl get the kernel's own answers.
   return ops;

@@ -25,6 +25,7 @@ Result<InodePtr> FilesystemCore::directory_to_change(NodeId node) const {
 
 Result<FilesystemCore::Found> FilesystemCore::find(const InodePtr& directory, std::string_view name) {
   if (auto fine = check_name(name); !fine) return fine.error();
+  if (auto over = wait_for_exchange(directory, name); !over) return over.error();
   while (true) {
     auto found = try_find(directory, std::string(name));
     if (!found) return found.error();

@@ -68,8 +68,9 @@ Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const 
 
 Result<> FilesystemCore::keep_directory(const InodePtr& directory, const std::string& key) {
   if (directory == tree.root()) return {};
-  const bool will_stay = tree.with_view(
-      directory, [&](const DirectoryView& known) { return known.marker || known.knows_another_than(key); });
+  const bool will_stay = tree.with_view(directory, [&](const DirectoryView& known) {
+    return known.marker || known.knows_another_than(key.substr(0, key.find('/')));
+  });
   if (will_stay) return {};
   auto empties = view.is_empty(directory, key);
   if (!empties) return empties.error();
@@ -85,6 +86,11 @@ Result<> FilesystemCore::keep_directory(const InodePtr& directory, const std::st
   if (!marker && marker.error().code != Errc::kExists) return marker.error();
   if (marker) view.changed_marker(directory, *marker);
   return {};
+}
+
+void FilesystemCore::removed_from_lake(const std::string& path) {
+  publishing.removed(path);
+  vacated.forget(path);
 }
 
 Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
@@ -121,6 +127,7 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
       if (removed.error().code == Errc::kNotFound) core.tree.unname(inode);
       return removed.error();
     }
+    if (is_on_lake) core.removed_from_lake(*text);
   }
   core.view.changed_object(*directory, inode->key, std::nullopt);
   core.view.changed_time(*directory);
@@ -218,9 +225,8 @@ Result<> Filesystem::rename(NodeId parent, std::string_view name, NodeId new_par
   if (there->inode == *inode) return {};
   if (flags == RENAME_EXCHANGE) {
     if (there->inode == nullptr) return Error{Errc::kNotFound, "exchange: no " + std::string(new_name)};
-    if (is_directory || there->inode->kind == Kind::kDirectory)
-      return Error{Errc::kInvalid, "exchange: only files can change places"};
-    return core.exchange_files(*inode, there->inode);
+    const bool are_files = !is_directory && there->inode->kind != Kind::kDirectory;
+    return are_files ? core.exchange_files(*inode, there->inode) : core.exchange_all(*inode, there->inode);
   }
   if (there->inode != nullptr) {
     if ((flags & RENAME_NOREPLACE) != 0)

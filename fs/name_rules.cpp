@@ -3,6 +3,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 
 #include "client/object_path.h"
@@ -18,13 +19,27 @@ bool matches_any(const std::vector<std::string>& patterns, std::string_view name
   });
 }
 
-// rsync writes ".name.XXXXXX", six characters of mkstemp's alphabet.
+constexpr std::array<std::string_view, 2> kDrawn{"zi", "sed"};
+constexpr std::size_t kRandom = 6;  // Characters that mkstemp(3) draws, of letters and digits.
+
+bool is_random(std::string_view text) {
+  return text.size() == kRandom &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
+}
+
+// rsync writes ".name.XXXXXX".
 bool looks_like_rsync(std::string_view name) {
-  constexpr std::size_t kRandom = 6;
-  if (name.size() < kRandom + 3 || name.front() != '.') return false;
-  const auto random = name.substr(name.size() - kRandom);
-  return name[name.size() - kRandom - 1] == '.' &&
-         std::all_of(random.begin(), random.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
+  return name.size() >= kRandom + 3 && name.front() == '.' && name[name.size() - kRandom - 1] == '.' &&
+         is_random(name.substr(name.size() - kRandom));
+}
+
+// zip writes "ziXXXXXX" and sed "sedXXXXXX"; "zipcodes" is a word.
+bool looks_drawn(std::string_view name) {
+  return std::any_of(kDrawn.begin(), kDrawn.end(), [&](std::string_view begin) {
+    const auto rest = name.substr(std::min(begin.size(), name.size()));
+    return name.starts_with(begin) && is_random(rest) &&
+           !std::all_of(rest.begin(), rest.end(), [](unsigned char c) { return std::islower(c) != 0; });
+  });
 }
 
 }  // namespace
@@ -34,11 +49,12 @@ std::vector<std::string> default_claim_names() {
 }
 
 std::vector<std::string> default_temporary_names() {
-  return {"*.tmp", ".tmp*", "*.part", "*.partial", "tmp_obj_*", ".goutputstream-*", ".~*", "4913", "*~"};
+  return {"*.tmp",     ".tmp*",     "*.part",           "*.partial", "tmp_obj_*", "tmp_pack_*",
+          "tmp_idx_*", "tmp_rev_*", ".goutputstream-*", ".~*",       "4913",      "*~"};
 }
 
 std::vector<std::string> default_local_names() {
-  return {".*.sw?", ".#*", ".DS_Store", ".nfs*", ".fuse_hidden*", ".ipynb_checkpoints/"};
+  return {".*.sw?", ".*.swpx", ".#*", "#*#", ".DS_Store", ".nfs*", ".fuse_hidden*", ".ipynb_checkpoints/"};
 }
 
 NameRules::NameRules(const FilesystemOptions& options)
@@ -66,7 +82,7 @@ bool NameRules::is_local_directory(std::string_view name) const {
 }
 
 bool NameRules::is_temporary(std::string_view name, bool exclusive) const {
-  return matches_any(temporary_, name) || (exclusive && looks_like_rsync(name));
+  return matches_any(temporary_, name) || (exclusive && (looks_like_rsync(name) || looks_drawn(name)));
 }
 
 bool NameRules::is_claimed(std::string_view name) const {

@@ -63,6 +63,7 @@ SpoolRecord record_of(const Inode& inode, const std::string& path, const Filesys
       record.state = SpoolRecord::State::kConflict;
       break;
   }
+  if (inode.is_deleted) record.state = SpoolRecord::State::kClean;  // Nobody's, but whose who has it open.
   record.path = path;
   record.base = staging.base;
   record.expected = staging.expected;
@@ -516,6 +517,11 @@ void Publishing::met(const std::string& path, const ObjectInfo& version) {
   const std::lock_guard lock(mutex_);
   if (met_.size() >= kMetRemembered && !met_.contains(path)) met_.erase(met_.begin());
   met_[path] = version;
+}
+
+void Publishing::removed(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  met_.erase(path);
 }
 
 std::optional<ObjectInfo> Publishing::last_met(const std::string& path) const {

@@ -76,6 +76,7 @@ Result<std::size_t> FilesystemCore::read_bytes(const InodePtr& inode, std::uint6
   std::optional<ObjectInfo> version;
   {
     const std::lock_guard lock(inode->mutex);
+    note_access(inode->attributes);
     file = inode->staging.spool;
     version = inode->version;
   }

@@ -18,6 +18,14 @@ void VacatedNames::forget(const std::string& path) {
   names_.erase(path);
 }
 
+void VacatedNames::forget_below(const std::string& prefix) {
+  const std::lock_guard lock(mutex_);
+  const auto begin = names_.lower_bound(prefix);
+  auto end = begin;
+  while (end != names_.end() && end->first.starts_with(prefix)) ++end;
+  names_.erase(begin, end);
+}
+
 std::optional<ObjectInfo> VacatedNames::at(const std::string& path) const {
   const std::lock_guard lock(mutex_);
   const auto found = names_.find(path);

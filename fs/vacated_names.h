@@ -27,6 +27,7 @@ class VacatedNames {
   void add(Vacated name);
   // The name is somebody's again: what is there now is shown, equal or not.
   void forget(const std::string& path);
+  void forget_below(const std::string& prefix);
   // What is still there at that path.
   [[nodiscard]] std::optional<ObjectInfo> at(const std::string& path) const;
   // Whether the mount shows this entry of the lake as absent.

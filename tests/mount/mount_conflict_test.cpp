@@ -127,6 +127,7 @@ TEST_CASE("rule 4: what another client put at the old name while a rename ran st
   std::jthread renamer([&] { renamed = rename_file(mount / "from", mount / "to"); });
   REQUIRE(gate.wait_for_arrivals(1));
   lake.put("from", "theirs");
+  std::this_thread::sleep_for(100ms);  // Longer than a copy's answer is believed.
   gate.release();
   renamer.join();
   CHECK(lake.read("to") == "ours");
@@ -204,4 +205,25 @@ TEST_CASE("rule 7: an unlink while the file is being published leaves nothing on
     }
   }
   CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W6: what this mount removed or moved away is no version that a later one of others replaced") {
+  TestLake lake;
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "0s", "--temporary-age", "10m"}});
+  for (const char* name : {"removed", "moved", "d/moved"}) {
+    CAPTURE(name);
+    if (std::string(name) == "d/moved") REQUIRE(make_directory(mount / "d") == kOk);
+    REQUIRE(write_file(mount / name, "ours") == kOk);
+  }
+  REQUIRE(remove_file(mount / "removed") == kOk);
+  REQUIRE(rename_file(mount / "moved", mount / "elsewhere") == kOk);
+  REQUIRE(rename_file(mount / "d", mount / "e") == kOk);
+  for (const char* name : {"removed", "moved", "d/moved"}) {
+    CAPTURE(name);
+    lake.put(name, "theirs");
+    REQUIRE(look(mount / name) == kOk);
+    REQUIRE(write_file(mount / "new.tmp", "newer") == kOk);
+    CHECK(rename_file(mount / "new.tmp", mount / name) == kOk);
+    CHECK(lake.read(name) == "newer");
+  }
 }

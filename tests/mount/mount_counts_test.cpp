@@ -87,7 +87,7 @@ TEST_CASE("counts: a cold open and read of a small file costs 2 calls, and a sec
   CHECK(d.calls().empty());
 }
 
-TEST_CASE("counts: chmod costs 1 call more than the look before it, and unlink costs 1") {
+TEST_CASE("counts: chmod, chown and utimens cost 1 call and move no bytes, and unlink costs 1") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
   lake.put("d/f", "x");
@@ -95,9 +95,14 @@ TEST_CASE("counts: chmod costs 1 call more than the look before it, and unlink c
   Mounted mount(lake, slow_to_ask());
   Listed d(lake, mount);
   CHECK(::chmod((d / "f").c_str(), 0600) == 0);
-  const Counts of_chmod = d.calls();
-  CHECK(of_chmod.at("update_object_user_metadata") == 1);
-  CHECK(of_chmod.size() == 1);
+  CHECK(d.calls() == Counts{{"update_object_user_metadata", 1}});
+  const timespec times[2] = {{1'000'000'000, 0}, {1'200'000'000, 0}};
+  CHECK(::utimensat(AT_FDCWD, (d / "f").c_str(), times, 0) == 0);
+  CHECK(d.calls() == Counts{{"update_object_user_metadata", 1}});
+  if (::geteuid() == 0) {
+    CHECK(::chown((d / "f").c_str(), 1234, 5678) == 0);
+    CHECK(d.calls() == Counts{{"update_object_user_metadata", 1}});
+  }
   CHECK(remove_file(d / "f") == kOk);
   CHECK(d.calls() == Counts{{"delete_object", 1}});
 }
@@ -133,10 +138,37 @@ TEST_CASE("counts: the rename of a published file costs no more than 4 calls, an
   CHECK(lake.read("d/g") == "x");
   // An object that carries no client-mtime gets one, since a copy's mtime is the moment of the copy.
   CHECK(rename_file(d / "other", d / "else") == kOk);
-  CHECK(d.calls() == Counts{{"stat_object", 2},
+  CHECK(d.calls() == Counts{{"stat_object", 1},
                             {"copy_object", 1},
                             {"update_object_user_metadata", 1},
                             {"delete_object", 1}});
+  // Onto another: both are looked at first.
+  REQUIRE(write_file(d / "h", "h") == kOk);
+  REQUIRE(look(d / "g") == kOk);
+  d.calls();
+  CHECK(rename_file(d / "h", d / "g") == kOk);
+  CHECK(d.calls() == Counts{{"stat_object", 2}, {"copy_object", 1}, {"delete_object", 1}});
+}
+
+TEST_CASE("counts: the rename of what is not published costs nothing, and its close what any close does") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/old", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  OpenFile file(d / "f", O_WRONLY | O_CREAT);
+  CHECK(file.write("bytes") == kOk);
+  CHECK(lake.server().wait_for("get_physical_address", 1));
+  d.calls();
+  CHECK(rename_file(d / "f", d / "g") == kOk);
+  CHECK(d.total() == 0);
+  CHECK(file.close() == kOk);
+  CHECK(d.calls() ==
+        Counts{{"get_physical_address", 1}, {"store_put", 1}, {"link_physical_address", 1}});
+  REQUIRE(write_file(d / "x.tmp", "bytes") == kOk);
+  d.calls();
+  CHECK(rename_file(d / "x.tmp", d / "y.tmp") == kOk);
+  CHECK(d.total() == 0);
 }
 
 TEST_CASE("counts: a save by rename costs the upload of the new bytes and nothing for the temporary name") {

@@ -88,8 +88,8 @@ class Walk {
   // False at the first difference, which is told.
   bool step() {
     is_same_ = true;
-    constexpr std::size_t kHistory = 25;
-    if (history_.size() == kHistory) history_.pop_front();
+    constexpr std::size_t kHistory = 60;
+    while (history_.size() >= kHistory) history_.pop_front();
     history_.emplace_back();
     const auto kind = dice(100);
     if (kind < 22)
@@ -327,11 +327,8 @@ class Walk {
   }
 
   void rename_with_flags(const std::string& one, const std::string& other) {
-    const auto is_file = [&](const std::string& path) {
-      const auto status = status_of(local(path));
-      return stdfs::exists(status) && !stdfs::is_directory(status);
-    };
-    const bool exchanges = is_file(one) && is_file(other);  // Of directories: EINVAL here.
+    const auto exists = [&](const std::string& path) { return stdfs::exists(status_of(local(path))); };
+    const bool exchanges = exists(one) && exists(other) && dice(2) == 0;
     const unsigned flags = exchanges ? RENAME_EXCHANGE : RENAME_NOREPLACE;
     both((exchanges ? "exchange " : "noreplace ") + one + " " + other, [&](const auto& side) {
       return ::renameat2(AT_FDCWD, (side / one).c_str(), AT_FDCWD, (side / other).c_str(), flags);

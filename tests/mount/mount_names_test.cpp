@@ -84,13 +84,96 @@ TEST_CASE(
   CHECK(fresh.write("two") == kOk);
   CHECK(fresh.close() == kOk);
   CHECK(lake.read("link") == "one two");
-  CHECK(exchange(mount / "a", mount / "d") == "rename: EINVAL");
   CHECK(exchange(mount / "a", mount / "none") == "rename: ENOENT");
   CHECK(mount.pending().empty());
   mount.remount();
   CHECK(stdfs::read_symlink(mount / "fresh") == "a");
   CHECK(read_file(mount / "link") == "one two");
   CHECK(read_file(mount / "d/b") == "bytes of a");
+}
+
+TEST_CASE("rename: EXCHANGE gives directories one another's names, with all that is below and open there") {
+  TestLake lake;
+  for (const char* key : {"one/x", "one/sub/y", "far/two/x", "far/two/z", "f"}) lake.put(key, key);
+  Mounted mount(lake);
+  REQUIRE(make_directory(mount / "empty") == kOk);
+  OpenFile fresh(mount / "one/new", O_RDWR | O_CREAT), changed(mount / "far/two/z", O_RDWR);
+  OpenFile reader(mount / "one/x", O_RDONLY);
+  CHECK(fresh.write("fresh ") == kOk);
+  CHECK(changed.write("NEW") == kOk);
+  CHECK(exchange(mount / "one", mount / "far/two") == kOk);
+  CHECK(read_file(mount / "one/x") == "far/two/x");
+  CHECK(read_file(mount / "far/two/sub/y") == "one/sub/y");
+  CHECK(reader.read_all() == "one/x");
+  CHECK(reader.close() == kOk);
+  CHECK(fresh.write("bytes") == kOk);
+  CHECK(fresh.close() == kOk);
+  CHECK(changed.close() == kOk);
+  CHECK(lake.keys() == Names{"empty/", "f", "far/", "far/two/new", "far/two/sub/y", "far/two/x", "one/x", "one/z"});
+  CHECK(lake.read("one/z") == "NEW/two/z");
+  CHECK(lake.read("far/two/new") == "fresh bytes");
+
+  // Of whatever kinds.
+  CHECK(exchange(mount / "f", mount / "one") == kOk);
+  CHECK(lake.read("one") == "f");
+  CHECK(read_file(mount / "one") == "f");
+  CHECK(read_file(mount / "f/x") == "far/two/x");
+  CHECK(exchange(mount / "empty", mount / "one") == kOk);
+  CHECK(read_file(mount / "empty") == "f");
+  CHECK(names_in(mount / "one").empty());
+  CHECK(exchange(mount / "far", mount / "far/two") == "rename: EINVAL");
+  CHECK(exchange(mount / "far", mount / "none") == "rename: ENOENT");
+  CHECK(mount.pending().empty());
+  mount.remount();
+  CHECK(names_in(mount.at()) == Names{"empty", "f", "far", "one"});
+  CHECK(lake.keys() == Names{"empty", "f/x", "f/z", "far/", "far/two/new", "far/two/sub/y", "far/two/x", "one/"});
+}
+
+TEST_CASE("rename: who asks for a name while an EXCHANGE is under way finds one of the two, never nothing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"one/x", "two/x"}) lake.put(key, key);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "0s"}});
+  lake.server().add_fault({.kind = Fault::Kind::kStall, .operation = "copy_object", .times = 0, .delay = 100ms});
+  std::jthread changer([&] { CHECK(exchange(mount / "one", mount / "two") == kOk); });
+  bool is_changed = false;
+  while (!is_changed) {
+    const std::string seen = read_file(mount / "one/x");
+    is_changed = seen == "two/x";
+    if (!is_changed) CHECK(seen == "one/x");
+    if (!is_changed && seen != "one/x") break;
+  }
+}
+
+TEST_CASE("rename: an EXCHANGE of directories that fails half way leaves both what they were") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"one/x", "two/x"}) lake.put(key, key);
+  Mounted mount(lake);
+  for (const std::uint32_t nth : {1U, 2U, 3U}) {
+    CAPTURE(nth);
+    lake.server().add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = "copy_object", .nth = nth, .status = 403});
+    CHECK(exchange(mount / "one", mount / "two") == "rename: EACCES");
+    CHECK(lake.keys() == Names{"one/x", "two/x"});
+    CHECK(read_file(mount / "one/x") == "one/x");
+    CHECK(lake.read("two/x") == "two/x");
+  }
+  CHECK(exchange(mount / "one", mount / "two") == kOk);
+  CHECK(lake.read("one/x") == "two/x");
+}
+
+TEST_CASE("rename: the files of a directory keep their times, whoever wrote them") {
+  TestLake lake;
+  lake.put("d/theirs", "x");
+  Mounted mount(lake);
+  REQUIRE(write_file(mount / "d/ours", "x") == kOk);
+  const auto theirs = facts_of(mount / "d/theirs").st_mtim, ours = facts_of(mount / "d/ours").st_mtim;
+  std::this_thread::sleep_for(1100ms);  // The server gives whole seconds.
+  CHECK(rename_file(mount / "d", mount / "e") == kOk);
+  mount.remount();
+  CHECK(facts_of(mount / "e/theirs").st_mtim.tv_sec == theirs.tv_sec);
+  CHECK(facts_of(mount / "e/ours").st_mtim.tv_nsec == ours.tv_nsec);
 }
 
 TEST_CASE("rename: an EXCHANGE that fails half way leaves both files what they were") {
@@ -192,6 +275,16 @@ TEST_CASE("directories: mkdir and rmdir answer as on a disk, and a marker stays 
   CHECK(remove_directory(mount / "prefix") == kOk);
   CHECK(remove_directory(mount / "d") == "rmdir: ENOENT");
   CHECK(lake.keys().empty());
+}
+
+TEST_CASE("directories: one that is only a prefix stays when the directory in it goes, by rename or rmdir") {
+  TestLake lake;
+  for (const char* key : {"a/sub/x", "b/sub/"}) lake.put(key, "");
+  Mounted mount(lake);
+  REQUIRE(rename_file(mount / "a/sub", mount / "moved") == kOk);
+  REQUIRE(remove_directory(mount / "b/sub") == kOk);
+  CHECK(lake.keys() == Names{"a/", "b/", "moved/x"});
+  CHECK(names_in(mount / "a").empty());
 }
 
 TEST_CASE("rule 11: mkdir where another client put objects below the name meanwhile is EEXIST") {

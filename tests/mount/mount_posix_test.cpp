@@ -7,8 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <random>
+#include <thread>
 
 #include "tests/mount/actor.h"
 #include "tests/mount/mounted.h"
@@ -36,6 +38,12 @@ struct Both {
     CHECK(stdfs::file_size(mount / name) == wanted.size());
   }
 };
+
+void works(const stdfs::path& directory, const std::string& script) {
+  const Ran ran = shell(directory, "set -e\n" + script);
+  INFO(ran.out << ran.err);
+  CHECK(ran.exit_code == 0);
+}
 
 }  // namespace
 
@@ -232,5 +240,113 @@ TEST_CASE("W8: O_DIRECT, copy_file_range, holes, locks and fsync of a directory 
 
   OpenFile directory(mount.at(), O_RDONLY | O_DIRECTORY);
   CHECK(directory.sync() == kOk);
-  CHECK(OpenFile(mount.at(), O_RDWR | O_TMPFILE).opened() == "open: EOPNOTSUPP");
+}
+
+TEST_CASE("W8: O_TMPFILE: no name until it is linked, then all of it is published at once, or nothing") {
+  TestLake lake;
+  lake.put("there", "old");
+  Mounted mount(lake);
+  OpenFile file(mount.at(), O_RDWR | O_TMPFILE);
+  if (file.opened() != kOk) {  // libfuse before 3.17 knows no such request.
+    CHECK(file.opened() == "open: EOPNOTSUPP");
+    MESSAGE("no O_TMPFILE with this libfuse or kernel");
+    return;
+  }
+  const auto link_as = [&](const OpenFile& open, const std::string& name) {
+    const std::string self = "/proc/self/fd/" + std::to_string(open.fd());
+    return outcome("link", ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, (mount / name).c_str(),
+                                    AT_SYMLINK_FOLLOW) == 0 ? 0 : errno);
+  };
+  CHECK(file.write("all of it") == kOk);
+  CHECK(file.sync() == kOk);
+  CHECK(file.read_all() == "all of it");
+  CHECK(names_in(mount.at()) == std::vector<std::string>{"there"});
+  CHECK(lake.keys() == std::vector<std::string>{"there"});
+  CHECK(link_as(file, "there") == "link: EEXIST");
+  CHECK(link_as(file, "made") == kOk);
+  CHECK(lake.read("made") == "all of it");
+  CHECK(link_as(file, "again") == "link: EPERM");  // It has a name by now.
+  CHECK(file.write_at(0, "ALL") == kOk);
+  CHECK(file.close() == kOk);
+  CHECK(lake.read("made") == "ALL of it");
+
+  OpenFile dropped(mount.at(), O_RDWR | O_TMPFILE);
+  CHECK(dropped.write("nobody's") == kOk);
+  CHECK(dropped.sync() == kOk);
+  mount.kill_hard([&] { std::ignore = dropped.close(); });
+  mount.mount();
+  CHECK(mount.pending().empty());
+  CHECK(lake.keys() == std::vector<std::string>{"made", "there"});
+}
+
+TEST_CASE("W8: lines that several processes append at once are all there, whole") {
+  TestLake lake;
+  Mounted mount(lake);
+  works(mount.at(), R"(
+    for n in 1 2 3 4; do (for i in $(seq 50); do echo "process $n line $i" >>log; done) & done
+    wait
+    [ $(sort -u log | grep -c '^process [1-4] line [0-9]*$') = 200 ])");
+  CHECK(std::ranges::count(lake.read("log"), '\n') == 200);
+}
+
+TEST_CASE("W8: two that empty one file and write it at once leave what one of them wrote, and nothing mixed") {
+  TestLake lake;
+  lake.put("f", "old");
+  Mounted mount(lake);
+  for (int round = 0; round < 10; ++round) {
+    const auto write = [&](char letter) {
+      return write_file(mount / "f", std::string(3000, letter));
+    };
+    std::thread one([&] { CHECK(write('a') == kOk); });
+    std::thread two([&] { CHECK(write('b') == kOk); });
+    one.join();
+    two.join();
+    const std::string bytes = read_file(mount / "f");
+    CHECK((bytes == std::string(3000, 'a') || bytes == std::string(3000, 'b')));
+    CHECK((lake.read("f") == bytes));
+  }
+}
+
+TEST_CASE("W8: a file whose name another file took goes on for whoever has it open") {
+  TestLake lake;
+  lake.put("f", "bytes of f");
+  lake.put("g", "bytes of g");
+  Mounted mount(lake);
+  OpenFile reader(mount / "f", O_RDONLY), writer(mount / "f", O_RDWR);
+  CHECK(rename_file(mount / "g", mount / "f") == kOk);
+  CHECK(writer.write("BYTES") == kOk);
+  CHECK(reader.read_all() == "BYTES of f");
+  CHECK(writer.close() == kOk);
+  CHECK(read_file(mount / "f") == "bytes of g");
+  CHECK(lake.read("f") == "bytes of g");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W8: a private mapping keeps its changes to itself; holes can be punched; locks are between handles") {
+  TestLake lake;
+  lake.put("f", pattern(100'000));
+  Mounted mount(lake);
+  OpenFile file(mount / "f", O_RDWR);
+  void* const at = ::mmap(nullptr, 100'000, PROT_READ | PROT_WRITE, MAP_PRIVATE, file.fd(), 0);
+  REQUIRE(at != MAP_FAILED);
+  CHECK(std::memcmp(at, pattern(100'000).data(), 100'000) == 0);
+  std::memcpy(at, "private", 7);
+  ::munmap(at, 100'000);
+  CHECK(::fallocate(file.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 10'000, 80'000) == 0);
+  CHECK(::fallocate(file.fd(), 0, 0, 120'000) == 0);
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_len = 10;
+  CHECK(::fcntl(file.fd(), F_OFD_SETLK, &lock) == 0);
+  OpenFile other(mount / "f", O_RDWR);
+  CHECK(::fcntl(other.fd(), F_OFD_SETLK, &lock) == -1);
+  CHECK(errno == EAGAIN);
+  lock.l_start = 10;
+  CHECK(::fcntl(other.fd(), F_OFD_SETLK, &lock) == 0);
+  CHECK(other.close() == kOk);
+  CHECK(file.close() == kOk);
+  std::string wanted = pattern(100'000);
+  wanted.replace(10'000, 80'000, 80'000, '\0');
+  wanted.resize(120'000, '\0');
+  CHECK((lake.read("f") == wanted));
 }

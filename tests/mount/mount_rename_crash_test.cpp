@@ -2,6 +2,7 @@
 // with the same bytes, never a lost one, and whatever others did meanwhile stays.
 
 #include <doctest/doctest.h>
+#include <linux/fs.h>
 
 #include <thread>
 
@@ -120,6 +121,39 @@ TEST_CASE("rule 4: bytes that were not published yet go with the directory, whic
     CHECK(eventually([&] { return renaming.lake.read(directory + "a") == "newer"; }));
     CHECK(eventually([&] { return renaming.mount.pending().empty(); }));
     CHECK(renaming.lake.keys() == (is_new ? kNew : kOld));
+  }
+}
+
+TEST_CASE("rule 4: an exchange of directories killed at any of its calls is undone or finished") {
+  for (const char* operation : {"copy_object", "delete_object"}) {
+    for (std::uint32_t nth = 1; nth <= 3; ++nth) {
+      CAPTURE(operation);
+      CAPTURE(nth);
+      TestLake lake;
+      NEEDS_DOUBLE(lake);
+      for (const char* key : {"one/x", "two/x", "two/y"}) lake.put(key, key);
+      Mounted mount(lake, {.flags = {"--temporary-age", "10m"}});
+      REQUIRE(write_file(mount / "one/held.tmp", "held") == kOk);
+      const auto fault = lake.server().add_fault(
+          {.kind = Fault::Kind::kNeverAnswer, .operation = operation, .path = "*x", .nth = nth});
+      std::jthread mover([&] {
+        ::renameat2(AT_FDCWD, (mount / "one").c_str(), AT_FDCWD, (mount / "two").c_str(), RENAME_EXCHANGE);
+      });
+      CHECK(eventually([&] { return lake.server().fired(fault) > 0; }));
+      mount.kill_hard([&] { mover.join(); });
+      lake.server().clear_faults();
+      mount.mount();
+      const bool is_done = lake.read("two/x") == "one/x";
+      const Names undone{"one/held.tmp", "one/x", "two/x", "two/y"};
+      const Names done{"one/x", "one/y", "two/held.tmp", "two/x"};
+      CHECK(eventually([&] { return lake.keys() == (is_done ? done : undone); }));
+      CHECK(lake.read("one/x") == (is_done ? "two/x" : "one/x"));
+      CHECK(lake.read("two/x") == (is_done ? "one/x" : "two/x"));
+      CHECK(lake.read(is_done ? "one/y" : "two/y") == "two/y");
+      CHECK(lake.read(is_done ? "two/held.tmp" : "one/held.tmp") == "held");
+      CHECK(names_in(mount.at()) == Names{"one", "two"});
+      CHECK(mount.unmount() == 0);
+    }
   }
 }
 
