@@ -1,6 +1,6 @@
-// RENAME_EXCHANGE where one of the two is a directory: three renames by way of a third name, each as crash-safe
-// as any. A record says between them what is under way: the next mount brings back what it finds under the third
-// name.
+// RENAME_EXCHANGE where one of the two is a directory: three renames by way of a third name, each as
+// crash-safe as any. A record says between them what is under way: the next mount brings back what it finds
+// under the third name.
 
 #include <algorithm>
 #include <array>
@@ -40,9 +40,9 @@ class UnderWay {
 Result<> FilesystemCore::wait_for_exchange(const InodePtr& directory, std::string_view name) {
   {
     const std::lock_guard lock(mutex);
-    const bool is_under_way =
-        std::any_of(exchanging.begin(), exchanging.end(),
-                    [&](const auto& one) { return one.first == directory && one.second == name; });
+    const bool is_under_way = std::any_of(exchanging.begin(), exchanging.end(), [&](const auto& one) {
+      return one.first == directory && one.second == name;
+    });
     if (!is_under_way) return {};
   }
   auto over = directory_renames.take();

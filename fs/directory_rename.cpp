@@ -266,8 +266,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   const auto old_prefix = tree.path(top);
   if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
   const std::string new_prefix = tree.path_below(to, new_name) + (is_directory ? "/" : "");
-  if (is_directory)
-    for (const std::string& prefix : {*old_prefix, new_prefix}) clear_vacated(prefix, Moment::max());
+  for (const std::string& prefix : {*old_prefix, new_prefix}) clear_vacated(prefix, Moment::max());
   if (tree.is_within(to, top)) return Error{Errc::kInvalid, "rename of a directory into itself"};
   if (replaced != nullptr) {
     if (tree.is_held_up(replaced) && !tree.children(replaced).empty())
@@ -305,7 +304,8 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   }
   if (auto copied = rename.copy_all(); !copied) return give_up(copied.error());
   if (rename.has_objects()) {
-    if (auto kept = keep_directory(from, top->key + (is_directory ? "/" : "")); !kept) return give_up(kept.error());
+    if (auto kept = keep_directory(from, top->key + (is_directory ? "/" : "")); !kept)
+      return give_up(kept.error());
   }
   if (auto noted = rename.all_copied(); !noted) return give_up(noted.error());
   const std::string old_key = top->key;

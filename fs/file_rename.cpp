@@ -122,10 +122,10 @@ struct FileRename {
     }
     core.publishing.is_ours_now(copied->physical_address);
     core.publishing.met(copied->path, *copied);
-    // The copy was a look at the old object. Where it took a call more than it must, for the time that it had to
-    // be told or for what it replaced, another look is spared.
-    const bool took_one_more = !version.metadata.contains(std::string(kMtimeKey)) ||
-                               expectation.kind == Expectation::Kind::kVersion;
+    // The copy was a look at the old object. Where it took a call more than it must, for the time that it had
+    // to be told or for what it replaced, another look is spared.
+    const bool took_one_more =
+        !version.metadata.contains(std::string(kMtimeKey)) || expectation.kind == Expectation::Kind::kVersion;
     const bool is_just_seen = took_one_more && std::chrono::steady_clock::now() - begun < kJustNow;
     const auto sight = is_just_seen ? Publisher::Sight::kJustNow : Publisher::Sight::kLook;
     if (auto done = give_up_old_name(version, sight); !done) return done.error();

@@ -63,8 +63,8 @@ class LakeView {
   // A file was opened to be read: what is likely to be read next is fetched behind.
   void opened(const InodePtr& file);
 
-  // Whether the lake holds anything below the directory besides its marker (and `except`, a key, with "/" a prefix); asked anew,
-  // one call.
+  // Whether the lake holds anything below the directory besides its marker (and `except`, a key, with "/" a
+  // prefix); asked anew, one call.
   Result<bool> is_empty(const InodePtr& directory, std::optional<std::string> except = std::nullopt);
 
   // Our own changes of names; and that the directory's times move with them.

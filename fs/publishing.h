@@ -80,7 +80,8 @@ class Publishing {
 
   // The version that this mount last opened or published at a path: what a rename may replace there (W6).
   void met(const std::string& path, const ObjectInfo& version);
-  void removed(const std::string& path);  // What it had met there: what comes later is no other version of it.
+  void removed(
+      const std::string& path);  // What it had met there: what comes later is no other version of it.
   [[nodiscard]] std::optional<ObjectInfo> last_met(const std::string& path) const;
 
   [[nodiscard]] Workers& workers() { return workers_; }

@@ -1,8 +1,8 @@
 // What stat(2) says: who owns what, which times move when, what numbers stay, and who may do what.
 
 #include <doctest/doctest.h>
-#include <sys/stat.h>
 #include <grp.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,10 +37,10 @@ int as_user(uid_t user, Work work) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-#define NEEDS_ROOT()                             \
-  if (::geteuid() != 0) {                        \
+#define NEEDS_ROOT()                              \
+  if (::geteuid() != 0) {                         \
     MESSAGE("skipped: only root changes owners"); \
-    return;                                      \
+    return;                                       \
   }
 
 }  // namespace
@@ -70,7 +70,8 @@ TEST_CASE("attributes: what is made in a set-group-ID directory has its group, o
 TEST_CASE("attributes: objects that carry none have --uid, --gid, --file-mode and --dir-mode, or --umask") {
   TestLake lake;
   lake.put("d/f", "x");
-  Mounted modes(lake, {.flags = {"--uid", "1234", "--gid", "5678", "--file-mode", "0640", "--dir-mode", "0710"}});
+  Mounted modes(lake,
+                {.flags = {"--uid", "1234", "--gid", "5678", "--file-mode", "0640", "--dir-mode", "0710"}});
   Mounted masked(lake, {.flags = {"--umask", "027"}});
   CHECK(facts_of(modes / "d/f").st_mode == (S_IFREG | 0640));
   CHECK(facts_of(modes / "d").st_mode == (S_IFDIR | 0710));

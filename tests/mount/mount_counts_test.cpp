@@ -163,8 +163,7 @@ TEST_CASE("counts: the rename of what is not published costs nothing, and its cl
   CHECK(rename_file(d / "f", d / "g") == kOk);
   CHECK(d.total() == 0);
   CHECK(file.close() == kOk);
-  CHECK(d.calls() ==
-        Counts{{"get_physical_address", 1}, {"store_put", 1}, {"link_physical_address", 1}});
+  CHECK(d.calls() == Counts{{"get_physical_address", 1}, {"store_put", 1}, {"link_physical_address", 1}});
   REQUIRE(write_file(d / "x.tmp", "bytes") == kOk);
   d.calls();
   CHECK(rename_file(d / "x.tmp", d / "y.tmp") == kOk);

@@ -109,7 +109,8 @@ TEST_CASE("rename: EXCHANGE gives directories one another's names, with all that
   CHECK(fresh.write("bytes") == kOk);
   CHECK(fresh.close() == kOk);
   CHECK(changed.close() == kOk);
-  CHECK(lake.keys() == Names{"empty/", "f", "far/", "far/two/new", "far/two/sub/y", "far/two/x", "one/x", "one/z"});
+  CHECK(lake.keys() ==
+        Names{"empty/", "f", "far/", "far/two/new", "far/two/sub/y", "far/two/x", "one/x", "one/z"});
   CHECK(lake.read("one/z") == "NEW/two/z");
   CHECK(lake.read("far/two/new") == "fresh bytes");
 
@@ -126,7 +127,8 @@ TEST_CASE("rename: EXCHANGE gives directories one another's names, with all that
   CHECK(mount.pending().empty());
   mount.remount();
   CHECK(names_in(mount.at()) == Names{"empty", "f", "far", "one"});
-  CHECK(lake.keys() == Names{"empty", "f/x", "f/z", "far/", "far/two/new", "far/two/sub/y", "far/two/x", "one/"});
+  CHECK(lake.keys() ==
+        Names{"empty", "f/x", "f/z", "far/", "far/two/new", "far/two/sub/y", "far/two/x", "one/"});
 }
 
 TEST_CASE("rename: who asks for a name while an EXCHANGE is under way finds one of the two, never nothing") {
@@ -134,7 +136,8 @@ TEST_CASE("rename: who asks for a name while an EXCHANGE is under way finds one 
   NEEDS_DOUBLE(lake);
   for (const char* key : {"one/x", "two/x"}) lake.put(key, key);
   Mounted mount(lake, {.flags = {"--metadata-ttl", "0s"}});
-  lake.server().add_fault({.kind = Fault::Kind::kStall, .operation = "copy_object", .times = 0, .delay = 100ms});
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStall, .operation = "copy_object", .times = 0, .delay = 100ms});
   std::jthread changer([&] { CHECK(exchange(mount / "one", mount / "two") == kOk); });
   bool is_changed = false;
   while (!is_changed) {

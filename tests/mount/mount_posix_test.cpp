@@ -254,8 +254,10 @@ TEST_CASE("W8: O_TMPFILE: no name until it is linked, then all of it is publishe
   }
   const auto link_as = [&](const OpenFile& open, const std::string& name) {
     const std::string self = "/proc/self/fd/" + std::to_string(open.fd());
-    return outcome("link", ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, (mount / name).c_str(),
-                                    AT_SYMLINK_FOLLOW) == 0 ? 0 : errno);
+    return outcome("link",
+                   ::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, (mount / name).c_str(), AT_SYMLINK_FOLLOW) == 0
+                       ? 0
+                       : errno);
   };
   CHECK(file.write("all of it") == kOk);
   CHECK(file.sync() == kOk);
@@ -289,14 +291,13 @@ TEST_CASE("W8: lines that several processes append at once are all there, whole"
   CHECK(std::ranges::count(lake.read("log"), '\n') == 200);
 }
 
-TEST_CASE("W8: two that empty one file and write it at once leave what one of them wrote, and nothing mixed") {
+TEST_CASE(
+    "W8: two that empty one file and write it at once leave what one of them wrote, and nothing mixed") {
   TestLake lake;
   lake.put("f", "old");
   Mounted mount(lake);
   for (int round = 0; round < 10; ++round) {
-    const auto write = [&](char letter) {
-      return write_file(mount / "f", std::string(3000, letter));
-    };
+    const auto write = [&](char letter) { return write_file(mount / "f", std::string(3000, letter)); };
     std::thread one([&] { CHECK(write('a') == kOk); });
     std::thread two([&] { CHECK(write('b') == kOk); });
     one.join();
@@ -322,7 +323,8 @@ TEST_CASE("W8: a file whose name another file took goes on for whoever has it op
   CHECK(mount.pending().empty());
 }
 
-TEST_CASE("W8: a private mapping keeps its changes to itself; holes can be punched; locks are between handles") {
+TEST_CASE(
+    "W8: a private mapping keeps its changes to itself; holes can be punched; locks are between handles") {
   TestLake lake;
   lake.put("f", pattern(100'000));
   Mounted mount(lake);

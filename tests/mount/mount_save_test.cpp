@@ -162,15 +162,19 @@ TEST_CASE("W9: a claim of a name that was vacated is a claim") {
   CHECK(lake.keys() == Names{"f.lock~"});
 }
 
-TEST_CASE("W9: what git, zip and sed draw is held back until it is renamed, and what emacs saves unasked is litter") {
+TEST_CASE(
+    "W9: what git, zip and sed draw is held back until it is renamed, and what emacs saves unasked is "
+    "litter") {
   TestLake lake;
   Mounted mount(lake, kNothingAges);
   REQUIRE(write_file(mount / "zipcodes", "a word", O_EXCL) == kOk);
   REQUIRE(write_file(mount / "ziPlan01", "no draw", O_TRUNC) == kOk);
   const Names words{"ziPlan01", "zipcodes"};
   CHECK(lake.keys() == words);
-  const std::vector<std::pair<std::string, std::string>> saves{
-      {"ziA1b2C3", "all.zip"}, {"sedYz0aQb", "notes"}, {"tmp_pack_Ab12", "pack-1.pack"}, {"tmp_idx_Ab12", "pack-1.idx"}};
+  const std::vector<std::pair<std::string, std::string>> saves{{"ziA1b2C3", "all.zip"},
+                                                               {"sedYz0aQb", "notes"},
+                                                               {"tmp_pack_Ab12", "pack-1.pack"},
+                                                               {"tmp_idx_Ab12", "pack-1.idx"}};
   for (const auto& [drawn, name] : saves) {
     CAPTURE(drawn);
     REQUIRE(write_file(mount / drawn, "bytes", O_EXCL) == kOk);

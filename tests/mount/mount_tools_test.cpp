@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 
+#include <thread>
+
 #include "tests/mount/mounted.h"
 
 using namespace lakefuse::test;
@@ -209,4 +211,24 @@ assert sorted(os.listdir('.')) == ['p', 's.json', 'w', 'x'], os.listdir('.')
   CHECK(lake.read("p") == "012345");
   CHECK(lake.read("s.json") == R"({"n": 4})");
   CHECK(lake.keys() == std::vector<std::string>{"p", "s.json", "w", "x"});
+}
+
+TEST_CASE("tools: without inotify, tail -F and make see what another client changed") {
+  NEEDS_PROGRAM("make");
+  TestLake lake;
+  lake.put("log", "one\n");
+  lake.put("in", "old");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "200ms"}});
+  Ran followed;
+  std::jthread tail([&] { followed = shell(mount.at(), "timeout 5 tail -F -s 0.1 log 2>/dev/null", 10s); });
+  write_file(mount / "Makefile", "out: in\n\tcat in >out\n");
+  works(mount.at(), "make -s && make | grep 'up to date'");
+  std::this_thread::sleep_for(1100ms);  // The server gives whole seconds.
+  lake.put("in", "new");
+  lake.put("log", "one\ntwo\n");
+  CHECK(eventually([&] { return read_file(mount / "in") == "new"; }));
+  works(mount.at(), "make -s");
+  CHECK(lake.read("out") == "new");
+  tail.join();
+  CHECK(has(followed.out, "two\n"));
 }
