@@ -75,9 +75,10 @@ TEST_CASE("notebooks: what a notebook writes is on the branch, committed by it, 
   TestLake lake;
   Mounted mount(lake, {.patience = 120s});
   works(lake, mount, "formats.py", {mount.at().string()});
-  std::vector<std::string> expected{"all.zip",       "array.npy",  "arrays.npz",    "data.h5",
-                                    "delete.sqlite", "mapped.bin", "model.joblib",  "model.pickle",
-                                    "study.ipynb",   "table.csv",  "table.parquet", "wal.sqlite"};
+  std::vector<std::string> expected{"all.zip",      "appended.parquet", "array.npy",  "arrays.npz",
+                                    "data.h5",      "delete.sqlite",    "mapped.bin", "model.joblib",
+                                    "model.pickle", "study.ipynb",      "table.csv",  "table.parquet",
+                                    "wal.sqlite"};
   std::vector<std::string> found;
   for (const auto& key : lake.keys()) {
     if (!key.starts_with("grid.zarr/") && !key.starts_with("parts/")) found.push_back(key);

@@ -26,6 +26,8 @@ table.to_parquet("table.parquet")
 pandas.testing.assert_frame_equal(pandas.read_parquet("table.parquet"), table)
 pandas.read_parquet("table.parquet").assign(y=1).to_parquet("table.parquet")
 assert list(pandas.read_parquet("table.parquet").columns) == ["n", "x", "y"]
+for append in (False, True): table.to_parquet("appended.parquet", engine="fastparquet", index=False, append=append)
+assert len(pandas.read_parquet("appended.parquet")) == 20_000
 table.assign(part=table.n % 3).to_parquet("parts", partition_cols=["part"], basename_template="{i}.parquet")
 assert len(pandas.read_parquet("parts")) == 10_000
 """,
