@@ -38,14 +38,16 @@ Result<NodeEntry> Filesystem::link(NodeId node, NodeId new_parent, std::string_v
   const InodePtr& inode = *found;
   auto directory = core.directory_to_change(new_parent);
   if (!directory) return directory.error();
+  const auto refusal = [&]() -> Result<> {
+    const bool is_named = core.tree.is_named(inode);
+    const std::lock_guard lock(inode->mutex);
+    if (!is_named && inode->is_deleted && !inode->version && inode->staging.spool != nullptr) return {};
+    return Error{Errc::kNotPermitted, "link: an object has one path"};
+  };
+  if (auto refused = refusal(); !refused) return refused.error();  // Without waiting for a publish.
   const auto turn = inode->turn.take();
   if (!turn) return turn.error();
-  const auto is_nameless = [&] {
-    const std::lock_guard lock(inode->mutex);
-    return inode->is_deleted && !inode->version && inode->staging.spool != nullptr;
-  };
-  if (core.tree.is_named(inode) || !is_nameless())
-    return Error{Errc::kNotPermitted, "link: an object has one path"};
+  if (auto refused = refusal(); !refused) return refused.error();
   auto there = core.find(*directory, new_name);
   if (!there) return there.error();
   const std::string path = core.tree.path_below(*directory, new_name);
