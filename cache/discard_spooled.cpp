@@ -32,6 +32,8 @@ Result<> discard_spooled(const std::filesystem::path& data_path) {
   if (::unlinkat(files->get(), (id + ".data").c_str(), 0) != 0)
     return errno == ENOENT ? none : disk_error("cannot remove " + data_path.string(), errno);
   ::unlinkat(files->get(), (id + ".json").c_str(), 0);
+  if (::fsync(files->get()) != 0)
+    return disk_error("cannot sync the directory of " + data_path.string(), errno);
   return {};
 }
 

@@ -86,7 +86,7 @@ Result<> put_text(int directory, const std::string& name, std::string_view text,
   auto file = open_file(directory, half_made, O_CREAT | O_TRUNC | O_WRONLY);
   if (!file) return file.error();
   auto wrote = write_fully(file->get(), 0, std::as_bytes(std::span(text)));
-  if (wrote && put != Put::kRenamed && ::fsync(file->get()) != 0)
+  if (wrote && put == Put::kSynced && ::fsync(file->get()) != 0)
     wrote = disk_error("cannot sync " + name, errno);
   if (wrote && ::renameat(directory, half_made.c_str(), directory, name.c_str()) != 0)
     wrote = disk_error("cannot rename " + half_made, errno);

@@ -36,9 +36,8 @@ Result<std::size_t> read_fully(int file, std::uint64_t offset, std::span<std::by
 Result<std::string> read_text(int directory, const std::string& name, std::size_t most_bytes);
 
 // Puts a file with this text under the name: others see the old file or the new one, never a part. kSynced
-// survives a power cut once it returns; kRenamed survives the death of this process; kOrdered after a power
-// cut is the old or the new one.
-enum class Put { kRenamed, kOrdered, kSynced };
+// survives a power cut once it returns; kRenamed survives the death of this process.
+enum class Put { kRenamed, kSynced };
 Result<> put_text(int directory, const std::string& name, std::string_view text, Put put);
 
 // The names in a directory, in no order, without "." and "..".

@@ -78,7 +78,8 @@ Result<> LocalSpoolFile::save(const SpoolRecord& record, Safety safety) {
 Result<> LocalSpoolFile::put(const SpoolRecord& record, LocalStagedFile::Shape shape, Safety safety) {
   const bool durable = safety == Safety::kDurable;
   const StoredRecord stored{record, std::move(shape), created_nanoseconds_, durable, boot_id()};
-  const Put how = durable ? Put::kSynced : was_durable_ ? Put::kOrdered : Put::kRenamed;
+  // After a power cut, a record that outlived it would speak for what has changed since.
+  const Put how = durable || was_durable_ ? Put::kSynced : Put::kRenamed;
   auto put = put_text(slot_->files()->get(), id_ + ".json", to_json(stored), how);
   was_durable_ = was_durable_ || (durable && put);
   return put;
@@ -89,6 +90,8 @@ void LocalSpoolFile::discard() {
   if (std::exchange(is_discarded_, true)) return;
   if (bytes_) bytes_->unlink();
   ::unlinkat(slot_->files()->get(), (id_ + ".json").c_str(), 0);
+  // What would outlive a power cut must not come back by one: it may be removed from the lake by then.
+  if (was_durable_) ::fsync(slot_->files()->get());
 }
 
 }  // namespace lakefuse

@@ -102,6 +102,7 @@ Result<> RenameJournal::save() const {
 
 void RenameJournal::end() {
   ::unlinkat(slot_->files()->get(), (id_ + std::string(kRenameEnding)).c_str(), 0);
+  ::fsync(slot_->files()->get());  // A power cut must not bring it back: others may do as it did.
 }
 
 }  // namespace lakefuse

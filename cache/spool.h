@@ -63,7 +63,8 @@ class SpoolFile {
   enum class Safety { kSoon, kDurable };
   virtual Result<> save(const SpoolRecord& record, Safety safety) = 0;
 
-  // Removes bytes and record from disk: they are on the lake now, or nobody wants them.
+  // Removes bytes and record from disk: they are on the lake now, or nobody wants them. What was durable is
+  // gone durably.
   virtual void discard() = 0;
 };
 

@@ -91,8 +91,11 @@ Result<FilesystemCore::Claim> FilesystemCore::claim(const std::string& path, con
   if (!noted) return noted.error();
   auto linked = publish_empty(path, attributes, expected, Empty::kClaim, nonce);
   if (!linked) {
-    // After a lost answer it may be there all the same; then the next mount finds it by the record.
-    if (linked.error().code == Errc::kExists) (*noted)->discard();
+    // After a lost answer it may be there all the same; the next mount, if need be, finds it by the record.
+    if (linked.error().code == Errc::kExists)
+      (*noted)->discard();
+    else
+      release_later({.path = path, .nonce = nonce, .version = {}, .record = *std::move(noted)});
     return linked.error();
   }
   return Claim{*std::move(linked), *std::move(noted)};

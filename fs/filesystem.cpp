@@ -54,6 +54,7 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
     std::condition_variable_any never;
     while (!stop.stop_requested()) {
       clear_vacated("", std::chrono::steady_clock::now());
+      look_at_released_claims(std::chrono::steady_clock::now());
       std::unique_lock lock(alone);
       never.wait_for(lock, stop, kGrain, [] { return false; });
     }
@@ -136,7 +137,10 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
   std::size_t left = wanted.size() + 1;  // Guarded by mutex.
   core.publishing.workers().post([&] {
     const Patience patience(patience_ends.get_token());
-    if (options.held_files) core.clear_vacated("", Moment::max());
+    if (options.held_files) {
+      core.clear_vacated("", Moment::max());
+      core.look_at_released_claims(Moment::max());
+    }
     const std::lock_guard lock(mutex);
     --left;
     changed.notify_one();

@@ -17,6 +17,7 @@
 #include "fs/lake_view.h"
 #include "fs/name_rules.h"
 #include "fs/publishing.h"
+#include "fs/released_claims.h"
 #include "fs/tree.h"
 #include "fs/vacated_names.h"
 
@@ -114,7 +115,7 @@ class FilesystemCore {
   void settle_left_renames(std::vector<LeftBehind>& left);
   // `obstacle`: why it must not be published; empty where there is none.
   void recover(LeftBehind left, const std::string& obstacle);
-  // A claim of O_EXCL whose first close an earlier mount did not live to see: gone, if it is still ours.
+  // A claim of O_EXCL whose first close an earlier mount did not live to see.
   void release_claim(LeftBehind left);
   InodePtr make_path(const std::string& path, Kind kind);
   // What is at that path changed by no operation on it: whoever knows of it asks the lake again.
@@ -126,6 +127,11 @@ class FilesystemCore {
     std::shared_ptr<SpoolFile> record;
   };
   Result<Claim> claim(const std::string& path, const Attributes& attributes, const Expectation& expected);
+  // Claims that may be on the lake though nobody holds them (fs/released_claims.h): looked at again.
+  void release_later(ReleasedClaims::Claim claim);
+  // Gone from the lake, if what is there is this one.
+  Result<> take_away(const ReleasedClaims::Claim& claim);
+  void look_at_released_claims(Moment until);
 
   // What the lake holds where the mount shows nothing: nothing, or what a vacated name left, which is not
   // removed as long as this lives (fs/vacated_names.h).
@@ -187,6 +193,7 @@ class FilesystemCore {
   const timespec mounted_at;
   Tree tree;
   VacatedNames vacated;
+  ReleasedClaims released_claims;
   Turns vacating;  // Held over the removal of a vacated name, and by who needs one to stay as it is.
   LakeView view;
   Publishing publishing;

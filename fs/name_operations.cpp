@@ -41,6 +41,8 @@ Result<> remove_from_lake(FilesystemCore& core, const InodePtr& inode, const Obj
   if (!version) return may_be_linked ? remove_what_we_may_have_linked(core, path, nonce) : Result<>();
   if (!is_claim) return core.publisher.remove(path, std::nullopt);
   auto removed = core.publisher.remove(path, version, Publisher::Sight::kLook);
+  // Another client's commit may put it back (rule 3): a lock that nobody holds.
+  if (removed) core.release_later({.path = path.str(), .nonce = {}, .version = version});
   // Another client's claim by now. ENOENT, for after ESTALE the kernel would come again and remove that one.
   if (!removed && removed.error().code == Errc::kConflict)
     return Error{Errc::kNotFound, "unlink of " + path.str() + ": the object there is not the one made here"};

@@ -104,21 +104,14 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
 }
 
 void FilesystemCore::release_claim(LeftBehind left) {
-  const SpoolRecord& record = left.record;
-  const auto path = ObjectPath::make(record.path);
-  if (!path) return left.file->discard();
-  const auto there = lake.stat(*path, ObjectStore::Look::kEntry);
-  if (!there && there.error().code != Errc::kNotFound)
-    return note_failure("mount", there.error().in("a claim of an earlier mount may still be there"), true);
-  const bool is_ours = there && there->size_bytes == 0 &&
-                       is_nonce(nonce_of(there->metadata), nonce_of(record.meta.metadata),
-                                there->physical_address, lake.facts().can_presign);
-  if (is_ours) {
-    if (auto gone = publisher.remove(*path, *there, Publisher::Sight::kJustNow); !gone)
-      return note_failure("mount", gone.error().in("a claim of an earlier mount is still there"), true);
-    log_info("removed the claim of " + record.path + ", which an earlier mount did not live to release");
-  }
-  left.file->discard();
+  ReleasedClaims::Claim claim{.path = left.record.path,
+                              .nonce = nonce_of(left.record.meta.metadata),
+                              .version = {},
+                              .record = std::move(left.file)};
+  const auto gone = take_away(claim);
+  if (gone) return claim.record->discard();
+  note_failure("mount", gone.error().in("a claim of an earlier mount may still be there"), true);
+  release_later(std::move(claim));
 }
 
 void FilesystemCore::distrust_path(const std::string& path) {

@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <ctime>
 #include <optional>
 #include <thread>
@@ -25,6 +24,7 @@
 #include "fs/fuse_session.h"
 #include "fs/kernel_read_ahead.h"
 #include "fs/log.h"
+#include "fs/mount_probe.h"
 #include "fs/signal_thread.h"
 
 namespace lakefuse {
@@ -209,13 +209,14 @@ class Mounting {
 
   // The mount serves when it answers: a call through the kernel says so.
   bool become_ready() {
-    struct stat root {};
-    if (::stat(mountpoint_.c_str(), &root) != 0 || root.st_dev == below_) {
-      say("the mount at " + mountpoint_.string() + " does not answer: " + std::strerror(errno));
+    const auto device = probe_mount(mountpoint_);
+    if (!device || *device == below_) {
+      say("the mount at " + mountpoint_.string() +
+          " does not serve: " + (device ? "another file system lies there" : device.error().message));
       std::ignore = session_->stop(true);
       return false;
     }
-    raise_kernel_read_ahead(root.st_dev);
+    raise_kernel_read_ahead(*device);
     log_info("serving " + options_.uri + " at " + mountpoint_.string() +
              (plan_.read_only ? ", read-only" : ""));
     readiness_.ready();

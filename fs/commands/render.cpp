@@ -187,7 +187,8 @@ std::string render_json(const std::vector<SpooledFile>& files) {
 }
 
 bool is_failure(const PendingFile& file) {
-  return file.state == "failed" || file.state == "conflict";
+  const bool is_tried_again = file.state == "uploading" && !file.cause.empty();
+  return file.state == "failed" || file.state == "conflict" || is_tried_again;
 }
 
 bool has_failures(const MountStatus& status) {

@@ -258,3 +258,42 @@ TEST_CASE("W5: a claim whose mount was killed before its first close is removed 
   CHECK(mount.pending() == Pending{{"b.lock", "conflict"}});
   CHECK(mount.kept_bytes("b.lock") == "123");
 }
+
+TEST_CASE("W5: a claim whose confirming look failed is taken away once the lake can be asked again") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "stat_object", .times = 0, .status = 500});
+  CHECK(write_file(mount / "a.lock", "", O_EXCL) == "open: EIO");
+  REQUIRE(lake.server().read_object(lake.repository(), "main", "a.lock") == "");
+  lake.server().clear_faults();
+  CHECK(eventually([&] { return lake.keys().empty(); }, 20s));
+  CHECK(write_file(mount / "a.lock", "1", O_EXCL) == kOk);
+  std::this_thread::sleep_for(2s);  // What is looked at again is the one that was given up.
+  CHECK(lake.read("a.lock") == "1");
+  mount.kill_hard();
+  mount.mount();
+  CHECK(lake.read("a.lock") == "1");
+}
+
+TEST_CASE("rule 3: a claim that a commit brings back after it was removed is removed again") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  REQUIRE(write_file(mount / "a.lock", "1", O_EXCL) == kOk);
+  const LakeObject claim = *lake.stat("a.lock");
+  REQUIRE(remove_file(mount / "a.lock") == kOk);
+  REQUIRE(lake.keys().empty());
+  const Ran put_back = run({"curl", "--silent", "--user",
+                            lake.server().access_key_id() + ":" + lake.server().secret_access_key(),
+                            "--request", "PUT", "--header", "Content-Type: application/json", "--data",
+                            R"({"physical_address": ")" + claim.physical_address + R"(", "checksum": ")" +
+                                claim.checksum + R"(", "size_bytes": 1})",
+                            lake.client().endpoint() + "/api/v1/repositories/" + lake.repository() +
+                                "/branches/main/objects?path=a.lock"});
+  INFO(put_back.out);
+  REQUIRE(lake.address("a.lock") == claim.physical_address);
+  CHECK(eventually([&] { return lake.keys().empty(); }, 20s));
+  CHECK(write_file(mount / "a.lock", "2", O_EXCL) == kOk);
+}

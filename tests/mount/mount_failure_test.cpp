@@ -325,6 +325,24 @@ TEST_CASE("F1: a failure that no program could see makes status and umount end n
   CHECK(has(umount.out + umount.err, "unheard"));
 }
 
+TEST_CASE(
+    "F1: a file whose close failed keeps status non-zero while it is tried again, until it is on the lake") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  lake.fail_all_links();
+  REQUIRE(write_file(mount / "f", "bytes") == "close: EIO");
+  lake.server().clear_faults();
+  Gate gate = lake.server().hold("store_put");
+  REQUIRE(gate.wait_for_arrivals(1));
+  CHECK(mount.pending()["f"] == "uploading");
+  CHECK(mount.lakefuse({"status", mount.at().string()}).exit_code == 3);
+  CHECK(mount.lakefuse({"pending", mount.at().string()}).exit_code == 3);
+  gate.release();
+  CHECK(eventually([&] { return mount.pending().empty(); }));
+  CHECK(mount.lakefuse({"status", mount.at().string()}).exit_code == 0);
+}
+
 TEST_CASE("F2: a full disk is ENOSPC at write; close fails, the lake keeps the old version") {
   TestLake lake;
   lake.put("big", "old version");

@@ -124,6 +124,15 @@ RunOptions Mounted::environment() const {
 
 void Mounted::mount() {
   const std::size_t said_before = log().size();
+  const bool serves = try_mount();
+  const std::string said = log().substr(said_before);
+  if (!serves && process_ > 0) kill_hard();
+  INFO("lakefuse said: ", said);
+  REQUIRE_MESSAGE(serves, "lakefuse does not serve");
+}
+
+bool Mounted::try_mount() {
+  const std::size_t said_before = log().size();
   RunOptions run = environment();
   run.out_file = run.err_file = log_file_;
   const pid_t process = start(command_line(lake_, options_, mountpoint_), run);
@@ -131,19 +140,20 @@ void Mounted::mount() {
     const std::lock_guard lock(mutex_);
     process_ = process;
   }
-  int exit_code = -1;
-  const bool serves = eventually(
+  bool serves = false;
+  std::ignore = eventually(
       [&] {
-        exit_code = wait_for_end(process, std::chrono::milliseconds(0));
-        return exit_code != -1 || log().find("serving lakefs://", said_before) != std::string::npos;
+        serves = log().find("serving lakefs://", said_before) != std::string::npos;
+        return serves || has_ended();
       },
       std::chrono::seconds(20));
-  if (serves && exit_code == -1) return;
-  if (exit_code != -1) process_ = -1;
-  const std::string said = log().substr(said_before);
-  if (process_ > 0) kill_hard();
-  INFO("lakefuse said: ", said);
-  REQUIRE_MESSAGE(false, "lakefuse does not serve, exit code " << exit_code);
+  return serves && !has_ended();
+}
+
+bool Mounted::has_ended() {
+  const std::lock_guard lock(mutex_);
+  if (process_ > 0 && wait_for_end(process_, std::chrono::milliseconds(0)) != -1) process_ = -1;
+  return process_ <= 0;
 }
 
 Ran Mounted::refused(TestLake& lake, const MountOptions& options) {
@@ -207,8 +217,11 @@ int Mounted::terminate(std::chrono::milliseconds patience) {
 void Mounted::kill_hard(const std::function<void()>& then) {
   {
     const std::lock_guard lock(mutex_);
-    ::kill(process_, SIGKILL);
-    wait_for_end(std::exchange(process_, -1), std::chrono::seconds(10));
+    const pid_t process = std::exchange(process_, -1);
+    if (process > 0) {
+      ::kill(process, SIGKILL);
+      wait_for_end(process, std::chrono::seconds(10));
+    }
   }
   if (then) then();
   clear();

@@ -1,0 +1,78 @@
+// What writers were told by a mount, and so what the lake, or `lakefuse pending`, must show whatever happened
+// to the mount meanwhile (W1, W3, W4).
+//
+//     std::map<std::string, Ledger> ledgers;
+//     LedgerWriter writer(mount.at(), "w0", seed, ledgers["w0"]);
+//     writer.overwrite("w0/f", LedgerWriter::Sync::kYes);
+//     mount.kill_hard();
+//     mount.mount();
+//     check_promises(lake, pending_of(mount), ledgers);
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <random>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "tests/mount/mounted.h"
+
+namespace lakefuse::test {
+
+// What one writer was told. Its paths are its own.
+struct Ledger {
+  // The last version that was acknowledged, and all that were begun after it.
+  std::map<std::string, std::set<std::string>> allowed;
+  // Bytes that must not get lost, and the paths that they may be found at.
+  std::map<std::string, std::set<std::string>> promised;
+  // Where the directory may be: "a/", "b/" or, while a rename was under way, both of them.
+  std::set<std::string> directory;
+};
+
+// A program that writes below NAME/, and keeps books. One thread at a time.
+class LedgerWriter {
+ public:
+  enum class Sync { kYes, kNo };
+
+  LedgerWriter(std::filesystem::path mountpoint, std::string name, unsigned seed, Ledger& ledger)
+      : at_(std::move(mountpoint)), name_(std::move(name)), dice_(seed), ledger_(ledger) {}
+
+  // Any of what is below, until it is told to stop or the mount is dead.
+  void run(const std::stop_token& stop);
+
+  void overwrite(const std::string& path, Sync sync);
+  void save_by_rename(const std::string& path);
+  void append(const std::string& path);
+  void claim(const std::string& path);  // A name that says lock: claimed, written, removed.
+  void remove(const std::string& path);
+  void rename_directory();
+
+ private:
+  std::string fresh();
+  void begin(const std::string& path, const std::string& bytes);
+  void acknowledge(const std::string& path, const std::string& bytes);
+
+  const std::filesystem::path at_;
+  const std::string name_;
+  std::mt19937 dice_;
+  unsigned version_ = 0;
+  Ledger& ledger_;
+};
+
+// A file that `lakefuse pending` lists.
+struct Kept {
+  std::string path, state, file;
+};
+std::vector<Kept> pending_of(const Mounted& mount);
+
+// Old bytes or new ones, nothing else: at any moment, whether the mount lives or not.
+void check_no_mixture(TestLake& lake, const std::map<std::string, Ledger>& ledgers);
+// What was promised is on the lake or pending.
+void check_promises(TestLake& lake, const std::vector<Kept>& kept,
+                    const std::map<std::string, Ledger>& ledgers);
+// A directory is here or there, whole.
+void check_directories(TestLake& lake, const std::map<std::string, Ledger>& ledgers);
+
+}  // namespace lakefuse::test
