@@ -19,6 +19,15 @@ inline std::string text_of(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
+// As ByteSource::read(), of a text.
+inline std::size_t read_text(std::string_view text, std::uint64_t offset, std::span<std::byte> out) {
+  if (offset >= text.size()) return 0;
+  const auto rest = bytes_of(text).subspan(offset);
+  const std::size_t count = std::min(rest.size(), out.size());
+  std::copy_n(rest.begin(), count, out.begin());
+  return count;
+}
+
 // A ByteSource that holds its bytes. Safe for many readers at once.
 class MemoryBytes : public ByteSource {
  public:
@@ -27,11 +36,7 @@ class MemoryBytes : public ByteSource {
   [[nodiscard]] std::uint64_t size() const override { return text_.size(); }
 
   Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const override {
-    if (offset >= text_.size()) return std::size_t{0};
-    const auto rest = bytes_of(text_).subspan(offset);
-    const std::size_t count = std::min(rest.size(), out.size());
-    std::copy_n(rest.begin(), count, out.begin());
-    return count;
+    return read_text(text_, offset, out);
   }
 
  private:

@@ -123,7 +123,7 @@ Result<std::size_t> MemoryStore::read(const ObjectInfo& object, std::uint64_t of
     return Error{Errc::kStale, "\"" + object.path + "\": this version can be had no more"};
   const auto stored = bytes_.find(object.physical_address);
   if (stored == bytes_.end()) return Error{Errc::kDataMissing, "\"" + object.path + "\": No data"};
-  return MemoryBytes(stored->second).read(offset, out);
+  return read_text(stored->second, offset, out);
 }
 
 Result<UploadTarget> MemoryStore::upload_target(const ObjectPath& path) {
