@@ -24,8 +24,10 @@ inline constexpr std::uint64_t kGiB = 1 << 30;
 
 inline std::string text_of_size(std::uint64_t size, unsigned seed = 1) {
   std::mt19937_64 random(seed);
-  std::string text(size, ' ');
-  for (char& letter : text) letter = static_cast<char>('a' + random() % 26);
+  std::string text;
+  text.reserve(size + 16);
+  while (text.size() < size) text += std::to_string(random());  // Some twenty letters at a time.
+  text.resize(size);
   return text;
 }
 
