@@ -26,6 +26,9 @@ constexpr std::array<std::pair<Decision, std::string_view>, 4> kDecisionWords{
      {Decision::kKeepBoth, "keep-both"},
      {Decision::kDiscard, "discard"}}};
 
+// Deadlines are reckoned in nanoseconds, and those of a year from now still can be.
+constexpr std::chrono::milliseconds kLongestPatience = std::chrono::hours(24 * 365);
+
 template <class Words, class Value>
 std::string_view word_of(const Words& words, Value value) {
   return std::find_if(words.begin(), words.end(), [&](auto& pair) { return pair.first == value; })->second;
@@ -81,7 +84,8 @@ Result<ControlRequest> parse_request(std::string_view line) {
   }
   ControlRequest request;
   request.ask = *ask;
-  request.flush.patience = std::chrono::milliseconds(json.count("patience_ms"));
+  request.flush.patience =
+      std::chrono::milliseconds(std::min<std::uint64_t>(json.count("patience_ms"), kLongestPatience.count()));
   request.flush.open_files = json.flag("open_files");
   request.flush.held_files = json.flag("held_files");
   request.after = json.text("after");

@@ -259,6 +259,13 @@ TEST_CASE("control: nonsense is answered in words and harms nobody") {
   CHECK(mount.client().status());
 }
 
+TEST_CASE("control: a patience beyond all reason is a long one, and not over at once") {
+  const auto asked = parse_request(R"({"ask":"flush","patience_ms":18446744073709551615})");
+  REQUIRE(asked);
+  CHECK(asked->flush.patience == 8'760h);
+  CHECK(parse_request(request_line(*asked))->flush.patience == 8'760h);
+}
+
 TEST_CASE("control: a caller who says nothing does not hold up the end of the mount") {
   Served mount;
   auto silent = LineSocket::connect(mount.socket);
