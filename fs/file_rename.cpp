@@ -112,7 +112,6 @@ struct FileRename {
       const bool was_meant = version.metadata.contains(std::string(kMeantForKey));
       metadata = metadata_of(inode->attributes, core.options, was_meant ? version.checksum : "");
     }
-    if (replaced != nullptr) core.keep_readable(replaced);
     const Expectation expectation = expected();
     const Moment begun = std::chrono::steady_clock::now();
     auto copied = core.publisher.copy(version, *destination, expectation, metadata);
@@ -203,6 +202,7 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   const auto vacant =
       replaced == nullptr ? vacancy(tree.path_below(to, new_name)) : Vacancy{Expectation::absent()};
   if (!vacant) return vacant.error();
+  if (replaced != nullptr) keep_readable(replaced);
   FileRename change{*this, inode, from, to, new_name, replaced, may_replace, *vacant};
   bool is_dirty = false, is_open = false;
   std::optional<ObjectInfo> version;

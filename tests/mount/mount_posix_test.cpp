@@ -321,6 +321,13 @@ TEST_CASE("W8: a file whose name another file took goes on for whoever has it op
   CHECK(read_file(mount / "f") == "bytes of g");
   CHECK(lake.read("f") == "bytes of g");
   CHECK(mount.pending().empty());
+
+  // By bytes that are published with the rename, too.
+  OpenFile before(mount / "f", O_RDONLY);
+  REQUIRE(write_file(mount / "new.tmp", "newer") == kOk);
+  CHECK(rename_file(mount / "new.tmp", mount / "f") == kOk);
+  CHECK(lake.read("f") == "newer");
+  CHECK(before.read_all() == "bytes of g");
 }
 
 TEST_CASE(
