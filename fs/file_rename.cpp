@@ -89,8 +89,11 @@ struct FileRename {
       if (!is_open) return core.settle_in_turn(inode);
       return {};
     }
-    if (auto done = core.publishing.publish_in_turn(inode, Publishing::Aim{destination, expectation}); !done)
+    if (auto done = core.publishing.publish_in_turn(inode, Publishing::Aim{destination, expectation});
+        !done) {
+      core.publishing.give_back(to_directory, new_name);  // It may be there all the same.
       return done.error();
+    }
     std::optional<ObjectInfo> now_there;
     {
       const std::lock_guard lock(inode->mutex);

@@ -283,7 +283,8 @@ Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t 
     // Somebody made a name that was absent when it was opened here: only O_EXCL asked to be told so (W5, W6).
     if (why.code == Errc::kExists && !staging.exclusive) told.code = Errc::kConflict;
     staging.failure = told;
-    lost_a_race = is_a_conflict(told.code);
+    // Stale: what was not changed can be had no more, for another version is there.
+    lost_a_race = is_a_conflict(told.code) || told.code == Errc::kStale;
     // Whoever is changing it meanwhile closes it again: to try it before would publish half of the change.
     const bool is_written_again = staging.generation != generation && inode->writers > 0;
     if (!lost_a_race && !is_written_again) {

@@ -227,3 +227,22 @@ TEST_CASE("W6: what this mount removed or moved away is no version that a later 
     CHECK(lake.read(name) == "newer");
   }
 }
+
+TEST_CASE("W6: a rename that failed though the lake has done it makes no conflict of the next write") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "old");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "1h"}, .may_end_hard = true});
+  REQUIRE(read_file(mount / "f") == "old");
+  REQUIRE(write_file(mount / "f.tmp", "saved") == kOk);
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kLoseAnswer, .operation = "link_physical_address", .times = 0});
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "stat_object", .nth = 2, .times = 0, .status = 500});
+  REQUIRE(rename_file(mount / "f.tmp", mount / "f") == "rename: EIO");
+  lake.server().clear_faults();
+  REQUIRE(lake.read("f") == "saved");
+  CHECK(eventually([&] { return read_file(mount / "f") == "saved"; }));
+  CHECK(write_file(mount / "f", "newer") == kOk);
+  CHECK(lake.read("f") == "newer");
+}
