@@ -135,6 +135,12 @@ void CallExchange::spoil(HttpResponse& answer) const {
     case Kind::kCorruptBody:
       answer.wire.corrupt_middle = true;
       break;
+    case Kind::kEndlessHead:
+      answer.wire.endless_head = true;
+      break;
+    case Kind::kEndlessBody:
+      answer.wire.blanks_after = bytes == 0 ? UINT64_MAX : bytes;
+      break;
     case Kind::kThrottle:
       answer.wire.bytes_per_second = std::max<std::uint64_t>(bytes, 1);
       break;

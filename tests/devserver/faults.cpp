@@ -18,7 +18,7 @@ namespace {
 
 using Kind = Fault::Kind;
 
-constexpr std::array<std::pair<Kind, std::string_view>, 22> kNames{{
+constexpr std::array<std::pair<Kind, std::string_view>, 24> kNames{{
     {Kind::kStatus, "status"},
     {Kind::kStatusEarly, "status-early"},
     {Kind::kStatusAfter, "status-after"},
@@ -34,6 +34,8 @@ constexpr std::array<std::pair<Kind, std::string_view>, 22> kNames{{
     {Kind::kCorruptBody, "corrupt-body"},
     {Kind::kRedirect, "redirect"},
     {Kind::kThrottle, "throttle"},
+    {Kind::kEndlessHead, "endless-head"},
+    {Kind::kEndlessBody, "endless-body"},
     {Kind::kFalse412Kept, "false-412-kept"},
     {Kind::kFalse412Dropped, "false-412-dropped"},
     {Kind::kConflict409, "conflict-409"},

@@ -31,6 +31,8 @@ struct Fault {
     kCorruptBody,  // Does the work; one byte in the middle of the answer's body is another.
     kRedirect,     // Answers `status` (302 where that is 0) with Location `body`; nothing is done.
     kThrottle,     // Bodies, in and out, move at `bytes` a second.
+    kEndlessHead,  // Does the work; the answer's headers never end.
+    kEndlessBody,  // Does the work; `bytes` of blanks follow the body (0: they never end), in chunks.
     // link_physical_address.
     kFalse412Kept,     // Conditional: our value is written and stays, and the answer is 412.
     kFalse412Dropped,  // Conditional: our value is written, 412 is answered, and `delay` later the value is

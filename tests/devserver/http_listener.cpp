@@ -49,7 +49,9 @@ std::string head_text(const HttpResponse& answer, bool is_head_request) {
   text += "\r\nDate: " + http_date(std::time(nullptr));
   for (const auto& [name, value] : answer.headers) text += "\r\n" + name + ": " + value;
   const bool bodiless = answer.status == 204 || answer.status == 304 || answer.no_length;
-  if (!bodiless || answer.declared_length) {
+  if (answer.wire.blanks_after) {
+    text += "\r\nTransfer-Encoding: chunked";
+  } else if (!bodiless || answer.declared_length) {
     const auto length = static_cast<std::int64_t>(answer.declared_length.value_or(answer.body_size()));
     if (!is_head_request || answer.declared_length || length > 0)
       text += "\r\nContent-Length: " +
@@ -195,6 +197,8 @@ class Connection {
   template <class Stream>
   std::optional<std::uint64_t> send(Stream& stream, const HttpResponse& answer, bool is_head) {
     const std::string head = head_text(answer, is_head);
+    if (answer.wire.endless_head) return send_endless_head(stream, head);
+    if (answer.wire.blanks_after) return send_with_blanks(stream, head, answer);
     const std::uint64_t whole = is_head ? 0 : answer.body_size();
     const std::uint64_t size = std::min(whole, answer.wire.cut_after.value_or(whole));
     error_code failed;
@@ -212,6 +216,37 @@ class Connection {
     }
     asio::write(stream, asio::buffer(head), failed);
     return failed ? std::nullopt : send_in_pieces(stream, answer, size);
+  }
+
+  template <class Stream>
+  std::optional<std::uint64_t> send_endless_head(Stream& stream, std::string head) {
+    error_code failed;
+    head.resize(head.size() - 2);  // Without its last line.
+    asio::write(stream, asio::buffer(head), failed);
+    const std::string more = "X-More: " + std::string(1000, 'x') + "\r\n";
+    while (!failed) asio::write(stream, asio::buffer(more), failed);
+    return std::nullopt;
+  }
+
+  template <class Stream>
+  std::optional<std::uint64_t> send_with_blanks(Stream& stream, const std::string& head,
+                                                const HttpResponse& answer) {
+    error_code failed;
+    const auto send_chunk = [&](std::string_view bytes) {
+      std::ostringstream size;
+      size << std::hex << bytes.size() << "\r\n";
+      const std::string begin = size.str();
+      const std::array<asio::const_buffer, 3> parts{asio::buffer(begin), asio::buffer(bytes),
+                                                    asio::buffer(std::string_view("\r\n"))};
+      if (!failed) asio::write(stream, parts, failed);
+    };
+    asio::write(stream, asio::buffer(head), failed);
+    if (!answer.body.empty()) send_chunk(answer.body);
+    const std::string blanks(kChunk, ' ');
+    for (std::uint64_t sent = 0; sent < *answer.wire.blanks_after && !failed; sent += blanks.size())
+      send_chunk(blanks);
+    send_chunk("");
+    return failed ? std::nullopt : std::optional(answer.body_size());
   }
 
   template <class Stream>

@@ -79,6 +79,9 @@ struct Wire {
   std::int64_t length_error = 0;           // Added to Content-Length.
   std::uint64_t bytes_per_second = 0;      // 0: as fast as it goes.
   bool corrupt_middle = false;
+  bool endless_head = false;
+  std::optional<std::uint64_t>
+      blanks_after;  // So many follow the body, in chunks; UINT64_MAX: they never end.
 };
 
 struct HttpResponse {

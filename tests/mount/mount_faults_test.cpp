@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -35,8 +36,7 @@ std::vector<FaultId> storm(DevServer& server) {
       {.kind = Kind::kGarbage},
       {.kind = Kind::kFalse412Kept, .operation = "link_physical_address"},
       {.kind = Kind::kFalse412Dropped, .operation = "link_physical_address", .delay = 50ms},
-      {.kind = Kind::kKeepsOtherBytes, .operation = "store_put"},
-      {.kind = Kind::kCorruptBody, .operation = "store_get"}};
+      {.kind = Kind::kKeepsOtherBytes, .operation = "store_put"}};
   std::vector<FaultId> ids;
   for (Fault fault : ways) {
     fault.times = 0;
@@ -60,6 +60,47 @@ std::string in_curl(TestLake& lake, const std::string& method, const std::string
        "--request", method, "--header", "Content-Type: application/json", "--data", body, "--write-out",
        "%{http_code}", lake.client().endpoint() + "/api/v1/repositories/" + lake.repository() + target});
   return ran.out;
+}
+
+// How long the server is away: LAKEFUSE_TEST_OUTAGE seconds.
+std::chrono::seconds outage() {
+  const char* const wanted = std::getenv("LAKEFUSE_TEST_OUTAGE");
+  return std::chrono::seconds(wanted == nullptr ? 3 : std::atoi(wanted));
+}
+
+// A server's certificate for 127.0.0.1, signed by an authority of the test's own, valid or not any more.
+class Certificate {
+ public:
+  Certificate() {
+    make(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test-ca "
+        "-keyout ca.key -out ca.pem");
+    make(
+        "openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=server -keyout "
+        "server.key "
+        "-out server.csr");
+    write_local(directory_.path() / "ext", "subjectAltName=IP:127.0.0.1");
+    sign("valid.pem", 2);
+    sign("expired.pem", -1);
+  }
+  [[nodiscard]] std::filesystem::path file(const std::string& name) const { return directory_.path() / name; }
+
+ private:
+  void sign(const std::string& name, int days) const {
+    make("openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days " +
+         std::to_string(days) + " -extfile ext -out " + name);
+  }
+  void make(const std::string& command) const {
+    const Ran ran = shell(directory_.path(), command);
+    INFO(ran.err);
+    REQUIRE(ran.exit_code == 0);
+  }
+  const ScratchDirectory directory_;
+};
+
+// "127.0.0.1:4711"
+std::string place_of(const std::string& endpoint) {
+  return endpoint.substr(endpoint.rfind('/') + 1);
 }
 
 }  // namespace
@@ -124,7 +165,7 @@ TEST_CASE("faults: one call in five fails, in every way, and no byte is wrong an
 TEST_CASE("faults: the server goes away in the middle of 64 writers, comes back, and has all their bytes") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
-  Mounted mount(lake, {.patience = 170s});
+  Mounted mount(lake, {.patience = 170s + outage()});
   std::atomic<int> closed = 0;
   std::mutex mutex;
   std::map<std::string, int> outcomes;
@@ -140,7 +181,7 @@ TEST_CASE("faults: the server goes away in the middle of 64 writers, comes back,
     });
     CHECK(eventually([&] { return closed > 40; }, 30s));
     lake.server().stop();
-    std::this_thread::sleep_for(3s);
+    std::this_thread::sleep_for(outage());
     lake.server().start();
   }
   for (const auto& [came_to, count] : outcomes) {
@@ -185,9 +226,8 @@ TEST_CASE("faults: a key that was rotated is read again from the file, without a
                        .environment = {{"LAKECTL_CREDENTIALS_ACCESS_KEY_ID", ""},
                                        {"LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", ""}}});
   CHECK(write_file(mount / "before", "1") == kOk);
-  const auto place = [](const std::string& endpoint) { return endpoint.substr(endpoint.rfind('/') + 1); };
-  const DevServerOptions rotated{.listen = place(lake.server().endpoint()),
-                                 .store_listen = place(lake.server().store_endpoint()),
+  const DevServerOptions rotated{.listen = place_of(lake.server().endpoint()),
+                                 .store_listen = place_of(lake.server().store_endpoint()),
                                  .secret_access_key = "another-secret-of-the-same-key-id-000000",
                                  .data = data.path()};
   lake.server().stop();
@@ -266,4 +306,184 @@ TEST_CASE("faults: a branch that is reset under the mount shows what it was rese
   CHECK((read == "uncommitted" || has(read, "ESTALE")));
   CHECK(write_file(mount / "new", "again") == kOk);
   CHECK(lake.read("new") == "again");
+}
+
+TEST_CASE("faults: a mount without a server, or with a name that nobody knows, is refused in one sentence") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string endpoint = lake.client().endpoint();
+  lake.server().stop();
+  const Ran gone = Mounted::refused(lake);
+  INFO(gone.err);
+  CHECK(gone.exit_code == 4);
+  CHECK(has(gone.err, place_of(endpoint)));
+  const ScratchDirectory scratch;
+  RunOptions options;
+  options.environment = lake.client().credentials();
+  options.environment["HOME"] = scratch.path().string();
+  options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
+  std::filesystem::create_directory(scratch.path() / "mnt");
+  const Ran unknown =
+      run({Mounted::program().string(), "mount", "lakefs://lake/main", (scratch.path() / "mnt").string(),
+           "--foreground", "--endpoint", "http://lakefs.invalid:8000"},
+          options);
+  INFO(unknown.err);
+  CHECK(unknown.exit_code == 4);
+  CHECK(has(unknown.err, "lakefs.invalid"));
+}
+
+TEST_CASE(
+    "faults: a certificate that has expired is refused at mount; later it fails closes and keeps the bytes") {
+  const Certificate certificate;
+  const ScratchDirectory data;
+  DevServerOptions expired{.tls_cert = certificate.file("expired.pem"),
+                           .tls_key = certificate.file("server.key")};
+  {
+    TestLake lake(expired);
+    NEEDS_DOUBLE(lake);
+    const Ran ran = Mounted::refused(lake, {.flags = {"--ca-file", certificate.file("ca.pem").string()}});
+    INFO(ran.err);
+    CHECK(ran.exit_code == 4);
+    CHECK(has(ran.err, "expired"));
+  }
+  TestLake lake({.data = data.path(),
+                 .tls_cert = certificate.file("valid.pem"),
+                 .tls_key = certificate.file("server.key")});
+  Mounted mount(lake, {.flags = {"--ca-file", certificate.file("ca.pem").string()}});
+  REQUIRE(write_file(mount / "before", "1") == kOk);
+  lake.server().stop();
+  expired.listen = place_of(lake.server().endpoint());
+  expired.store_listen = place_of(lake.server().store_endpoint());
+  expired.data = data.path();
+  {
+    const DevServer late(expired);
+    CHECK(write_file(mount / "during", "2") == "close: EIO");
+    CHECK(late.count() == 0);  // Not a byte of a request went there.
+  }
+  const Ran status = mount.lakefuse({"status", mount.at().string()});
+  CHECK(status.exit_code == 3);
+  CHECK(has(status.out, "expired"));
+  CHECK(mount.kept_bytes("during") == "2");
+  lake.server().start();
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  CHECK(lake.read("during") == "2");
+}
+
+TEST_CASE("faults: a server whose clock is a day ahead or behind is read and written as ever") {
+  for (const auto off : {-24h, 24h}) {
+    CAPTURE(off.count());
+    TestLake lake;
+    NEEDS_DOUBLE(lake);
+    lake.server().set_clock_offset(off);
+    const std::string bytes = pattern(5'000'000);
+    lake.put("old", bytes);
+    Mounted mount(lake);
+    CHECK((read_file(mount / "old") == bytes));
+    for (const char* version : {"1", "22"}) {
+      CHECK(write_file(mount / "f", version) == kOk);
+      CHECK(lake.read("f") == version);
+    }
+    CHECK(write_file(mount / "my.lock", "", O_EXCL) == kOk);
+    CHECK(rename_file(mount / "f", mount / "g") == kOk);
+    CHECK(read_file(mount / "g") == "22");
+    CHECK(names_in(mount.at()) == std::vector<std::string>{"g", "my.lock", "old"});
+    CHECK(mount.status().at("failures").as_array().empty());
+    if (off > 0h) lake.server().set_clock_offset(off + 1h);  // What was asked for before is old now.
+    CHECK((read_file(mount / "old") == bytes));
+    CHECK(write_file(mount / "g", "333") == kOk);
+  }
+}
+
+TEST_CASE(
+    "faults: a token that has expired is EACCES with the reason, and a mount with a new one publishes") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const auto token = [&] {
+    const Ran ran = run({"curl", "--silent", "--header", "Content-Type: application/json", "--data",
+                         R"({"access_key_id": ")" + lake.server().access_key_id() +
+                             R"(", "secret_access_key": ")" + lake.server().secret_access_key() + "\"}",
+                         lake.client().endpoint() + "/api/v1/auth/login"});
+    INFO(ran.out);
+    return std::string(boost::json::parse(ran.out).at("token").as_string());
+  };
+  const auto options = [&](const std::filesystem::path& state) {
+    return MountOptions{.state_dir = state,
+                        .environment = {{"LAKECTL_CREDENTIALS_ACCESS_KEY_ID", ""},
+                                        {"LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", ""},
+                                        {"LAKECTL_CREDENTIALS_SESSION_TOKEN", token()}},
+                        .may_end_hard = true};
+  };
+  const ScratchDirectory state;
+  {
+    Mounted mount(lake, options(state.path() / "state"));
+    REQUIRE(write_file(mount / "before", "1") == kOk);
+    lake.server().set_clock_offset(30 * 24h);
+    CHECK(write_file(mount / "f", "kept") == "close: EACCES");
+    const Ran status = mount.lakefuse({"status", mount.at().string()});
+    CHECK(status.exit_code == 3);
+    CHECK(has(status.out, "error authenticating request"));
+    CHECK(mount.kept_bytes("f") == "kept");
+    mount.kill_hard();
+  }
+  const Mounted again(lake, options(state.path() / "state"));
+  CHECK(eventually([&] { return lake.read("f") == "kept"; }));
+}
+
+TEST_CASE("faults: a branch that is put back to an older commit under the mount shows that commit") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "first");
+  const std::string first = lake.commit();
+  lake.put("f", "second");
+  lake.put("later", "second");
+  REQUIRE_FALSE(lake.commit().empty());
+  Mounted mount(lake);
+  REQUIRE(read_file(mount / "f") == "second");
+  OpenFile writer(mount / "later", O_WRONLY | O_APPEND);
+  CHECK(writer.write(" and more") == kOk);
+  REQUIRE(in_curl(lake, "PUT", "/branches/main/hard_reset?ref=" + first, "") == "204");
+  CHECK(eventually([&] { return read_file(mount / "f") == "first"; }));
+  CHECK(writer.close() == "close: ESTALE");  // What it was opened on is gone.
+  CHECK(mount.kept_bytes("later").ends_with(" and more"));
+  CHECK(mount.pending()["later"] == "conflict");
+  REQUIRE(lake.read("later") == "<none>");
+  CHECK(eventually([&] { return look(mount / "later") == "stat: ENOENT"; }));
+  CHECK(write_file(mount / "f", "third") == kOk);
+  CHECK(lake.read("f") == "third");
+}
+
+TEST_CASE("faults: 64 closes that hang in a dead server leave stat, ls and cached reads working") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(300'000);
+  lake.put("old", bytes);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "1h"}, .may_end_hard = true});
+  REQUIRE((read_file(mount / "old") == bytes));
+  REQUIRE(names_in(mount.at()) == std::vector<std::string>{"old"});
+  constexpr int kWriters = 64;
+  std::vector<OpenFile> files;
+  for (int n = 0; n < kWriters; ++n) {
+    files.emplace_back(mount / ("f" + std::to_string(n)), O_WRONLY | O_CREAT);
+    REQUIRE(files.back().write("bytes") == kOk);
+  }
+  REQUIRE(lake.server().wait_for("get_physical_address", kWriters));
+  for (const char* call : {"store_*", "link_physical_address", "get_physical_address", "stat_object"})
+    lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer, .operation = call, .times = 0});
+  {
+    const auto closing = threads(kWriters, [&](int n) { files[static_cast<std::size_t>(n)].close(); });
+    std::this_thread::sleep_for(500ms);
+    const auto began = Clock::now();
+    for (int n = 0; n < 5; ++n) {
+      CHECK(look(mount / "old") == kOk);
+      CHECK(look(mount / "f7") == kOk);
+      CHECK((read_file(mount / "old") == bytes));
+      CHECK(names_in(mount.at()).size() == kWriters + 1);
+    }
+    CHECK(mount.pending().size() == kWriters);
+    CHECK(Clock::now() - began < 5s);
+    lake.server().clear_faults();
+    lake.server().drop_connections();
+  }
+  CHECK(eventually([&] { return mount.pending().empty(); }, 40s));
+  CHECK(lake.keys().size() == kWriters + 1);
 }

@@ -15,7 +15,104 @@ bool is_whole_or_error(const std::string& got, const std::string& bytes) {
   return got == bytes || has(got.substr(0, 40), "EIO") || has(got.substr(0, 40), "ESTALE");
 }
 
+// What one answer may cost before it is refused: a page of 64 MiB, while it grows.
+constexpr std::size_t kMostMebibytes = 320;
+
+// The most that the mount has taken so far.
+std::size_t peak_mebibytes(const Mounted& mount) {
+  const std::string facts = read_local("/proc/" + std::to_string(mount.process()) + "/status");
+  return std::stoul(facts.substr(facts.find("VmHWM:") + 6)) / 1024;
+}
+
+std::string page_of(const std::string& results, const std::string& next = "") {
+  return R"({"pagination": {"has_more": )" + std::string(next.empty() ? "false" : "true") +
+         R"(, "next_offset": ")" + next + R"(", "results": 1, "max_per_page": 1000}, "results": [)" +
+         results + "]}";
+}
+
+std::string entry_of(const std::string& path, const std::string& size) {
+  return R"({"path": ")" + path + R"(", "path_type": "object", "physical_address": "s3://b/ns/data/x", )" +
+         R"("checksum": "x", "mtime": 1, "size_bytes": )" + size + "}";
+}
+
 }  // namespace
+
+TEST_CASE(
+    "F4: answers that are deep, huge, endless or contradict themselves cost little memory and are EIO") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("dir/f", "bytes");
+  Mounted mount(lake,
+                {.flags = {"--metadata-ttl", "1h"}});  // Who opens a directory asks the lake all the same.
+  REQUIRE(names_in(mount / "dir") == std::vector<std::string>{"f"});
+  const auto before = peak_mebibytes(mount);
+  using Kind = Fault::Kind;
+  for (const auto& [words, fault] : std::vector<std::pair<std::string, Fault>>{
+           {"deep JSON", {.kind = Kind::kGarbage, .body = std::string(5'000'000, '[')}},
+           {"deep objects",
+            {.kind = Kind::kGarbage,
+            .body =
+                 [] {
+                   std::string deep;
+                   for (int n = 0; n < 500'000; ++n) deep += R"({"a":)";
+                   return deep;
+                 }()}},
+           {"1 GiB of JSON", {.kind = Kind::kEndlessBody, .bytes = 1 << 30}},
+           {"JSON without an end", {.kind = Kind::kEndlessBody}},
+           {"headers without an end", {.kind = Kind::kEndlessHead}},
+           {"a length of an exbibyte", {.kind = Kind::kLongLength, .bytes = std::uint64_t{1} << 60}},
+           {"a negative size", {.kind = Kind::kGarbage, .body = page_of(entry_of("dir/f", "-1"))}},
+           {"a size beyond all", {.kind = Kind::kGarbage, .body = page_of(entry_of("dir/f", "1e300"))}},
+           {"another directory's name",
+            {.kind = Kind::kGarbage, .body = page_of(entry_of("etc/passwd", "1"))}},
+           {"the same page for ever",
+            {.kind = Kind::kGarbage, .body = page_of(entry_of("dir/f", "1"), "dir/f")}}}) {
+    CAPTURE(words);
+    Fault every = fault;
+    every.operation = "list_objects";
+    every.times = 0;
+    lake.server().add_fault(every);
+    const auto names = names_in(mount / "dir");
+    CHECK(!names.empty());
+    if (!names.empty()) CHECK(names.back() == "<EIO>");
+    CHECK(has(mount.log(), "list_objects"));
+    lake.server().clear_faults();
+    CHECK(names_in(mount / "dir") == std::vector<std::string>{"f"});
+  }
+  CHECK(peak_mebibytes(mount) < before + kMostMebibytes);
+}
+
+TEST_CASE("F4: a name with a NUL, or one that leads elsewhere, is hidden, whatever the server says it is") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("dir/f", "bytes");
+  Mounted mount(lake);
+  lake.server().add_fault({.kind = Fault::Kind::kGarbage,
+                           .operation = "list_objects",
+                           .times = 0,
+                           .body = page_of(entry_of("dir/..", "1") + "," + entry_of(R"(dir/a\u0000b)", "1") +
+                                           "," + entry_of("dir/good", "1"))});
+  CHECK(names_in(mount / "dir") == std::vector<std::string>{"good"});
+  lake.server().clear_faults();
+}
+
+TEST_CASE("F4: a store whose headers or bytes have no end does not fill the mount's memory, and is EIO") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(3'000'000);
+  lake.put("f", bytes);
+  Mounted mount(lake);
+  const auto before = peak_mebibytes(mount);
+  for (const auto kind : {Fault::Kind::kEndlessHead, Fault::Kind::kEndlessBody}) {
+    lake.server().add_fault({.kind = kind, .operation = "store_*", .times = 0});
+    CHECK(has(read_file(mount / "f"), "EIO>"));
+    CHECK(write_file(mount / "g", "mine") == "close: EIO");
+    lake.server().clear_faults();
+    CHECK(eventually([&] { return lake.read("g") == "mine"; }, 20s));
+  }
+  CHECK((read_file(mount / "f") == bytes));
+  CHECK(peak_mebibytes(mount) < before + kMostMebibytes);
+}
 
 TEST_CASE("F4: names that no file can have are hidden and counted, and the rest of the directory works") {
   TestLake lake;

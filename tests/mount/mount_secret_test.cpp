@@ -2,6 +2,11 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <sstream>
 
 #include "tests/mount/mounted.h"
 
@@ -115,11 +120,112 @@ TEST_CASE("F3: an ordinary user of this machine can read neither the state nor t
     const auto mode = std::filesystem::status(directory).permissions();
     CHECK((mode & (perms::group_all | perms::others_all)) == perms::none);
   }
+  for (const auto& top : {mount.state_dir(), mount.cache_dir()}) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(top)) {
+      CAPTURE(entry.path());
+      struct stat facts {};
+      REQUIRE(::lstat(entry.path().c_str(), &facts) == 0);
+      CHECK((facts.st_mode & 07777) == (entry.is_directory() ? 0700 : 0600));
+      CHECK(facts.st_uid == ::geteuid());
+    }
+  }
   // A process that may dump no core: its memory, credentials and all, stays out of crash reports.
   const auto limits = read_local("/proc/" + std::to_string(mount.process()) + "/limits");
   const auto line = limits.find("Max core file size");
   REQUIRE(line != std::string::npos);
   CHECK(limits.substr(line, 36).find(" 0 ") != std::string::npos);
+}
+
+TEST_CASE("F3: core dumps are off unless they are asked for") {
+  TestLake lake;
+  for (const bool asked : {false, true}) {
+    CAPTURE(asked);
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_CORE, &before) == 0);
+    if (before.rlim_max == 0) return;  // Then nobody can have one.
+    const rlimit some{std::min<rlim_t>(before.rlim_max, 1 << 20), before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_CORE, &some) == 0);
+    Mounted mount(lake, {.flags = asked ? Arguments{"--allow-core-dumps"} : Arguments{}});
+    CHECK(::setrlimit(RLIMIT_CORE, &before) == 0);
+    std::istringstream limits(read_local("/proc/" + std::to_string(mount.process()) + "/limits"));
+    std::string line, soft;
+    while (std::getline(limits, line) && !line.starts_with("Max core file size")) {
+    }
+    std::istringstream(line.substr(18)) >> soft;
+    CHECK((soft != "0") == asked);
+  }
+}
+
+TEST_CASE(
+    "F3: a state or cache directory that is a symlink or another user's is refused, and nothing is put "
+    "there") {
+  TestLake lake;
+  const ScratchDirectory scratch;
+  const auto real = scratch.path() / "real", link = scratch.path() / "link";
+  std::filesystem::create_directory(real);
+  std::filesystem::permissions(real, std::filesystem::perms::owner_all);
+  std::filesystem::create_directory_symlink(real, link);
+  const auto check = [&](const std::filesystem::path& place, const std::string& words) {
+    for (const auto& options : {MountOptions{.state_dir = place}, MountOptions{.cache_dir = place}}) {
+      const Ran ran = Mounted::refused(lake, options);
+      INFO(ran.err);
+      CHECK(ran.exit_code == 7);
+      CHECK(has(ran.err, words));
+      CHECK(std::filesystem::is_empty(real));
+    }
+  };
+  check(link, "symlink");
+  std::filesystem::permissions(real, std::filesystem::perms::all);
+  check(real, "others");
+  std::filesystem::permissions(real, std::filesystem::perms::owner_all);
+  if (::chown(real.c_str(), 12345, 12345) == 0) check(real, "another user");
+}
+
+TEST_CASE("F3: our credentials go to the lake and to nobody else: the store gets none") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  use_much(lake, mount);
+  std::size_t to_lake = 0, to_store = 0;
+  for (const auto& call : lake.server().calls()) {
+    CAPTURE(call.operation);
+    const bool is_store = call.operation.starts_with("store_");
+    ++(is_store ? to_store : to_lake);
+    if (is_store) CHECK(call.headers.count("authorization") == 0);
+    if (is_store) CHECK(call.headers.count("cookie") == 0);
+    CHECK_FALSE(has(call.target, lake.server().secret_access_key()));
+  }
+  CHECK(to_lake > 20);
+  CHECK(to_store > 5);
+}
+
+TEST_CASE("--allow-other lets other users in as far as modes allow, and without it nobody") {
+  if (::geteuid() != 0 || !has_program("setpriv")) {
+    MESSAGE("skipped: to be another user needs root and setpriv");
+    return;
+  }
+  TestLake lake;
+  for (const bool allowed : {false, true}) {
+    CAPTURE(allowed);
+    const ScratchDirectory scratch;
+    Mounted mount(lake, {.flags = allowed ? Arguments{"--allow-other"} : Arguments{}});
+    REQUIRE(
+        shell(mount.at(), "umask 022; echo x > readable; echo x > private; chmod 600 private").exit_code ==
+        0);
+    std::filesystem::permissions(mount.at().parent_path(), std::filesystem::perms(0755));
+    const auto as_other = [&](const std::string& script) {
+      return run({"setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups", "sh", "-c",
+                  "cd / && " + script + " " + mount.at().string()})
+          .exit_code;
+    };
+    CHECK((as_other("f() { cat $1/readable; }; f") == 0) == allowed);
+    CHECK(as_other("f() { cat $1/private; }; f") != 0);
+    CHECK(as_other("f() { echo y > $1/readable; }; f") != 0);
+    CHECK(as_other("f() { echo y > $1/mine; }; f") != 0);
+    CHECK(as_other("f() { rm -f $1/readable; }; f") != 0);
+    CHECK(lake.read("readable") == "x\n");
+    CHECK(remove_file(mount / "private") == kOk);
+  }
 }
 
 TEST_CASE("F3: what a refused mount says holds no secret") {

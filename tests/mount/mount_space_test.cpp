@@ -1,0 +1,133 @@
+// What becomes of the local disk: the spool may use it down to a floor, the read cache leaves it to others,
+// and its cap holds for all mounts together. (F2 itself is in mount_failure_test.cpp.)
+
+#include <doctest/doctest.h>
+#include <sys/statvfs.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/mount/mounted.h"
+#include "tests/mount/tiny_disk.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr std::uint64_t kMebi = 1 << 20;
+
+// As du counts: what is really taken.
+std::uint64_t bytes_below(const std::filesystem::path& directory) {
+  std::uint64_t bytes = 0;
+  std::error_code gone;  // Files go while we look.
+  for (auto at = std::filesystem::recursive_directory_iterator(directory, gone);
+       at != std::filesystem::recursive_directory_iterator(); at.increment(gone)) {
+    struct stat facts {};
+    if (::lstat(at->path().c_str(), &facts) == 0 && S_ISREG(facts.st_mode))
+      bytes += static_cast<std::uint64_t>(facts.st_blocks) * 512;
+  }
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "F2: of a file that did not fit nothing is published: not by a retry, not by unmount, not by the next "
+    "mount") {
+  TestLake lake;
+  TinyDisk disk("24m");
+  NEEDS_DISK(disk);
+  Mounted mount(lake, {.state_dir = disk.path() / "state"});
+  OpenFile file(mount / "huge", O_WRONLY | O_CREAT);
+  Outcome wrote = kOk;
+  int pieces = 0;
+  for (; wrote == kOk && pieces < 100; ++pieces) wrote = file.write(pattern(kMebi, 1));
+  CHECK(wrote == "write: ENOSPC");
+  CHECK(pieces > 15);
+  CHECK(has(mount.log(), "write to huge: the local disk is full"));
+  CHECK(file.close() == "close: ENOSPC");
+  CHECK(write_file(mount / "small", "fits again") == kOk);
+  mount.remount();
+  CHECK(mount.pending().empty());
+  CHECK(lake.keys() == std::vector<std::string>{"small"});
+}
+
+TEST_CASE("a full disk under the cache means reading past it, right bytes and no error") {
+  TestLake lake;
+  TinyDisk disk("8m");
+  NEEDS_DISK(disk);
+  const std::string bytes = pattern(12 * kMebi), small = pattern(700'000, 2);
+  lake.put("large", bytes);
+  lake.put("small", small);
+  Mounted mount(lake, {.cache_dir = disk.path() / "cache"});
+  write_local(disk.path() / "of others", std::string(disk.free_bytes(), 'x'));
+  REQUIRE(disk.free_bytes() == 0);
+  for (int n = 0; n < 2; ++n) {
+    CHECK((read_file(mount / "large") == bytes));
+    CHECK((read_file(mount / "small") == small));
+  }
+  CHECK(write_file(mount / "written", "as ever") == kOk);
+}
+
+TEST_CASE("the read cache leaves a floor of the disk free, and the spool may use it") {
+  TestLake lake;
+  TinyDisk disk("32m");
+  NEEDS_DISK(disk);
+  const std::uint64_t floor = 32 * kMebi / 20;
+  for (int n = 0; n < 10; ++n) lake.put("f" + std::to_string(n), pattern(4 * kMebi, n + 1));
+  Mounted mount(lake, {.state_dir = disk.path() / "state", .cache_dir = disk.path() / "cache"});
+  for (int n = 0; n < 10; ++n)
+    CHECK((read_file(mount / ("f" + std::to_string(n))) == pattern(4 * kMebi, n + 1)));
+  CHECK(bytes_below(disk.path() / "cache") > 16 * kMebi);
+  CHECK(disk.free_bytes() >= floor * 9 / 10);
+  // More than the cache would take, less than there is.
+  const std::string bytes = pattern(disk.free_bytes() - 32 * kMebi / 50 - 200'000);
+  CHECK(write_file(mount / "new", bytes) == kOk);
+  CHECK((lake.read("new") == bytes));
+}
+
+TEST_CASE(
+    "--cache-size holds under load for all mounts that share a cache, and df tells what may be written") {
+  constexpr int kFiles = 8;
+  constexpr std::uint64_t kCap = 16 * kMebi;
+  TestLake lake;
+  for (int n = 0; n < kFiles; ++n) lake.put("f" + std::to_string(n), pattern(5 * kMebi, n + 1));
+  const ScratchDirectory shared;
+  const MountOptions options{.flags = {"--cache-size", "16MiB"}, .cache_dir = shared.path() / "cache"};
+  Mounted one(lake, options), other(lake, options);
+  std::atomic<bool> is_over = false;
+  std::uint64_t most = 0;
+  {
+    const std::jthread watcher([&] {
+      while (!is_over) {
+        most = std::max(most, bytes_below(options.cache_dir));
+        std::this_thread::sleep_for(5ms);
+      }
+    });
+    std::vector<std::jthread> readers;
+    for (int reader = 0; reader < 4; ++reader) {
+      readers.emplace_back([&, reader] {
+        Mounted& mount = reader % 2 == 0 ? one : other;
+        for (int n = 0; n < kFiles; ++n) {
+          const int file = (n * 3 + reader) % kFiles;
+          CHECK((read_file(mount / ("f" + std::to_string(file))) == pattern(5 * kMebi, file + 1)));
+        }
+      });
+    }
+    readers.clear();
+    is_over = true;
+  }
+  CHECK(most > kCap / 2);
+  CHECK(most <= kCap + kCap / 8);  // What is looked at in the middle of an exchange counts twice.
+  CHECK(bytes_below(options.cache_dir) <= kCap);
+
+  struct statvfs mounted {
+  }, below{};
+  REQUIRE(::statvfs(one.at().c_str(), &mounted) == 0);
+  REQUIRE(::statvfs(one.state_dir().c_str(), &below) == 0);
+  CHECK(mounted.f_bavail > 0);
+  CHECK(mounted.f_bavail * mounted.f_frsize <= below.f_bavail * below.f_frsize + kMebi * 64);
+  CHECK(mounted.f_blocks * mounted.f_frsize > below.f_blocks * below.f_frsize);
+  CHECK(mounted.f_namemax == 255);
+}
