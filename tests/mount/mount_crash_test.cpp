@@ -36,6 +36,7 @@ TEST_CASE("W1, W3, W4: killed at any moment and at any step, all that was promis
   }
   Mounted mount(lake, {.patience = std::chrono::seconds(60 + 10 * wanted_crashes())});
   std::mt19937 dice(4711);
+  std::chrono::steady_clock::duration slowest{};
   for (int cycle = 0; cycle < wanted_crashes(); ++cycle) {
     const std::string& step = steps[cycle % steps.size()];
     CAPTURE(cycle);
@@ -59,7 +60,9 @@ TEST_CASE("W1, W3, W4: killed at any moment and at any step, all that was promis
     });
     lake.server().clear_faults();
     check_no_mixture(lake, ledgers);
+    const auto began = std::chrono::steady_clock::now();
     mount.mount();
+    slowest = std::max(slowest, std::chrono::steady_clock::now() - began);
     std::vector<Kept> kept;
     CHECK(eventually(
         [&] {
@@ -80,4 +83,5 @@ TEST_CASE("W1, W3, W4: killed at any moment and at any step, all that was promis
     }
   }
   CHECK(mount.unmount() == 0);
+  MESSAGE("the slowest recovery took " << slowest / std::chrono::milliseconds(1) << " ms");
 }
