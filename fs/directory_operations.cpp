@@ -187,6 +187,8 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
   if (offset == 0) begin(core, handle);
   for (auto at = static_cast<std::size_t>(offset);; ++at) {
     if (at >= handle.rows.size()) {
+      // What is there goes out: the next page is on its way meanwhile.
+      if (at > static_cast<std::size_t>(offset) && at > 2) return {};
       auto more = extend(core, handle);
       if (!more) return more.error();
       if (!*more) return {};
@@ -199,8 +201,10 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
         const std::lock_guard naming(core.naming);
         inode = core.inode_for(handle.inode, row.name, row.key.empty() ? row.name : row.key,
                                Holding{.object = *row.object, .is_prefix = false});
+        looked_up = core.entry_for(inode, handle.listing->valid());
+      } else if (inode != nullptr && inode->is_ours) {
+        looked_up = core.entry_for(inode, core.view.ttl());
       }
-      if (inode != nullptr) looked_up = core.entry_for(inode, core.view.ttl());
     }
     DirEntry entry{.name = row.name, .ino = 0, .type = row.type, .next = static_cast<off_t>(at + 1)};
     entry.ino = inode != nullptr ? inode->ino

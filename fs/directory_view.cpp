@@ -1,5 +1,6 @@
 #include "fs/directory_view.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace lakefuse {
@@ -11,13 +12,20 @@ constexpr std::size_t kRow = 4;
 constexpr std::size_t kFirstAhead = 8;
 constexpr std::size_t kMostAhead = 64;  // So far behind the one that was opened, whatever its neighbours are.
 
+// Of names that are asked for alone: so few between them make a row.
+constexpr std::size_t kNeighbours = 64;
+// The first page is small, for it may be chance; a page of a thousand takes as long as four names.
+constexpr std::size_t kFirstBehind = 64;
+constexpr std::size_t kMostBehind = 1000;
+constexpr std::size_t kDirectoriesAhead = 4;
+
 }  // namespace
 
-void DirectoryView::saw(const std::string& name, Holding holding, Moment asked) {
+void DirectoryView::saw(const std::string& name, Holding holding, Moment asked, Moment began) {
   auto [place, is_new] = known_.try_emplace(name, Known{holding, asked});
   Known& known = place->second;
   if (is_new || known.since > asked) return;
-  if (known.since == asked) {
+  if (known.since >= began && !known.is_ours) {
     if (holding.object) known.holding.object = std::move(holding.object);
     known.holding.is_prefix |= holding.is_prefix;
     return;
@@ -66,6 +74,44 @@ std::vector<ObjectInfo> DirectoryView::opened(const std::string& name) {
     at->second.reading = Reading::kAhead;
     next.push_back(*at->second.holding.object);
     ++ahead_;
+  }
+  return next;
+}
+
+std::size_t DirectoryView::extend(Row& row, const std::string& name) const {
+  const auto is_near = [&](const std::string& from, const std::string& to) {
+    auto at = known_.lower_bound(from);
+    for (std::size_t steps = 0; steps <= row.answered + kNeighbours; ++steps, ++at)
+      if (at == known_.end() || at->first >= to) return true;
+    return false;
+  };
+  // Several who ask side by side may overtake each other.
+  const bool goes_on = row.length > 0 && is_near(std::min(row.last, name), std::max(row.last, name));
+  row.length = goes_on ? row.length + 1 : 1;
+  row.last = name;
+  return row.length;
+}
+
+std::size_t DirectoryView::asked_alone(const std::string& name) {
+  const std::size_t length = extend(alone_, name);
+  alone_.answered =
+      length < kRow ? 0 : std::min(kMostBehind, kFirstBehind << std::min<std::size_t>(length - kRow, 8));
+  return alone_.answered;
+}
+
+std::vector<std::string> DirectoryView::entered(const std::string& name) {
+  std::vector<std::string> next;
+  if (extend(entered_, name) < kRow - 1) {
+    entered_ahead_.clear();
+    return next;
+  }
+  auto at = known_.upper_bound(name);
+  for (std::size_t ahead = 0; at != known_.end() && ahead < kDirectoriesAhead; ++at) {
+    if (!at->second.holding.is_prefix) continue;
+    ++ahead;
+    if (at->first <= entered_ahead_) continue;
+    next.push_back(at->first);
+    entered_ahead_ = at->first;
   }
   return next;
 }

@@ -25,9 +25,13 @@ struct Holding {
 // several threads at once: the tree's lock guards it.
 class DirectoryView {
  public:
-  // A listing's answers hold as of `asked`, the moment before its first call; an object and a prefix of one
-  // name that the same listing saw belong together. What we changed after that moment stays.
-  void saw(const std::string& name, Holding holding, Moment asked);
+  // A listing's answers hold as of `asked`, the moment before their call; an object and a prefix of one name
+  // that were seen since `began`, the moment before the listing's first call, belong together. What we
+  // changed after `asked` stays.
+  void saw(const std::string& name, Holding holding, Moment asked, Moment began);
+  void saw(const std::string& name, Holding holding, Moment asked) {
+    saw(name, std::move(holding), asked, asked);
+  }
   // All of the directory was listed since `asked`: names that were not seen since then are absent.
   void saw_all(Moment asked);
   // We changed it ourselves, just now.
@@ -53,6 +57,13 @@ class DirectoryView {
   // few, and then two for each that was opened indeed: who reads here and there has little fetched in vain.
   std::vector<ObjectInfo> opened(const std::string& name);
 
+  // A name was asked for alone. Who asks for names in a row will ask for those behind it, which a page
+  // answers at once: answers how many of them to ask for; 0 for who asks here and there.
+  std::size_t asked_alone(const std::string& name);
+  // A directory in this one was looked into: from the third in a row on, answers those that will be looked
+  // into next, each once.
+  std::vector<std::string> entered(const std::string& name);
+
   // More entries than one page: its names are asked for one by one.
   bool is_large = false;
   // The marker object of the directory itself, as last seen; and when that was.
@@ -71,7 +82,18 @@ class DirectoryView {
     bool is_ours = false;             // We changed it, and were not told what it is since.
     Reading reading = Reading::kNot;  // Of this version.
   };
+  // Calls for one name after the other, neighbours all of them.
+  struct Row {
+    std::string last;
+    std::size_t length = 0;
+    std::size_t answered = 0;  // Names behind the last, which nobody asks for.
+  };
+  std::size_t extend(Row& row, const std::string& name) const;
+
   std::map<std::string, Known> known_;
+  Row alone_;
+  Row entered_;
+  std::string entered_ahead_;             // The last that was answered.
   std::optional<Moment> complete_since_;  // A whole listing was begun then.
   Moment forgot_ = Moment::min();         // When something was forgotten last.
   std::size_t opened_ = 0;                // Small files.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 
 namespace lakefuse {
 namespace {
@@ -24,7 +25,7 @@ Moment clock_now() {
 
 LakeView::LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree,
                    const VacatedNames& vacated)
-    : options_(options), lake_(lake), tree_(tree), vacated_(vacated) {}
+    : options_(options), lake_(lake), tree_(tree), vacated_(vacated), pages_(lake) {}
 
 milliseconds LakeView::ttl() const {
   return options_.immutable_ref ? kForEver : options_.metadata_ttl;
@@ -38,18 +39,31 @@ std::optional<LakeView::Answer> LakeView::known(const InodePtr& directory, const
   const auto found = tree_.with_view(
       directory, [&, limit = oldest()](const DirectoryView& view) { return view.find(key, limit); });
   if (!found) return std::nullopt;
-  const auto age = duration_cast<milliseconds>(clock_now() - found->second);
-  return Answer{found->first, std::max(milliseconds(0), ttl() - age)};
+  return Answer{found->first, left_of(found->second)};
+}
+
+milliseconds LakeView::left_of(Moment asked) const {
+  if (options_.immutable_ref) return kForEver;
+  return std::max(milliseconds(0), ttl() - duration_cast<milliseconds>(clock_now() - asked));
 }
 
 Result<LakeView::Answer> LakeView::find(const InodePtr& directory, const std::string& key) {
   if (auto answer = known(directory, key)) return *answer;
-  if (!tree_.with_view(directory, [](const DirectoryView& view) { return view.is_large; })) {
+  const auto is_large = [&] {
+    return tree_.with_view(directory, [](const DirectoryView& view) { return view.is_large; });
+  };
+  const bool was_large = is_large();
+  const std::size_t behind =
+      was_large ? tree_.with_view(directory, [&](DirectoryView& view) { return view.asked_alone(key); }) : 0;
+  if (!was_large || behind > 0) {
     auto turn = directory->listing_turn.take();
     if (!turn) return turn.error();
     if (auto answer = known(directory, key)) return *answer;  // Somebody else asked while we waited.
-    if (auto fetched = fetch_first_page(directory); !fetched) return fetched.error();
-    if (auto answer = known(directory, key)) return *answer;
+    if (behind > 0) fetch_behind(directory, key, behind);
+    if (!is_large()) {
+      if (auto fetched = fetch_first_page(directory); !fetched) return fetched.error();
+      if (auto answer = known(directory, key)) return *answer;
+    }
   }
   auto holding = look(directory, key);
   if (!holding) return holding.error();
@@ -93,17 +107,34 @@ Result<Holding> LakeView::ask(const std::string& path) {
 Result<> LakeView::fetch_first_page(const InodePtr& directory) {
   const auto path = tree_.path(directory);
   if (!path) return Error{Errc::kNotFound, "the directory is gone"};
-  const Moment asked = clock_now();
-  const auto page = lake_.list({.prefix = *path, .after = {}, .delimited = true, .amount = kPage});
+  const auto page = pages_.take({.prefix = *path, .after = {}, .delimited = true, .amount = kPage}, oldest());
   if (!page) return page.error();
-  take_in(directory, *path, *page, asked, {.has_marker = true, .is_alone = true});
+  take_in(directory, *path, *page, {});
   tree_.with_view(directory, [&](DirectoryView& view) {
-    view.is_large = page->has_more;
-    if (!page->has_more) view.saw_all(asked);
+    view.is_large = page->page.has_more;
+    if (!page->page.has_more) view.saw_all(page->asked);
   });
-  if (page->entries.empty() && directory != tree_.root())
+  if (page->page.entries.empty() && directory != tree_.root())
     return Error{Errc::kNotFound, "there is nothing below " + *path + " on the lake"};
   return {};
+}
+
+void LakeView::fetch_behind(const InodePtr& directory, const std::string& key, std::size_t amount) {
+  const auto path = tree_.path(directory);
+  if (!path) return;
+  const std::string after = *path + key;
+  const auto page =
+      pages_.take({.prefix = *path, .after = after, .delimited = true, .amount = amount}, Moment::max());
+  if (page) take_in(directory, *path, *page, {.after = after, .began = {}});
+}
+
+void LakeView::entered(const InodePtr& directory) {
+  const auto [parent, name] = tree_.parent_and_name(directory);
+  if (parent == nullptr) return;
+  for (const std::string& next :
+       tree_.with_view(parent, [&, &key = name](DirectoryView& view) { return view.entered(key); }))
+    pages_.ask(
+        {.prefix = tree_.path_below(parent, next) + "/", .after = {}, .delimited = true, .amount = kPage});
 }
 
 Result<> LakeView::look_into(const InodePtr& directory) {
@@ -113,6 +144,7 @@ Result<> LakeView::look_into(const InodePtr& directory) {
     });
   };
   if (is_known()) return {};
+  entered(directory);
   auto turn = directory->listing_turn.take();
   if (!turn) return turn.error();
   if (is_known()) return {};
@@ -120,10 +152,10 @@ Result<> LakeView::look_into(const InodePtr& directory) {
 }
 
 std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& directory, const std::string& path,
-                                                        const ListPage& page, Moment asked, PageKind kind) {
+                                                        const PagesAhead::Page& page, const PageOf& of) {
   std::vector<Listing::Named> named;
   std::optional<ObjectInfo> marker;
-  for (const ListEntry& entry : page.entries) {
+  for (const ListEntry& entry : page.page.entries) {
     const std::string& full = entry.object.path;
     if (!full.starts_with(path)) continue;  // Not what was asked for (F4).
     std::string key = full.substr(path.size());
@@ -142,16 +174,22 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
     if (!entry.is_prefix) holding.object = entry.object;
     named.push_back({std::move(key), std::move(holding)});
   }
+  // An object and a prefix of one name may lie on two pages: of a page that is alone, what its ends may have
+  // cut in two tells nothing.
+  const auto is_cut = [&](const Listing::Named& entry) {
+    if (of.began) return false;
+    const std::string full = path + entry.key;
+    return entry.holding.is_prefix ? !of.after.empty() && full <= of.after
+                                   : page.page.has_more && page.page.next < full + "/";
+  };
   tree_.with_view(directory, [&](DirectoryView& view) {
     if (view.size() > kMuchRemembered) view.forget_before(oldest(), clock_now());
-    if (kind.has_marker && (!view.marker_seen || *view.marker_seen < asked)) {
+    if (of.after.empty() && (!view.marker_seen || *view.marker_seen < page.asked)) {
       view.marker = std::move(marker);
-      view.marker_seen = asked;
+      view.marker_seen = page.asked;
     }
-    for (const auto& [key, holding] : named) {
-      // What a page's end cuts off may still be a prefix too.
-      if (page.has_more && !holding.is_prefix && page.next < path + key + "/" && kind.is_alone) continue;
-      view.saw(key, holding, asked);
+    for (const auto& entry : named) {
+      if (!is_cut(entry)) view.saw(entry.key, entry.holding, page.asked, of.began.value_or(page.asked));
     }
   });
   return named;
@@ -174,25 +212,34 @@ Result<LakeView::Listing> LakeView::list(const InodePtr& directory) {
 }
 
 LakeView::Listing::Listing(LakeView& view, InodePtr directory, std::string path)
-    : view_(view), directory_(std::move(directory)), path_(std::move(path)), asked_(clock_now()) {}
+    : view_(view),
+      directory_(std::move(directory)),
+      path_(std::move(path)),
+      began_(clock_now()),
+      page_asked_(began_) {}
+
+ListRequest LakeView::Listing::request() const {
+  return {.prefix = path_, .after = after_, .delimited = true, .amount = kPage};
+}
 
 Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::next() {
   if (is_at_end_) return std::optional<std::vector<Named>>();
-  const auto page = view_.lake_.list({.prefix = path_, .after = after_, .delimited = true, .amount = kPage});
+  const auto page = view_.pages_.take(request(), began_);
   if (!page) return page.error();
-  auto named = view_.take_in(directory_, path_, *page, asked_, {.has_marker = is_first_, .is_alone = false});
+  const std::string after = std::exchange(after_, page->page.next);
+  is_at_end_ = !page->page.has_more;
+  page_asked_ = page->asked;
+  if (!is_at_end_) view_.pages_.ask(request());
+  auto named = view_.take_in(directory_, path_, *page, {.after = after, .began = began_});
   for (const auto& [key, holding] : named) {
     const std::string& address = holding.object ? holding.object->physical_address : "/";
     fingerprint_ ^= std::hash<std::string>{}(key + "\n" + address);
   }
-  if (is_first_)
-    view_.tree_.with_view(directory_, [&](DirectoryView& view) { view.is_large = page->has_more; });
-  is_first_ = false;
-  after_ = page->next;
-  is_at_end_ = !page->has_more;
+  if (after.empty())
+    view_.tree_.with_view(directory_, [&](DirectoryView& view) { view.is_large = page->page.has_more; });
   if (is_at_end_) {
     const bool was_changed = view_.tree_.with_view(directory_, [&](DirectoryView& view) {
-      view.saw_all(asked_);
+      view.saw_all(began_);
       const bool differs = view.fingerprint && *view.fingerprint != fingerprint_;
       view.fingerprint = fingerprint_;
       return differs;

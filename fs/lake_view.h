@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "client/object_store.h"
+#include "fs/pages_ahead.h"
 #include "fs/tree.h"
 #include "fs/vacated_names.h"
 
@@ -27,7 +28,7 @@ class LakeView {
   };
   // What the lake holds under that key of the directory. No call where the directory was listed within the
   // TTL, one for the first page of a directory that was not, one or two for one name of a directory of more
-  // than a page.
+  // than a page; who asks for such names in a row gets those behind them by one call.
   Result<Answer> find(const InodePtr& directory, const std::string& key);
   // The same, asked anew whatever is known.
   Result<Holding> look(const InodePtr& directory, const std::string& key);
@@ -40,23 +41,27 @@ class LakeView {
   class Listing {
    public:
     Listing(LakeView& view, InodePtr directory, std::string path);
-    // The entries of the next page, by name; nothing at the end.
+    // The entries of the next page, by name; nothing at the end. The page after it is asked for behind.
     struct Named {
       std::string key;
       Holding holding;
     };
     Result<std::optional<std::vector<Named>>> next();
     [[nodiscard]] bool is_at_end() const { return is_at_end_; }
+    // How much longer the last page may be believed.
+    [[nodiscard]] std::chrono::milliseconds valid() const { return view_.left_of(page_asked_); }
 
    private:
+    [[nodiscard]] ListRequest request() const;
+
     LakeView& view_;
     const InodePtr directory_;
     const std::string path_;
-    const Moment asked_;
+    const Moment began_;
+    Moment page_asked_;
     std::string after_;
     std::uint64_t fingerprint_ = 0;
     bool is_at_end_ = false;
-    bool is_first_ = true;
   };
   Result<Listing> list(const InodePtr& directory);
 
@@ -81,16 +86,21 @@ class LakeView {
  private:
   friend class Listing;
   [[nodiscard]] Moment oldest() const;
+  [[nodiscard]] std::chrono::milliseconds left_of(Moment asked) const;
   [[nodiscard]] std::optional<Answer> known(const InodePtr& directory, const std::string& key);
   Result<> fetch_first_page(const InodePtr& directory);
+  // Up to so many names behind `key`.
+  void fetch_behind(const InodePtr& directory, const std::string& key, std::size_t amount);
+  // A directory of those in a row was looked into: the next ones' first pages are asked for.
+  void entered(const InodePtr& directory);
   Result<Holding> ask(const std::string& path);
-  struct PageKind {
-    bool has_marker;  // The first: the directory's own marker comes before all that is in it.
-    bool is_alone;    // No page that follows it will be asked for.
+  struct PageOf {
+    std::string after;            // As it was asked for; empty: the first, with the directory's own marker.
+    std::optional<Moment> began;  // The listing that it belongs to; nothing: it is alone.
   };
   // Remembers the entries of one page and answers those that a directory can show.
   std::vector<Listing::Named> take_in(const InodePtr& directory, const std::string& path,
-                                      const ListPage& page, Moment asked, PageKind kind);
+                                      const PagesAhead::Page& page, const PageOf& of);
   void hide(const std::string& path);
 
   const FilesystemOptions& options_;
@@ -100,6 +110,8 @@ class LakeView {
 
   mutable std::mutex mutex_;                // A leaf.
   std::unordered_set<std::string> hidden_;  // Guarded by mutex_. Paths that no POSIX name can hold.
+
+  PagesAhead pages_;  // Last: its threads use the lake.
 };
 
 }  // namespace lakefuse

@@ -51,8 +51,8 @@ Result<> change_xattrs(FilesystemCore& core, NodeId node, std::string_view name,
 }  // namespace
 
 Result<std::string> Filesystem::getxattr(NodeId node, std::string_view name) {
-  // Asked at every write for a capability: answered without a lock or a call.
-  if (!name.starts_with(kUser)) return no_attribute();
+  // Asked at every write for a capability, and by ls for each name, until it hears that there are none here.
+  if (!name.starts_with(kUser)) return Error{Errc::kUnsupported, "there are only user.* attributes"};
   auto inode = core_->tree.find(node);
   if (!inode) return inode.error();
   const Facts facts = facts_of(*core_, *inode);

@@ -1,0 +1,79 @@
+#include "fs/pages_ahead.h"
+
+#include <algorithm>
+
+#include "client/patience.h"
+
+namespace lakefuse {
+namespace {
+
+// A thousand names are some hundred KiB.
+constexpr std::size_t kMostKept = 16;
+
+bool asks_for_the_same(const ListRequest& one, const ListRequest& other) {
+  return one.prefix == other.prefix && one.after == other.after && one.delimited == other.delimited &&
+         one.amount == other.amount;
+}
+
+Moment clock_now() {
+  return std::chrono::steady_clock::now();
+}
+
+}  // namespace
+
+// Guarded by the mutex of all, but for the request.
+struct PagesAhead::Call {
+  const ListRequest request;
+  std::optional<Moment> asked = {};  // Whoever comes first asks: a worker, or who wants the page.
+  std::optional<Result<ListPage>> answer = {};
+};
+
+void PagesAhead::ask(const ListRequest& request) {
+  const auto call = std::make_shared<Call>(Call{request});
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::ranges::any_of(calls_,
+                            [&](const auto& other) { return asks_for_the_same(other->request, request); }))
+      return;
+    calls_.push_back(call);
+    if (calls_.size() > kMostKept) calls_.pop_front();
+  }
+  workers_.post([this, call] { run(*call); });
+}
+
+void PagesAhead::run(Call& call) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (call.asked) return;
+    call.asked = clock_now();
+  }
+  auto answer = lake_.list(call.request);
+  const std::lock_guard lock(mutex_);
+  call.answer = std::move(answer);
+  answered_.notify_all();
+}
+
+Result<PagesAhead::Page> PagesAhead::take(const ListRequest& request, Moment oldest) {
+  std::unique_lock lock(mutex_);
+  const auto ahead = std::ranges::find_if(
+      calls_, [&](const auto& other) { return asks_for_the_same(other->request, request); });
+  if (ahead != calls_.end()) {
+    const std::shared_ptr<Call> call = *ahead;
+    calls_.erase(ahead);
+    const bool is_begun = call->asked.has_value();
+    if (!is_begun) call->asked = clock_now();  // Whatever worker comes to it leaves it.
+    if (is_begun && *call->asked >= oldest) {
+      if (!answered_.wait(lock, Patience::current(), [&] { return call->answer.has_value(); }))
+        return Error{Errc::kInterrupted, "interrupted while waiting for a page of names"};
+      if (*call->answer) return Page{**std::move(call->answer), *call->asked};
+      // Nobody had asked for it when it failed: now somebody does.
+    }
+  }
+  lock.unlock();
+  const Moment asked = clock_now();
+  auto page = lake_.list(request);
+  if (!page) return page.error();
+  return Page{*std::move(page), asked};
+}
+
+}  // namespace lakefuse

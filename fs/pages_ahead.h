@@ -1,0 +1,46 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "cache/workers.h"
+#include "client/object_store.h"
+#include "fs/directory_view.h"
+
+namespace lakefuse {
+
+// Pages of the lake's names that are asked for before they are wanted, while whoever wants them is busy with
+// those before. Few are kept, for nobody may ever want them. Safe to use from many threads at once.
+class PagesAhead {
+ public:
+  explicit PagesAhead(ObjectStore& lake) : lake_(lake) {}
+
+  // Asks behind; returns at once. Does nothing where the same page is on its way.
+  void ask(const ListRequest& request);
+
+  struct Page {
+    ListPage page;
+    Moment asked;  // The answer is as old as this.
+  };
+  // The page that was asked for ahead, unless that was before `oldest`; else it is asked for now. Blocks as
+  // ObjectStore::list().
+  Result<Page> take(const ListRequest& request, Moment oldest);
+
+ private:
+  struct Call;
+  void run(Call& call);
+
+  ObjectStore& lake_;
+
+  std::mutex mutex_;  // A leaf.
+  std::condition_variable_any answered_;
+  std::list<std::shared_ptr<Call>> calls_;  // Guarded by mutex_, and what the calls say. Oldest first.
+
+  Workers workers_{4};  // Last: they use the above.
+};
+
+}  // namespace lakefuse

@@ -1,0 +1,126 @@
+// Large directories: what their names cost, how soon they come, and how long they are believed.
+
+#include <dirent.h>
+#include <doctest/doctest.h>
+#include <sys/xattr.h>
+
+#include <cerrno>
+#include <memory>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+std::string name_of(int n) {
+  return "f" + std::to_string(10'000 + n);
+}
+
+void fill(TestLake& lake, int files) {
+  for (int n = 0; n < files; ++n) lake.put("d/" + name_of(n), "x");
+}
+
+// A directory being read, name by name.
+class Reading {
+ public:
+  explicit Reading(const std::filesystem::path& directory)
+      : stream_(::opendir(directory.c_str()), [](DIR* open) { return ::closedir(open); }) {}
+
+  // The names up to this one, or all.
+  int read_to(const std::string& last = "") {
+    int names = 0;
+    while (const dirent* row = stream_ ? ::readdir(stream_.get()) : nullptr) {
+      ++names;
+      if (row->d_name == last) break;
+    }
+    return names;
+  }
+
+ private:
+  std::unique_ptr<DIR, int (*)(DIR*)> stream_;
+};
+
+}  // namespace
+
+TEST_CASE("listing: the first names are there before the last page was asked for") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  fill(lake, 3500);
+  Mounted mount(lake);
+  REQUIRE(look(mount / "d") == kOk);
+  Gate gate = lake.server().hold("list_objects");
+  std::jthread first_page([&] { gate.release_one(); });
+  Reading reading(mount / "d");
+  CHECK(reading.read_to(name_of(997)) == 1000);  // With . and ..
+  // The next page, and no other, was asked for behind.
+  CHECK(gate.wait_for_arrivals(2));
+  CHECK(gate.arrivals() == 2);
+  gate.release();
+  CHECK(reading.read_to() == 2502);
+  CHECK(lake.count("list_objects") <= 6);  // Two of them on the way to the directory.
+}
+
+TEST_CASE("listing: R3: a page that waited for its reader is believed no longer than the TTL") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  fill(lake, 1500);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "300ms"}});
+  Reading reading(mount / "d");
+  struct stat before {};
+  reading.read_to(name_of(0));
+  REQUIRE(lake.server().wait_for("list_objects", 4));  // The second page is here, or on its way.
+  std::this_thread::sleep_for(200ms);
+  CHECK(::stat((mount / "d" / name_of(0)).c_str(), &before) ==
+        0);  // The kernel likes to look names up ahead.
+  lake.put("d/" + name_of(1400), "longer");
+  std::this_thread::sleep_for(400ms);
+  reading.read_to();
+  CHECK(std::filesystem::file_size(mount / "d" / name_of(1400)) == 6);
+}
+
+TEST_CASE(
+    "listing: who asks for the names of a large directory in a row, long after it was listed, costs a page "
+    "for many") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr int kFiles = 3000;
+  fill(lake, kFiles);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "10s"}});
+  REQUIRE(look(mount / "d" / name_of(1500)) == kOk);  // A large directory, by its first page.
+  lake.server().clear_log();
+  for (int n = 0; n < kFiles; ++n) CHECK(look(mount / "d" / name_of(n)) == kOk);
+  CHECK(lake.count("list_objects") <= 20);
+  lake.server().clear_log();
+  for (int n = 0; n < kFiles; n += 300) CHECK(look(mount / "d" / ("no" + name_of(n))) == "stat: ENOENT");
+  CHECK(lake.count("list_objects") <= 30);
+}
+
+TEST_CASE(
+    "listing: directories that are looked into in a row are asked for ahead, each once, and then listed") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr int kDirectories = 40;
+  for (int n = 0; n < kDirectories; ++n) lake.put("d/" + name_of(n) + "/file", "x");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  REQUIRE(names_in(mount / "d").size() == kDirectories);
+  lake.server().clear_log();
+  for (int n = 0; n < 3; ++n) CHECK(look(mount / "d" / name_of(n)) == kOk);
+  CHECK(lake.server().wait_for("list_objects", 3 + 4));
+  for (int n = 3; n < kDirectories; ++n) CHECK(look(mount / "d" / name_of(n)) == kOk);
+  CHECK(lake.count("list_objects") == kDirectories);
+  lake.server().clear_log();
+  CHECK(shell(mount / "d", "find . -type f | wc -l").out == std::to_string(kDirectories) + "\n");
+  CHECK(lake.count("list_objects") == kDirectories + 1);  // opendir always asks.
+}
+
+TEST_CASE("listing: ls hears at once that there are no attributes but user.*, and asks for no others") {
+  TestLake lake;
+  lake.put("f", "x");
+  Mounted mount(lake);
+  for (const char* name : {"security.selinux", "security.capability", "system.posix_acl_access"}) {
+    CHECK(::getxattr((mount / "f").c_str(), name, nullptr, 0) == -1);
+    CHECK(errno_name(errno) == "EOPNOTSUPP");
+  }
+}
