@@ -121,24 +121,26 @@ bool BlockFiles::has_room(std::uint64_t charge) {
 }
 
 void BlockFiles::store(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
-                       std::span<const std::byte> bytes) {
+                       std::span<const std::byte> bytes, Way way) {
   // The table's pages, too: most blocks are new.
   const std::uint64_t charge =
       charge_of(bytes.size()) + charge_of(block_bytes / BlockFormat::kChunkBytes * 8);
   if (!has_room(charge)) return;
   eviction_.make_room(being_written_ +=
                       charge);  // For all that write now, so that together they keep the cap.
-  auto put = this->put(id, block_bytes, offset, bytes);
+  auto put = this->put(id, block_bytes, offset, bytes, way);
   being_written_ -= charge;
   full_since_seconds_ = !put && put.error().code == Errc::kNoSpace ? seconds_of(CLOCK_MONOTONIC) : 0;
 }
 
 Result<> BlockFiles::put(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
-                         std::span<const std::byte> bytes) {
+                         std::span<const std::byte> bytes, Way way) {
   const BlockFormat format(id, block_bytes);
   const auto file = open_or_make(id, format);
   if (!file) return file.error();
-  if (auto wrote = write_fully(file->get(), offset, bytes); !wrote) return wrote.error();
+  auto wrote = way == Way::kPastPages ? write_past_pages(file->get(), offset, bytes)
+                                      : write_fully(file->get(), offset, bytes);
+  if (!wrote) return wrote.error();
   const auto sums = format.sums_of(offset, bytes);
   Result<std::uint64_t> more = std::uint64_t{0};
   usage_.change(shard_of(id), [&] {

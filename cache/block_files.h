@@ -44,9 +44,11 @@ class BlockFiles {
   ByteRange first_gap(const BlockId& id, std::uint64_t block_bytes, const ByteRange& range,
                       std::size_t in_a_row);
 
-  // Keeps whole chunks of a block, if there is room for them.
+  // Keeps whole chunks of a block, if there is room for them. kPastPages: they are many, and whoever wants
+  // them has them: no copy of them is made in the kernel's memory.
+  enum class Way { kThroughPages, kPastPages };
   void store(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
-             std::span<const std::byte> bytes);
+             std::span<const std::byte> bytes, Way way);
 
   [[nodiscard]] std::uint64_t bytes() const { return usage_.total(); }
 
@@ -57,7 +59,7 @@ class BlockFiles {
   // first.
   bool has_room(std::uint64_t charge);
   Result<> put(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
-               std::span<const std::byte> bytes);
+               std::span<const std::byte> bytes, Way way);
   Result<UniqueFd> open_or_make(const BlockId& id, const BlockFormat& format);
 
   const std::shared_ptr<const UniqueFd> blocks_;

@@ -9,6 +9,7 @@
 #include "cache/fetches.h"
 #include "cache/read_ahead.h"
 #include "cache/workers.h"
+#include "cache/write_behind.h"
 
 namespace lakefuse {
 
@@ -33,6 +34,11 @@ constexpr std::uint64_t kMostAheadInMemory = kMostAhead / 2;
 // A piece ends before what the cache holds, so that nothing is fetched twice; but for a few chunks here and
 // there, which cost less than a request each.
 constexpr std::size_t kWorthARequest = (256 << 10) / kChunk;
+
+// So much of a larger object is of a row: it is written behind its reader, who goes on, past the page cache.
+constexpr std::uint64_t kWorthHandingOver = 256 << 10;
+// Beyond, the disk does not keep up with the wire: the kernel may keep it for a while.
+constexpr std::uint64_t kMostUnwritten = 4 * kBlockBytes;
 
 class DiskCachedStore final : public CachedStore {
  public:
@@ -62,7 +68,7 @@ class DiskCachedStore final : public CachedStore {
     workers_.post([this, object] { fetch_ahead(object, digest_of(object), {0, object.size_bytes}); });
   }
 
-  CacheUse use() const override { return {hits_, misses_, files_ ? files_->bytes() : 0}; }
+  CacheUse use() const override { return {hits_, misses_, files_ ? files_->bytes() : 0, behind_.waiting()}; }
 
   const StoreFacts& facts() const override { return below_.facts(); }
   Result<ObjectInfo> stat(const ObjectPath& path, Look look) override { return below_.stat(path, look); }
@@ -145,7 +151,7 @@ class DiskCachedStore final : public CachedStore {
     if (const std::size_t held = load()) return held;
 
     const Range missing = missing_at(block, {offset, offset + out.size()}, fetch_to);
-    auto fetch = fetches_.begin(digest, missing.begin, missing.end);
+    std::shared_ptr<Fetches::Fetch> fetch = fetches_.begin(digest, missing.begin, missing.end);
     // Somebody fetches the beginning of a small object, but not this place.
     if (!fetch) fetch = fetches_.begin(digest, offset / kChunk * kChunk, missing.end);
     if (!fetch) return std::size_t{0};
@@ -161,7 +167,7 @@ class DiskCachedStore final : public CachedStore {
       filled = std::min(bytes.size(), out.size());
       std::memcpy(out.data(), bytes.data(), filled);
     }
-    keep(block, *fetch);
+    keep(object, block, std::move(fetch));
     return filled;
   }
 
@@ -195,13 +201,14 @@ class DiskCachedStore final : public CachedStore {
     };
     for (std::uint64_t at = range.begin; at < range.end;) {
       const Range gap = first_gap({at, range.end});
-      const auto fetch = gap.begin < gap.end ? fetches_.begin(digest, gap.begin, gap.end) : nullptr;
+      std::shared_ptr<Fetches::Fetch> fetch =
+          gap.begin < gap.end ? fetches_.begin(digest, gap.begin, gap.end) : nullptr;
       if (!fetch) return;
       at = fetch->begin();
       if (first_gap({at, fetch->end()}).begin > at) continue;  // It landed while we were taking off.
       if (!fetch_from_below(object, *fetch, true)) return;
-      keep(block, *fetch);
       at = fetch->end();
+      keep(object, block, std::move(fetch));
     }
   }
 
@@ -219,8 +226,17 @@ class DiskCachedStore final : public CachedStore {
     return {};
   }
 
-  void keep(const Block& block, Fetches::Fetch& fetch) {
-    if (files_) files_->store(block.id, block.bytes(), fetch.begin() - block.range.begin, fetch.bytes());
+  // What has landed. As long as its bytes are not on the disk, the fetch holds them for who wants them.
+  void keep(const ObjectInfo& object, const Block& block, std::shared_ptr<Fetches::Fetch> fetch) {
+    if (!files_) return;
+    const auto store = [this, block, fetch](BlockFiles::Way way) {
+      files_->store(block.id, block.bytes(), fetch->begin() - block.range.begin, fetch->bytes(), way);
+    };
+    const std::uint64_t bytes = fetch->bytes().size();
+    const bool is_of_a_row = object.size_bytes > kWholeBytes && bytes >= kWorthHandingOver;
+    const bool is_behind =
+        is_of_a_row && behind_.post(bytes, [store] { store(BlockFiles::Way::kPastPages); });
+    if (!is_behind) store(BlockFiles::Way::kThroughPages);
   }
 
   ObjectStore& below_;
@@ -229,6 +245,7 @@ class DiskCachedStore final : public CachedStore {
   ReadAhead read_ahead_;
   std::atomic<std::uint64_t> hits_ = 0;
   std::atomic<std::uint64_t> misses_ = 0;
+  WriteBehind behind_{kMostUnwritten};
   Workers workers_{kAheadAtOnce};  // Last: they use the above.
 };
 

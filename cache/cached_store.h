@@ -8,9 +8,10 @@
 namespace lakefuse {
 
 struct CacheUse {
-  std::uint64_t hits = 0;    // Reads answered from disk.
-  std::uint64_t misses = 0;  // Requests for bytes that were not there.
-  std::uint64_t bytes = 0;   // On disk now, by all mounts of the user.
+  std::uint64_t hits = 0;        // Reads answered from disk.
+  std::uint64_t misses = 0;      // Requests for bytes that were not there.
+  std::uint64_t bytes = 0;       // On disk now, by all mounts of the user.
+  std::uint64_t on_the_way = 0;  // Bytes that are written behind whoever read them.
 };
 
 // Another ObjectStore with a read cache in front: blocks of objects in files under the cache directory, keyed

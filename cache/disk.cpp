@@ -54,6 +54,21 @@ Result<> write_fully(int file, std::uint64_t offset, std::span<const std::byte> 
   return {};
 }
 
+Result<> write_past_pages(int file, std::uint64_t offset, std::span<const std::byte> bytes) {
+  const auto whole = bytes.first(bytes.size() / kDirectAlignment * kDirectAlignment);
+  const bool is_aligned = offset % kDirectAlignment == 0 &&
+                          reinterpret_cast<std::uintptr_t>(whole.data()) % kDirectAlignment == 0;
+  const int flags = ::fcntl(file, F_GETFL);
+  if (is_aligned && flags >= 0 && ::fcntl(file, F_SETFL, flags | O_DIRECT) == 0) {
+    const auto wrote = write_fully(file, offset, whole);
+    ::fcntl(file, F_SETFL, flags);
+    if (!wrote && wrote.error().code == Errc::kNoSpace) return wrote;
+    if (wrote) return write_fully(file, offset + whole.size(), bytes.subspan(whole.size()));
+    // Its blocks may be larger than ours: it takes them as pages.
+  }
+  return write_fully(file, offset, bytes);
+}
+
 Result<std::size_t> read_fully(int file, std::uint64_t offset, std::span<std::byte> out) {
   std::size_t done = 0;
   while (done < out.size()) {

@@ -29,6 +29,12 @@ Result<UniqueFd> open_nameless_file(int directory);
 // Writes all or fails; may have written a part when it fails.
 Result<> write_fully(int file, std::uint64_t offset, std::span<const std::byte> bytes);
 
+// The same, past the kernel's page cache where the disk can do that: for bytes that nobody reads from the
+// file soon, whose pages would cost memory and a copy. REQUIRES: nobody else changes the flags of `file`.
+Result<> write_past_pages(int file, std::uint64_t offset, std::span<const std::byte> bytes);
+// What such bytes should be aligned to, in memory and in the file; others go through the page cache.
+inline constexpr std::size_t kDirectAlignment = 4096;
+
 // Fills `out` and returns how much: less only at the file's end.
 Result<std::size_t> read_fully(int file, std::uint64_t offset, std::span<std::byte> out);
 

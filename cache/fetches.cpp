@@ -2,17 +2,30 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 
+#include "cache/disk.h"
 #include "client/patience.h"
 
 namespace lakefuse {
+
+namespace {
+
+// As the disk takes them without a copy.
+constexpr std::align_val_t kAlignment{kDirectAlignment};
+
+struct Free {
+  void operator()(std::byte* bytes) const { ::operator delete[](bytes, kAlignment); }
+};
+
+}  // namespace
 
 // Guarded by the board's mutex, but for the bytes before they have landed.
 struct Fetches::Range {
   const std::string object;
   const std::uint64_t begin;
   std::uint64_t end;
-  std::unique_ptr<std::byte[]> bytes = {};
+  std::unique_ptr<std::byte[], Free> bytes = {};
   bool has_landed = false;
   bool is_over = false;  // Nobody fetches it any more: it has landed, failed, or was given up.
   bool stays = false;
@@ -63,7 +76,7 @@ std::unique_ptr<Fetches::Fetch> Fetches::begin(const std::string& object, std::u
     ranges_.push_back(range);
   }
   auto fetch = std::make_unique<Fetch>(*this, range);  // Before what may throw.
-  range->bytes = std::make_unique_for_overwrite<std::byte[]>(range->size());
+  range->bytes.reset(static_cast<std::byte*>(::operator new[](range->size(), kAlignment)));
   return fetch;
 }
 

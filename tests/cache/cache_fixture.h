@@ -8,6 +8,7 @@
 #include <mutex>
 #include <random>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cache/byte_range.h"
@@ -45,6 +46,11 @@ inline std::vector<std::filesystem::path> block_files(const std::filesystem::pat
   for (const auto& entry : std::filesystem::recursive_directory_iterator(cache / "blocks"))
     if (entry.is_regular_file()) files.push_back(entry.path());
   return files;
+}
+
+// All that was read is on the disk.
+inline void wait_for_disk(const CachedStore& cache) {
+  while (cache.use().on_the_way > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 // What the cap counts.

@@ -1,5 +1,7 @@
 #include "cache/cached_store.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,12 +12,34 @@
 #include <thread>
 
 #include "cache/checksum.h"
+#include "cache/unique_fd.h"
 #include "client/patience.h"
 #include "tests/cache/cache_fixture.h"
 #include "tests/support/faulty_store.h"
 #include "tests/support/gated_store.h"
 
 namespace lakefuse::test {
+
+namespace {
+
+std::uint64_t pages_in_memory(const std::filesystem::path& file) {
+  const UniqueFd opened(::open(file.c_str(), O_RDONLY));
+  const std::uint64_t size = std::filesystem::file_size(file);
+  void* const mapped = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, opened.get(), 0);
+  REQUIRE(mapped != MAP_FAILED);
+  std::vector<unsigned char> pages((size + 4095) / 4096);
+  CHECK(::mincore(mapped, size, pages.data()) == 0);
+  ::munmap(mapped, size);
+  return static_cast<std::uint64_t>(
+      std::ranges::count_if(pages, [](unsigned char page) { return page & 1; }));
+}
+
+bool takes_direct_writes(const std::filesystem::path& directory) {
+  return static_cast<bool>(
+      UniqueFd(::open((directory / "direct").c_str(), O_CREAT | O_RDWR | O_DIRECT, 0600)));
+}
+
+}  // namespace
 
 TEST_SUITE_BEGIN("cached store");
 
@@ -94,6 +118,7 @@ TEST_CASE("a damaged, short, long or swapped block file is a miss and is mended"
   const ObjectInfo object = f.lake.put("a", text);
   const auto cache = f.open();
   REQUIRE(read(*cache, object, 0, text.size()).has_value());
+  wait_for_disk(*cache);
   const auto files = block_files(f.path());
   REQUIRE(files.size() == 2);
   const fs::path small = fs::file_size(files[0]) < kBlock ? files[0] : files[1];
@@ -102,6 +127,7 @@ TEST_CASE("a damaged, short, long or swapped block file is a miss and is mended"
     f.lake.forget_calls();
     CHECK((read(*cache, object, 0, text.size()).value() == text));
     CHECK(f.fetches() > 0);
+    wait_for_disk(*cache);
     f.lake.forget_calls();
     CHECK((read(*cache, object, 0, text.size()).value() == text));
     CHECK(f.fetches() == 0);
@@ -203,6 +229,27 @@ TEST_CASE("a reader in a row gets its bytes fetched ahead, each of them once, in
   CHECK(noting.bytes() >= text.size());
   CHECK(noting.bytes() <= (cap == 0 ? text.size() * 5 / 4 : text.size()));
   CHECK(noting.fetched().size() <= 75);
+}
+
+TEST_CASE(
+    "what is read in a row is written behind its reader, past the page cache, and all of it by the end") {
+  CacheFixture f;
+  const std::string text = text_of_size((16 << 20) + 77);
+  const ObjectInfo object = f.lake.put("a", text);
+  {
+    const auto cache = f.open();
+    for (std::uint64_t at = 0; at < text.size(); at += kWhole)
+      REQUIRE((read(*cache, object, at, kWhole).value() == text.substr(at, kWhole)));
+  }
+  CHECK(bytes_on_disk(f.path()) >= text.size());
+  std::uint64_t in_memory = 0;
+  for (const fs::path& file : block_files(f.path())) in_memory += pages_in_memory(file) * 4096;
+  // The tables, the end, and the short pieces in the beginning. A disk that takes nothing past its pages has
+  // all of it.
+  if (takes_direct_writes(f.path())) CHECK(in_memory <= text.size() / 2);
+  f.lake.forget_calls();
+  CHECK((read(*f.open(), object, 0, text.size()).value() == text));
+  CHECK(f.fetches() == 0);
 }
 
 TEST_CASE("a reader that stops early has had little fetched in vain") {
