@@ -205,6 +205,7 @@ struct Drafts {
   PendingCommand pending;
   DiffCommand diff;
   FlushCommand flush;
+  PrefetchCommand prefetch;
   CommitCommand commit;
   ResolveCommand resolve;
   DiscardCommand discard;
@@ -278,6 +279,22 @@ void declare_others(CLI::App& program, Drafts& drafts) {
   auto* flush = program.add_subcommand("flush", "Publish now what is closed and not on the lake yet");
   add_directory(flush, drafts.flush.directory, kThisDirectory);
   add_timeout(flush, "--timeout", drafts.flush.timeout);
+
+  auto* prefetch =
+      program.add_subcommand("prefetch", "Bring files into the read cache, before they are wanted");
+  prefetch
+      ->add_option_function<std::vector<std::string>>(
+          "PATH",
+          [&drafts](const std::vector<std::string>& paths) {
+            for (const auto& text : paths) {
+              auto path = absolute_path(text);
+              if (!path) throw CLI::ValidationError("PATH", path.error().message);
+              drafts.prefetch.paths.push_back(*std::move(path));
+            }
+          },
+          "Files in a mount, or directories with all that is below them")
+      ->required()
+      ->type_name("");
 
   auto* commit = program.add_subcommand("commit", "Publish what is closed, then commit the branch");
   commit->footer(kCommitHelp);
@@ -392,6 +409,7 @@ std::variant<Command, Words> parse_command_line(int argc, const char* const* arg
   if (name == "pending") return Command{std::move(drafts.pending)};
   if (name == "diff") return Command{std::move(drafts.diff)};
   if (name == "flush") return Command{std::move(drafts.flush)};
+  if (name == "prefetch") return Command{std::move(drafts.prefetch)};
   if (name == "resolve") return Command{std::move(drafts.resolve)};
   if (name == "discard") return Command{std::move(drafts.discard)};
   if (name == "recover") return Command{std::move(drafts.recover)};

@@ -58,6 +58,10 @@ struct FlushCommand {
   std::chrono::milliseconds timeout{60'000};
 };
 
+struct PrefetchCommand {
+  std::vector<std::filesystem::path> paths;  // Files, and directories with all below them.
+};
+
 struct ResolveCommand {
   std::filesystem::path path;  // In a mount, or a file that lakefuse keeps.
   Decision decision = Decision::kTheirs;
@@ -84,8 +88,9 @@ struct CommitCommand {
   std::chrono::milliseconds timeout{60'000};
 };
 
-using Command = std::variant<MountCommand, UmountCommand, StatusCommand, PendingCommand, DiffCommand,
-                             FlushCommand, CommitCommand, ResolveCommand, DiscardCommand, RecoverCommand>;
+using Command =
+    std::variant<MountCommand, UmountCommand, StatusCommand, PendingCommand, DiffCommand, FlushCommand,
+                 CommitCommand, ResolveCommand, DiscardCommand, RecoverCommand, PrefetchCommand>;
 
 // What the command line asked for was words: help, the version, or why it makes no sense.
 struct Words {

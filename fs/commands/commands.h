@@ -13,6 +13,7 @@ int run(const PendingCommand& command);
 int run(const DiffCommand& command);
 int run(const FlushCommand& command);
 int run(const CommitCommand& command);
+int run(const PrefetchCommand& command);
 int run(const ResolveCommand& command);
 int run(const DiscardCommand& command);
 int run(const RecoverCommand& command);

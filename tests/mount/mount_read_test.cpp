@@ -244,3 +244,24 @@ TEST_CASE("as root, programs that read in a row have the kernel ask for 512 KiB 
   }
   CHECK(read_local(setting) == "512\n");
 }
+
+TEST_CASE("R2: prefetch brings files and directories into the cache, and says how far it is") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string large = pattern(3 << 20);
+  lake.put("d/large", large);
+  lake.put("d/below/small", "small");
+  lake.put("other", "x");
+  Mounted mount(lake);
+  const Ran ran = mount.lakefuse({"prefetch", (mount / "d").string()});
+  CHECK(ran.exit_code == 0);
+  CHECK(ran.out == "2 files read, 3.0 MiB\n");
+  CHECK(has(ran.err, "100%: 3.0 MiB of 3.0 MiB in 2 files\n"));
+  CHECK(mount.lakefuse({"prefetch", (mount / "missing").string()}).exit_code == 1);
+  CHECK(mount.lakefuse({"prefetch", "/"}).exit_code == 1);
+  mount.remount();
+  lake.server().clear_log();
+  CHECK((read_file(mount / "d/large") == large));
+  CHECK(read_file(mount / "d/below/small") == "small");
+  CHECK(lake.count("store_get") == 0);
+}
