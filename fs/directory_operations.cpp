@@ -115,6 +115,7 @@ namespace {
 void begin(FilesystemCore& core, DirectoryHandle& handle) {
   handle.rows.clear();
   handle.has_local_rows = false;
+  handle.forgotten = 0;
   handle.listing.reset();
   handle.rows.push_back({".", {}, S_IFDIR, nullptr});
   handle.rows.push_back({"..", {}, S_IFDIR, nullptr});
@@ -176,6 +177,32 @@ Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
 
 }  // namespace
 
+namespace {
+
+// Whoever walks through a large directory has the kernel, and so us, remember each name that it was told.
+// Beyond so many nodes those told long ago are given up; what is open stays, and what is asked for again is
+// found again.
+constexpr std::size_t kMostNodes = 30'000;
+constexpr std::size_t kToldLately = 5'000;
+
+void forget_told(FilesystemCore& core, DirectoryHandle& handle, std::size_t told) {
+  if (core.tree.size() <= kMostNodes) return;
+  std::function<void(NodeId, std::string)> forget;
+  {
+    const std::lock_guard lock(core.mutex);
+    forget = core.notes.forget_name;
+  }
+  if (!forget) return;
+  for (; handle.forgotten + kToldLately < told; ++handle.forgotten) {
+    const DirectoryHandle::Row& row = handle.rows[handle.forgotten];
+    const InodePtr inode = row.type == S_IFDIR ? nullptr : core.tree.child(handle.inode, row.name);
+    if (inode != nullptr && !inode->is_ours && core.tree.handles(inode) == 0)
+      forget(handle.inode->node, row.name);
+  }
+}
+
+}  // namespace
+
 Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
                              const std::function<bool(const DirEntry&, const NodeEntry&)>& take) {
   FilesystemCore& core = *core_;
@@ -187,6 +214,7 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
   if (offset == 0) begin(core, handle);
   for (auto at = static_cast<std::size_t>(offset);; ++at) {
     if (at >= handle.rows.size()) {
+      forget_told(core, handle, at);
       // What is there goes out: the next page is on its way meanwhile.
       if (at > static_cast<std::size_t>(offset) && at > 2) return {};
       auto more = extend(core, handle);

@@ -42,6 +42,7 @@ struct DirectoryHandle {
   };
   std::vector<Row> rows;  // So far; offset n is rows[n - 1]'s end.
   bool has_local_rows = false;
+  std::size_t forgotten = 0;  // Rows before it need not stay in the kernel.
 };
 
 class FilesystemCore {

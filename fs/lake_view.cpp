@@ -15,6 +15,8 @@ constexpr std::size_t kHiddenRemembered =
     10000;  // Enough for a count; a hostile listing must not fill memory.
 // Of one directory: above it, what is too old to be believed is forgotten.
 constexpr std::size_t kMuchRemembered = 10000;
+// And above this one, all that is not ours: whatever the TTL, memory is not for ever.
+constexpr std::size_t kMostRemembered = 100'000;
 constexpr milliseconds kForEver = std::chrono::hours(24);
 
 Moment clock_now() {
@@ -183,7 +185,8 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
                                    : page.page.has_more && page.page.next < full + "/";
   };
   tree_.with_view(directory, [&](DirectoryView& view) {
-    if (view.size() > kMuchRemembered) view.forget_before(oldest(), clock_now());
+    if (view.size() > kMuchRemembered)
+      view.forget_before(view.size() > kMostRemembered ? page.asked : oldest(), clock_now());
     if (of.after.empty() && (!view.marker_seen || *view.marker_seen < page.asked)) {
       view.marker = std::move(marker);
       view.marker_seen = page.asked;

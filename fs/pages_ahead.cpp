@@ -32,9 +32,12 @@ void PagesAhead::ask(const ListRequest& request) {
   const auto call = std::make_shared<Call>(Call{request});
   {
     const std::lock_guard lock(mutex_);
-    if (std::ranges::any_of(calls_,
-                            [&](const auto& other) { return asks_for_the_same(other->request, request); }))
-      return;
+    const auto old = std::ranges::find_if(
+        calls_, [&](const auto& other) { return asks_for_the_same(other->request, request); });
+    if (old != calls_.end()) {
+      if (!(*old)->answer) return;
+      calls_.erase(old);  // Nobody came for it, and it grows old.
+    }
     calls_.push_back(call);
     if (calls_.size() > kMostKept) calls_.pop_front();
   }

@@ -96,4 +96,42 @@ TEST_CASE("files that are large, or opened here and there, bring few others") {
 
 TEST_SUITE_END();
 
+TEST_CASE("names asked for in a row bring a page of those behind them, a larger one each time; others none") {
+  DirectoryView view = view_of(5000, 10);
+  for (int n = 0; n < 3; ++n) CHECK(view.asked_alone(name_of(n)) == 0);
+  std::size_t at = 3, pages = 0;
+  for (; at < 4000; ++pages) at += 1 + view.asked_alone(name_of(static_cast<int>(at)));
+  CHECK(pages <= 9);
+  for (const int n : {100, 3000, 700, 4200, 1500}) CHECK(view.asked_alone(name_of(n)) == 0);
+}
+
+TEST_CASE("directories entered in a row bring the next ones, each once; those entered here and there none") {
+  DirectoryView view;
+  Holding prefix;
+  prefix.is_prefix = true;
+  for (int n = 0; n < 500; ++n) view.saw(name_of(n), prefix, kStart);
+  CHECK(view.entered(name_of(0)).empty());
+  CHECK(view.entered(name_of(1)).empty());
+  CHECK(view.entered(name_of(2)) == std::vector<std::string>{name_of(3), name_of(4), name_of(5), name_of(6)});
+  CHECK(view.entered(name_of(3)) == std::vector<std::string>{name_of(7)});
+  for (const int n : {400, 100, 300}) CHECK(view.entered(name_of(n)).empty());
+}
+
+TEST_CASE(
+    "R3: a page's names are as old as the page, and an object and a prefix of one listing stay together") {
+  DirectoryView view;
+  view.saw("a", object("one"), kStart + 1s, kStart);
+  Holding prefix;
+  prefix.is_prefix = true;
+  view.saw("a", prefix, kStart + 2s, kStart);
+  view.saw("b", object("two"), kStart + 2s, kStart);
+  view.saw_all(kStart);
+  REQUIRE(view.find("a", kStart + 1s));
+  CHECK(view.find("a", kStart + 1s)->first.object);
+  CHECK(view.find("a", kStart + 1s)->first.is_prefix);
+  CHECK(view.find("b", kStart + 2s));
+  CHECK_FALSE(view.find("c", kStart + 1s));  // Nobody has looked for it since.
+  CHECK(view.find("c", kStart));
+}
+
 }  // namespace lakefuse::test
