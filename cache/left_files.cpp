@@ -13,6 +13,8 @@ namespace {
 
 using State = SpoolRecord::State;
 
+constexpr std::size_t kMostRemovalBytes = 1 << 30;  // Some million names.
+
 bool is_there(int directory, const std::string& name) {
   struct stat facts {};
   return ::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
@@ -73,6 +75,17 @@ std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
     if (const std::string id = id_of(name, ".json"); !id.empty()) take_file(slot, id, space, found);
     if (const std::string id = id_of(name, ".data"); !id.empty() && !is_there(directory, id + ".json"))
       slot->put_aside(id);
+  }
+  return found;
+}
+
+std::vector<LeftRemovals> take_left_removals(const std::shared_ptr<SpoolSlot>& slot) {
+  std::vector<LeftRemovals> found;
+  auto names = list_names(slot->files()->get());
+  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+    if (id_of(name, kRemovalsEnding).empty()) continue;
+    if (auto lines = read_text(slot->files()->get(), name, kMostRemovalBytes))
+      found.push_back({slot, name, parse_removals(*lines)});
   }
   return found;
 }

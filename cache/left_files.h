@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "cache/local_spool_file.h"
+#include "cache/removal_journal.h"
 #include "cache/rename_journal.h"
 #include "cache/spool.h"
 #include "cache/spool_slot.h"
@@ -27,6 +28,15 @@ std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
 
 // The directory renames that an earlier mount did not end.
 std::vector<std::unique_ptr<RenameJournal>> take_left_renames(const std::shared_ptr<SpoolSlot>& slot);
+
+// The removals that an earlier mount promised and did not do. Their file is `forget`ten once they are
+// promised anew.
+struct LeftRemovals {
+  std::shared_ptr<SpoolSlot> slot;
+  std::string name;
+  std::vector<RemovalRecord> records;
+};
+std::vector<LeftRemovals> take_left_removals(const std::shared_ptr<SpoolSlot>& slot);
 
 // What a power cut did to bytes that were closed but never synced: they become a conflict, which waits for a
 // person, instead of being published torn. `size` is that of the file on disk.

@@ -1,6 +1,7 @@
 #include "cache/local_spool_file.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -83,6 +84,12 @@ Result<> LocalSpoolFile::put(const SpoolRecord& record, LocalStagedFile::Shape s
   auto put = put_text(slot_->files()->get(), id_ + ".json", to_json(stored), how);
   was_durable_ = was_durable_ || (durable && put);
   return put;
+}
+
+void LocalSpoolFile::discard_surely() {
+  discard();
+  std::lock_guard lock(mutex_);
+  if (was_durable_) ::fsync(slot_->files()->get());
 }
 
 void LocalSpoolFile::discard() {

@@ -75,6 +75,7 @@ class SlotReader {
     for (const std::string& name : names.value_or(std::vector<std::string>())) {
       if (const std::string id = id_of(name, ".json"); !id.empty()) read_file(files.get(), id);
       if (!id_of(name, kRenameEnding).empty()) read_rename(files.get(), name);
+      if (!id_of(name, kRemovalsEnding).empty()) read_removals(files.get(), name);
     }
   }
 
@@ -88,6 +89,18 @@ class SlotReader {
     row.record.reason = record ? "its rename to " + record->to + " was cut short; the next mount settles it"
                                : record.error().message;
     rows_.push_back({0, std::move(row)});
+  }
+
+  void read_removals(int files, const std::string& name) {
+    auto lines = read_text(files, name, kMostRecordBytes);
+    for (const RemovalRecord& record : parse_removals(lines.value_or(""))) {
+      SpooledFile row{owner_, {}, path_ / "spool" / name};
+      row.in_use = in_use_;
+      row.record.state = State::kQueued;
+      row.record.path = record.path;
+      row.record.reason = "it was removed here, and is still on the lake";
+      rows_.push_back({0, std::move(row)});
+    }
   }
 
   void read_file(int files, const std::string& id) {

@@ -1,5 +1,7 @@
 #include "cache/spool.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -22,7 +24,9 @@ class LocalSpool final : public Spool {
         slot_(std::move(slot)),
         space_(std::make_shared<FreeSpace>(slot_->files(), floor_bytes)),
         left_(take_left_files(slot_, space_)),
-        left_renames_(lakefuse::take_left_renames(slot_)) {}
+        left_renames_(lakefuse::take_left_renames(slot_)),
+        left_removals_(lakefuse::take_left_removals(slot_)),
+        removals_(slot_) {}
 
   Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) override {
     auto file = LocalSpoolFile::create(slot_, record, space_);
@@ -38,6 +42,24 @@ class LocalSpool final : public Spool {
     std::lock_guard lock(mutex_);
     adopt_all();
     return std::exchange(left_renames_, {});
+  }
+
+  Result<> begin_removal(const RemovalRecord& record) override { return removals_.add(record); }
+  void end_removal(std::uint64_t order) override { removals_.end(order); }
+
+  std::vector<RemovalRecord> take_left_removals() override {
+    std::lock_guard lock(mutex_);
+    adopt_all();
+    std::vector<RemovalRecord> taken;
+    for (LeftRemovals& left : std::exchange(left_removals_, {})) {
+      bool is_safe = true;
+      for (RemovalRecord& record : left.records) {
+        is_safe &= removals_.add(record).has_value();
+        taken.push_back(std::move(record));
+      }
+      if (is_safe) ::unlinkat(left.slot->files()->get(), left.name.c_str(), 0);
+    }
+    return taken;
   }
 
   std::vector<LeftBehind> take_left_behind() override {
@@ -78,6 +100,7 @@ class LocalSpool final : public Spool {
     adopted_[name] = *slot;
     for (LeftFile& one : take_left_files(*slot, space_)) left_.push_back(std::move(one));
     for (auto& rename : lakefuse::take_left_renames(*slot)) left_renames_.push_back(std::move(rename));
+    for (auto& removals : lakefuse::take_left_removals(*slot)) left_removals_.push_back(std::move(removals));
     if ((*slot)->damaged_count() > 0) kept_.push_back(*slot);
   }
 
@@ -90,8 +113,11 @@ class LocalSpool final : public Spool {
   mutable std::mutex mutex_;
   std::vector<LeftFile> left_;  // Guarded by mutex_, as all below. Not handed out yet.
   std::vector<std::unique_ptr<RenameJournal>> left_renames_;
+  std::vector<LeftRemovals> left_removals_;
   std::map<std::string, std::weak_ptr<SpoolSlot>> adopted_;
   std::vector<std::shared_ptr<SpoolSlot>> kept_;  // Adopted ones with damage to count.
+
+  RemovalJournal removals_;  // Safe by itself.
 };
 
 // An ended mount may have left a slot that we cannot read: better no mount than one that forgets those files.

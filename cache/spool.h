@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/removal_journal.h"
 #include "cache/rename_journal.h"
 #include "cache/staged_file.h"
 #include "client/error.h"
@@ -32,6 +33,7 @@ struct SpoolRecord {
     kSynced,    // Open, and fsync answered 0: these bytes must survive.
     kHeld,      // Closed under a temporary name: published when renamed, aged or unmounted (W9).
     kFailed,    // Closed, the publish failed for a passing cause: tried again.
+    kQueued,    // Closed with --writeback: published in its turn.
     kConflict,  // Closed, lost a race or met another version: waits for a person.
   };
   State state = State::kOpen;
@@ -40,9 +42,10 @@ struct SpoolRecord {
   Expectation expected;            // What may be replaced (W5, W6).
   EntryMeta meta;                  // What the entry will say besides its bytes.
   bool append_only = false;        // Only ever appended to with O_APPEND.
-  bool is_claim = false;  // No bytes: an empty object, linked under the nonce in `meta`, holds a name.
-  std::string reason;     // Why it failed: the Error's sentence.
-  std::string cause;      // Its Errc as a word.
+  bool is_claim = false;    // No bytes: an empty object, linked under the nonce in `meta`, holds a name.
+  std::uint64_t order = 0;  // With --writeback: its place among all that the mount has promised; 0: none.
+  std::string reason;       // Why it failed: the Error's sentence.
+  std::string cause;        // Its Errc as a word.
   std::int64_t since_seconds = 0;  // Unix time of the state's begin.
 };
 
@@ -66,6 +69,8 @@ class SpoolFile {
   // Removes bytes and record from disk: they are on the lake now, or nobody wants them. What was durable is
   // gone durably.
   virtual void discard() = 0;
+  // The same, and a power cut brings back nothing that would be published.
+  virtual void discard_surely() = 0;
 };
 
 // A file that an earlier mount left.
@@ -99,6 +104,14 @@ class Spool {
   // Directory renames that earlier mounts of this owner began and did not end; each is handed out once, and
   // are settled before take_left_behind() files are used.
   virtual std::vector<std::unique_ptr<RenameJournal>> take_left_renames() = 0;
+
+  // A name that has to go from the lake: on disk when this returns. end_removal(): it is gone.
+  virtual Result<> begin_removal(const RemovalRecord& record) = 0;
+  virtual void end_removal(std::uint64_t order) = 0;
+
+  // Removals that earlier mounts of this owner promised and did not do, each handed out once; promised by
+  // this mount from now on.
+  virtual std::vector<RemovalRecord> take_left_removals() = 0;
 
   // Files whose records could not be read. They are kept aside in `damaged/` for a person, never removed;
   // read_spools() shows them.

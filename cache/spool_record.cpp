@@ -15,11 +15,12 @@ namespace json = boost::json;
 using State = SpoolRecord::State;
 using Kind = Expectation::Kind;
 
-constexpr std::array<std::pair<State, std::string_view>, 6> kStates{{{State::kClean, "clean"},
+constexpr std::array<std::pair<State, std::string_view>, 7> kStates{{{State::kClean, "clean"},
                                                                      {State::kOpen, "open"},
                                                                      {State::kSynced, "synced"},
                                                                      {State::kHeld, "held"},
                                                                      {State::kFailed, "failed"},
+                                                                     {State::kQueued, "queued"},
                                                                      {State::kConflict, "conflict"}}};
 constexpr std::array<std::pair<Kind, std::string_view>, 3> kKinds{
     {{Kind::kAbsent, "absent"}, {Kind::kVersion, "version"}, {Kind::kAnything, "anything"}}};
@@ -86,6 +87,7 @@ StoredRecord read_record(const json::object& in) {
   stored.record.meta = read_meta(in.at("meta"));
   stored.record.append_only = in.at("append_only").as_bool();
   if (const json::value* claim = in.if_contains("is_claim")) stored.record.is_claim = claim->as_bool();
+  if (in.contains("order")) stored.record.order = number<std::uint64_t>(in, "order");
   stored.record.reason = text(in, "reason");
   stored.record.cause = text(in, "cause");
   stored.record.since_seconds = number<std::int64_t>(in, "since");
@@ -108,6 +110,7 @@ std::string to_json(const StoredRecord& stored) {
                    {"meta", write(record.meta)},
                    {"append_only", record.append_only},
                    {"is_claim", record.is_claim},
+                   {"order", record.order},
                    {"reason", record.reason},
                    {"cause", record.cause},
                    {"since", record.since_seconds},

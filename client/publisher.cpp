@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "client/batch_removal.h"
 #include "client/publish_attempt.h"
 
 namespace lakefuse {
@@ -78,6 +79,10 @@ Result<> Publisher::remove(const ObjectPath& path, const std::optional<ObjectInf
     if (is_another(**found)) return conflict(path, kIsAnother);
     if (++lost_answers >= kMaxLostAnswers) return removed;
   }
+}
+
+Result<> Publisher::remove_all(std::span<const Removal> removals) {
+  return BatchRemoval(lake_, removals, sleep_).run();
 }
 
 Result<> Publisher::check_before_copy(const ObjectPath& from_path, const ObjectInfo& from,

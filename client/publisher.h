@@ -1,7 +1,9 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <stop_token>
+#include <string>
 
 #include "client/nonce.h"
 #include "client/object_store.h"
@@ -37,6 +39,13 @@ struct PublishJob {
   // Asked to stop when nobody wants the bytes any more (the file was removed): a running upload is dropped, a
   // link is waited for, since one that was left alone may be done a moment later (rule 7).
   std::stop_token unwanted = {};
+};
+
+// An object that is to go: in that version, or as what was published from staged bytes of that nonce.
+struct Removal {
+  ObjectPath path;
+  std::optional<ObjectInfo> version = {};
+  std::string nonce = {};
 };
 
 // Changes on the branch that keep the promises although the server can only do "set" and "set if absent": it
@@ -78,6 +87,10 @@ class Publisher {
   enum class Sight { kLook, kJustNow };
   Result<> remove(const ObjectPath& path, const std::optional<ObjectInfo>& expected,
                   Sight sight = Sight::kLook);
+
+  // The same for many, each of which is looked at first; what is another version by now stays, and that is no
+  // failure. Two calls where they are neighbours, up to a page of them. After a failure some may be gone.
+  Result<> remove_all(std::span<const Removal> removals);
 
   // A copy of `from` (which must still be the version given) at `to` (which must be as expected), carrying
   // `metadata`: the half of a rename that comes before remove(). kConflict: either was not as expected;

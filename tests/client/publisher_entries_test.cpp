@@ -4,6 +4,7 @@
 
 #include "client/publisher.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/faulty_store.h"
 #include "tests/support/memory_bytes.h"
 #include "tests/support/memory_store.h"
 
@@ -55,6 +56,68 @@ TEST_CASE("remove: one call, two with an expected version, one when it was seen 
   CHECK(calls_of(std::nullopt, Publisher::Sight::kLook) == 1);
   CHECK(calls_of(lake.put("a", "2"), Publisher::Sight::kLook) == 2);
   CHECK(calls_of(lake.put("a", "3"), Publisher::Sight::kJustNow) == 1);
+}
+
+TEST_CASE("rule 4: remove_all: neighbours cost a page and a batch; only what was decided on goes") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  std::vector<Removal> removals;
+  for (int i = 0; i < 20; ++i) {
+    const std::string path = "d/" + std::to_string(i);
+    removals.push_back({.path = path_of(path), .version = lake.put(path, "1")});
+  }
+  lake.put("d/3", "another client's");
+  lake.erase("d/4");
+  const ObjectInfo ours = publish(publisher, "d/ours", "bytes");
+  removals.push_back({.path = path_of("d/ours"), .version = lake.put("d/old", "1")});
+  removals.push_back({.path = path_of("d/old"), .version = lake.info("d/old")});
+  lake.put("d/stays", "1");
+  lake.forget_calls();
+  CHECK(publisher.remove_all(removals).has_value());
+  CHECK(lake.calls("list") == 1);
+  CHECK(lake.calls("remove_all") == 1);
+  CHECK(lake.calls() == 2);
+  CHECK(lake.paths() == std::vector<std::string>{"d/3", "d/ours", "d/stays"});
+}
+
+TEST_CASE("remove_all: what was linked by an answer that was lost is known by its nonce") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  const std::string nonce = draw_nonce();
+  CHECK(publisher.publish({.path = path_of("a"), .meta = {}, .nonce = nonce}, MemoryBytes("1")).has_value());
+  CHECK(publisher.remove_all(std::vector<Removal>{{.path = path_of("a"), .nonce = draw_nonce()}}));
+  CHECK(lake.info("a").has_value());
+  CHECK(publisher.remove_all(std::vector<Removal>{{.path = path_of("a"), .nonce = nonce}}));
+  CHECK_FALSE(lake.info("a").has_value());
+}
+
+TEST_CASE("remove_all: many names apart in a directory of many pages are found, each with at most one page") {
+  MemoryStore lake;
+  Publisher publisher(lake);
+  std::vector<Removal> removals;
+  for (int i = 10000; i < 13000; ++i) {
+    const std::string path = "d/" + std::to_string(i);
+    const auto version = lake.put(path, "1");
+    if (i % 500 == 0) removals.push_back({.path = path_of(path), .version = version});
+  }
+  lake.forget_calls();
+  CHECK(publisher.remove_all(removals).has_value());
+  CHECK(lake.calls() <= removals.size() + 1);
+  CHECK(lake.paths().size() == 3000 - removals.size());
+}
+
+TEST_CASE("rule 1: remove_all after a lost answer looks again, and leaves alone what came since") {
+  MemoryStore lake;
+  FakeClock clock;
+  FaultyStore faulty(lake, {.when = FaultPlan::When::kAfterWork, .operation = "remove_all"}, &clock);
+  Publisher publisher(faulty, [&](std::chrono::milliseconds pause) {
+    lake.put("b", "another client's");
+    return clock.sleep(pause);
+  });
+  const std::vector<Removal> removals{{.path = path_of("a"), .version = lake.put("a", "1")},
+                                      {.path = path_of("b"), .version = lake.put("b", "2")}};
+  CHECK(publisher.remove_all(removals).has_value());
+  CHECK(lake.paths() == std::vector<std::string>{"b"});
 }
 
 TEST_CASE("remove: what is absent already is removed; another version is left alone") {

@@ -1,0 +1,123 @@
+#include "cache/removal_journal.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+
+#include "cache/disk.h"
+#include "cache/object_json.h"
+#include "cache/spool_slot.h"
+
+namespace lakefuse {
+
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::uint64_t kWorthEmptying = 1 << 20;
+
+struct Line {
+  RemovalRecord record;
+  bool is_end = false;
+};
+
+Line read_line(const json::object& in) {
+  Line line;
+  line.record.order = number<std::uint64_t>(in, "order");
+  line.is_end = in.contains("end");
+  if (line.is_end) return line;
+  line.record.path = text(in, "path");
+  line.record.nonce = text(in, "nonce");
+  if (const json::value* version = in.if_contains("version")) line.record.version = read_object(*version);
+  return line;
+}
+
+std::string to_line(const RemovalRecord& record) {
+  json::object out{{"order", record.order}, {"path", record.path}, {"nonce", record.nonce}};
+  if (record.version) out["version"] = write_object(*record.version);
+  return json::serialize(out) + "\n";
+}
+
+}  // namespace
+
+std::vector<RemovalRecord> parse_removals(std::string_view lines) {
+  std::map<std::uint64_t, RemovalRecord> left;
+  while (!lines.empty()) {
+    const auto end = lines.find('\n');
+    if (end == lines.npos) break;
+    auto line = parse_object(lines.substr(0, end), read_line);
+    lines.remove_prefix(end + 1);
+    if (!line) continue;
+    if (line->is_end)
+      left.erase(line->record.order);
+    else
+      left.insert_or_assign(line->record.order, std::move(line->record));
+  }
+  std::vector<RemovalRecord> records;
+  for (auto& [order, record] : left) records.push_back(std::move(record));
+  return records;
+}
+
+RemovalJournal::RemovalJournal(std::shared_ptr<SpoolSlot> slot)
+    : slot_(std::move(slot)), name_(random_name() + std::string(kRemovalsEnding)) {}
+
+RemovalJournal::~RemovalJournal() {
+  if (file_ && left_.empty()) ::unlinkat(slot_->files()->get(), name_.c_str(), 0);
+}
+
+Result<> RemovalJournal::open_locked() {
+  if (file_) return {};
+  const int directory = slot_->files()->get();
+  auto file = open_file(directory, name_, O_CREAT | O_EXCL | O_RDWR);
+  if (!file) return file.error();
+  if (::fsync(directory) != 0) return disk_error("cannot sync the directory of " + name_, errno);
+  file_ = *std::move(file);
+  return {};
+}
+
+Result<> RemovalJournal::append_locked(const std::string& line) {
+  if (auto wrote = write_fully(file_.get(), size_, std::as_bytes(std::span(line))); !wrote)
+    return wrote.error().in(name_);  // Half a line, which the next one overwrites.
+  size_ += line.size();
+  written_ += line.size();
+  return {};
+}
+
+Result<> RemovalJournal::add(const RemovalRecord& record) {
+  std::uint64_t end = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (auto opened = open_locked(); !opened) return opened;
+    if (auto written = append_locked(to_line(record)); !written) return written;
+    left_.insert(record.order);
+    end = written_;
+  }
+  const std::lock_guard syncing(syncing_);
+  if (synced_ >= end) return {};  // By somebody who came after us.
+  std::uint64_t written = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    written = written_;
+  }
+  if (::fdatasync(file_.get()) != 0) {
+    Error why = disk_error("cannot sync " + name_, errno);
+    this->end(record.order);
+    return why;
+  }
+  synced_ = written;
+  return {};
+}
+
+void RemovalJournal::end(std::uint64_t order) {
+  const std::lock_guard lock(mutex_);
+  if (left_.erase(order) == 0) return;
+  if (left_.empty() && size_ > kWorthEmptying && ::ftruncate(file_.get(), 0) == 0) {
+    size_ = 0;
+    return;
+  }
+  std::ignore = append_locked(json::serialize(json::object{{"order", order}, {"end", true}}) + "\n");
+}
+
+}  // namespace lakefuse
