@@ -66,6 +66,7 @@ Result<> BatchRemoval::look_at_neighbours(std::span<const Removal* const> neighb
 
 Result<std::vector<ObjectPath>> BatchRemoval::look() {
   found_.clear();
+  others_.clear();
   std::vector<const Removal*> sorted;
   for (const Removal& removal : removals_) sorted.push_back(&removal);
   std::stable_sort(sorted.begin(), sorted.end(), [](const Removal* a, const Removal* b) {
@@ -83,20 +84,25 @@ Result<std::vector<ObjectPath>> BatchRemoval::look() {
   std::vector<ObjectPath> there;
   for (const Removal* removal : sorted) {
     const auto found = found_.find(removal->path.str());
-    if (found == found_.end() || !is_unwanted(*removal, found->second)) continue;
+    if (found == found_.end()) continue;
+    if (!is_unwanted(*removal, found->second)) {
+      others_.push_back(removal->path.str());
+      continue;
+    }
     if (there.empty() || there.back().str() != removal->path.str()) there.push_back(removal->path);
   }
   return there;
 }
 
-Result<> BatchRemoval::run() {
+Result<std::vector<std::string>> BatchRemoval::run() {
   for (int lost_answers = 0;;) {
     const auto there = look();
     if (!there) return there.error();
-    if (there->empty()) return {};
+    if (there->empty()) return others_;
     auto removed = there->size() == 1 ? lake_.remove(there->front()) : lake_.remove_all(*there);
-    if (removed || !may_be_done(removed.error().code)) return removed;
-    if (++lost_answers >= kMaxLostAnswers) return removed;
+    if (removed) return others_;
+    const bool is_lost = may_be_done(removed.error().code) && ++lost_answers < kMaxLostAnswers;
+    if (!is_lost) return removed.error();
     if (auto slept = sleep_(kUntilSecondLook); !slept) return slept.error().in(removed.error().message);
   }
 }

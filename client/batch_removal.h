@@ -18,7 +18,8 @@ class BatchRemoval {
   BatchRemoval(ObjectStore& lake, std::span<const Removal> removals, const Sleep& sleep)
       : lake_(lake), removals_(removals), sleep_(sleep) {}
 
-  Result<> run();
+  // Answers the paths where another version stays.
+  Result<std::vector<std::string>> run();
 
  private:
   // Which of them are still there.
@@ -31,7 +32,9 @@ class BatchRemoval {
   ObjectStore& lake_;
   const std::span<const Removal> removals_;
   const Sleep& sleep_;
-  std::map<std::string, ObjectInfo> found_;  // By path, of one look.
+  // Of one look:
+  std::map<std::string, ObjectInfo> found_;  // By path.
+  std::vector<std::string> others_;          // Paths of other versions.
 };
 
 }  // namespace lakefuse

@@ -81,7 +81,7 @@ Result<> Publisher::remove(const ObjectPath& path, const std::optional<ObjectInf
   }
 }
 
-Result<> Publisher::remove_all(std::span<const Removal> removals) {
+Result<std::vector<std::string>> Publisher::remove_all(std::span<const Removal> removals) {
   return BatchRemoval(lake_, removals, sleep_).run();
 }
 

@@ -4,6 +4,7 @@
 #include <span>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "client/nonce.h"
 #include "client/object_store.h"
@@ -88,9 +89,9 @@ class Publisher {
   Result<> remove(const ObjectPath& path, const std::optional<ObjectInfo>& expected,
                   Sight sight = Sight::kLook);
 
-  // The same for many, each of which is looked at first; what is another version by now stays, and that is no
-  // failure. Two calls where they are neighbours, up to a page of them. After a failure some may be gone.
-  Result<> remove_all(std::span<const Removal> removals);
+  // The same for many, each of which is looked at first. Answers the paths where another version is by now,
+  // which stays. Two calls where they are neighbours, up to a page of them. After a failure some may be gone.
+  Result<std::vector<std::string>> remove_all(std::span<const Removal> removals);
 
   // A copy of `from` (which must still be the version given) at `to` (which must be as expected), carrying
   // `metadata`: the half of a rename that comes before remove(). kConflict: either was not as expected;

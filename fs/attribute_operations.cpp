@@ -105,7 +105,7 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
   if (!path) return path.error();
   auto changed = publisher.set_metadata(*path, *version, metadata_of(after, options, version->checksum));
   if (!changed) return changed.error();
-  publishing.met(version->path, *changed);
+  publishing.versions().met(version->path, *changed);
   const auto [directory, name] = tree.parent_and_name(inode);
   if (directory != nullptr) view.changed_object(directory, inode->key, *changed);
   const std::lock_guard lock(inode->mutex);

@@ -29,6 +29,7 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
   const bool is_local = (*directory)->is_local_directory || core.rules.is_local_directory(name);
   std::optional<ObjectInfo> marker;
   if (!is_local) {
+    if (auto first = core.catch_up(core.tree.path_below(*directory, key) + "/"); !first) return first.error();
     // The marker can be linked although there are objects below the prefix: look for them (design rule 11).
     const std::string path = core.tree.path_below(*directory, key) + "/";
     auto page = core.lake.list({.prefix = path, .after = {}, .delimited = true, .amount = 1});
@@ -81,7 +82,10 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
     core.tree.unname(inode);
     return {};
   }
-  if (const auto below = core.tree.path(inode)) core.clear_vacated(*below, Moment::max());
+  if (const auto below = core.tree.path(inode)) {
+    if (auto first = core.catch_up(*below); !first) return first;
+    core.clear_vacated(*below, Moment::max());
+  }
   auto empty = core.view.is_empty(inode);
   if (!empty) return empty.error();
   if (!*empty) return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};

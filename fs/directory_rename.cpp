@@ -75,8 +75,8 @@ class DirectoryRename {
         move.may_be_copied = why != Errc::kExists && why != Errc::kConflict && why != Errc::kNotFound;
         return copied.error();
       }
-      core_.publishing.is_ours_now(copied->physical_address);
-      core_.publishing.met(copied->path, *copied);
+      core_.publishing.versions().is_ours_now(copied->physical_address);
+      core_.publishing.versions().met(copied->path, *copied);
       move.new_object = *std::move(copied);
       return {};
     });
@@ -266,6 +266,8 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   const auto old_prefix = tree.path(top);
   if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
   const std::string new_prefix = tree.path_below(to, new_name) + (is_directory ? "/" : "");
+  for (const std::string& prefix : {*old_prefix, new_prefix})
+    if (auto first = catch_up(prefix); !first) return first;
   for (const std::string& prefix : {*old_prefix, new_prefix}) clear_vacated(prefix, Moment::max());
   if (tree.is_within(to, top)) return Error{Errc::kInvalid, "rename of a directory into itself"};
   if (replaced != nullptr) {

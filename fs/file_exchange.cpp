@@ -88,6 +88,8 @@ class Side {
 }  // namespace
 
 Result<> FilesystemCore::exchange_files(const InodePtr& one, const InodePtr& other) {
+  for (const InodePtr& inode : {one, other})
+    if (auto first = catch_up(tree.last_path(inode)); !first) return first;
   auto turns = take_turns({one, other});
   if (!turns) return turns.error();
   const auto one_path = tree.path(one), other_path = tree.path(other);

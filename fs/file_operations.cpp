@@ -62,7 +62,7 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
       const std::lock_guard lock(inode->mutex);
       version = inode->version;
     }
-    if (version) core.publishing.met(version->path, *version);
+    if (version) core.publishing.versions().met(version->path, *version);
   }
   if (!handle->may_write) core.view.opened(inode);
   if ((flags & O_TRUNC) != 0 && wants_to_write(flags)) {
@@ -125,6 +125,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
                           (core.options.exclusive == ExclusiveMode::kClaim || core.rules.is_claimed(name));
   std::optional<FilesystemCore::Claim> claim;
   if (is_claimed) {
+    if (auto first = core.catch_up(path); !first) return first.error();
     const auto vacant = core.vacancy(path);
     if (!vacant) return vacant.error();
     auto claimed = core.claim(path, attributes, vacant->expected);
@@ -209,7 +210,10 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
 Result<> Filesystem::flush(HandleId id, const Caller& caller) {
   auto handle = core_->files.find(id);
   if (!handle) return handle.error();
-  return core_->close_file(*handle, caller);
+  const InodePtr& inode = (*handle)->inode;
+  const std::string path = core_->tree.last_path(inode);
+  if (auto closed = core_->close_file(*handle, caller); !closed) return closed;
+  return (*handle)->may_write ? core_->publishing.untold(path) : Result<>();
 }
 
 Result<> Filesystem::fsync(HandleId id, bool) {
@@ -220,9 +224,12 @@ Result<> Filesystem::fsync(HandleId id, bool) {
     const std::lock_guard lock(inode->mutex);
     if (inode->staging.spoilt) return *inode->staging.spoilt;
   }
-  if (core_->options.fsync == FsyncMode::kPublish && !core_->stays_here(inode))
-    return core_->publishing.publish(inode);
-  return core_->publishing.make_safe(inode);
+  const std::string path = core_->tree.last_path(inode);
+  const bool publishes = core_->options.fsync == FsyncMode::kPublish && !core_->stays_here(inode);
+  if (publishes)
+    if (auto first = core_->catch_up(path); !first) return first;
+  auto done = publishes ? core_->publishing.publish(inode) : core_->publishing.make_safe(inode);
+  return done ? core_->publishing.untold(path) : done;
 }
 
 void Filesystem::release(HandleId id) {
@@ -230,7 +237,7 @@ void Filesystem::release(HandleId id) {
   const auto handle = core.files.remove(id);
   if (handle == nullptr) return;
   const InodePtr inode = handle->inode;
-  bool is_left = false;
+  bool is_left = false, is_spoilt = false;
   {
     const std::lock_guard lock(inode->mutex);
     if (handle->may_write) --inode->writers;
@@ -239,8 +246,14 @@ void Filesystem::release(HandleId id) {
     if (is_left && staging.spoilt) {
       // The writer was told so at write and at close; the lake keeps its version.
       is_left = false;
-      inode->is_ours = false;
+      is_spoilt = true;
     }
+  }
+  if (is_spoilt) {
+    if (const InodePtr spoilt = core.publishing.part_from_sealed(inode))
+      core.bury(spoilt);
+    else
+      inode->is_ours = false;
   }
   // What became dirty after the last flush: mapped pages, duplicated descriptors. Whoever wrote it is gone.
   if (is_left) {

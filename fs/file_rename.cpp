@@ -2,7 +2,9 @@
 // copied and then removed.
 
 #include <algorithm>
+#include <utility>
 
+#include "client/nonce.h"
 #include "fs/filesystem_core.h"
 
 namespace lakefuse {
@@ -27,7 +29,7 @@ struct FileRename {
   [[nodiscard]] Expectation expected() const {
     if (replaced == nullptr) return vacant.expected;
     if (core.options.on_conflict == OnConflict::kOverwrite) return Expectation::anything();
-    const auto last = core.publishing.last_met(new_path());
+    const auto last = core.publishing.versions().last_met(new_path());
     const std::lock_guard lock(replaced->mutex);
     if (!replaced->version) return Expectation::absent();
     return Expectation::of(last ? *last : *replaced->version);
@@ -49,7 +51,7 @@ struct FileRename {
     return error;
   }
 
-  void finish(std::optional<ObjectInfo> now_there) {
+  void change_names(std::optional<ObjectInfo> now_there) {
     core.view.changed_object(from_directory, inode->key, std::nullopt);
     if (now_there) core.vacated.forget(now_there->path);
     if (now_there) core.view.changed_object(to_directory, new_name, std::move(now_there));
@@ -59,6 +61,10 @@ struct FileRename {
       const std::lock_guard naming(core.naming);
       core.tree.move(inode, to_directory, new_name);
     }
+  }
+
+  void finish(std::optional<ObjectInfo> now_there) {
+    change_names(std::move(now_there));
     if (replaced != nullptr) core.bury(replaced);
     core.publishing.save(inode);
     {
@@ -106,6 +112,67 @@ struct FileRename {
     return {};
   }
 
+  // --writeback: whether only the journal need know. An upload for the old name is dropped then.
+  [[nodiscard]] bool may_wait() const {
+    const std::lock_guard lock(inode->mutex);
+    const Staging& staging = inode->staging;
+    const bool is_closed =
+        staging.wait == Wait::kQueue || staging.wait == Wait::kRename || staging.wait == Wait::kRetry;
+    const bool waits = staging.dirty && is_closed && !staging.sealed && !inode->is_deleted &&
+                       !(inode->version && goes_out_of_sight());
+    if (waits) inode->publish_stop.request_stop();
+    return waits;
+  }
+
+  // The closed bytes are promised under the new name; what the lake holds under the old one goes after that.
+  Result<> move_behind() {
+    const auto old_path = core.tree.path(inode);
+    if (!old_path) return Error{Errc::kNotFound, "rename of " + core.tree.last_path(inode) + ": it is gone"};
+    Expectation expectation = expected();
+    auto under_it = on_lake();
+    std::string nonce = draw_nonce();
+    bool may_be_linked = false;
+    if (replaced != nullptr) {
+      const std::lock_guard lock(replaced->mutex);
+      replaced->is_deleted = true;
+      replaced->publish_stop.request_stop();
+      if (replaced->staging.dirty) {  // What is on its way there may be in our place by then, and is ours.
+        nonce = replaced->staging.nonce;
+        may_be_linked = replaced->staging.may_be_linked;
+        if (expectation.kind != Expectation::Kind::kAnything) expectation = replaced->staging.expected;
+      }
+    }
+    RemovalRecord old_name{.path = *old_path};
+    bool is_on_lake = false;
+    {
+      const std::lock_guard lock(inode->mutex);
+      Staging& staging = inode->staging;
+      old_name.version = std::exchange(inode->version, std::move(under_it));
+      old_name.nonce = std::exchange(staging.nonce, std::move(nonce));
+      is_on_lake = old_name.version || staging.may_be_linked;
+      staging.may_be_linked = may_be_linked;
+      staging.expected = std::move(expectation);
+      staging.exclusive = false;
+      staging.ahead.reset();
+      staging.wait = Wait::kClose;
+      staging.order = 0;  // After all that was promised by now.
+      ++staging.generation;
+    }
+    change_names(std::nullopt);
+    auto promised =
+        core.stays_here(inode) ? false : core.publishing.publish_behind(inode, WriteQueue::Kind::kBarrier);
+    if (!promised) return promised.error();
+    if (!*promised)
+      if (auto done = core.settle_in_turn(inode); !done) return done;
+    core.publishing.queue().hurry();  // An upload that was dropped has nothing to come again for.
+    if (replaced != nullptr) core.bury(replaced);
+    if (is_on_lake)
+      if (auto done = core.remove_behind(std::move(old_name)); !done) return done;
+    const std::lock_guard lock(inode->mutex);
+    inode->attributes.ctime = now_on_the_clock();
+    return {};
+  }
+
   Result<> move_published(const ObjectInfo& version) {
     auto destination = ObjectPath::make(new_path());
     if (!destination) return destination.error();
@@ -122,8 +189,8 @@ struct FileRename {
       core.view.distrust(to_directory, new_name);
       return told(copied.error());
     }
-    core.publishing.is_ours_now(copied->physical_address);
-    core.publishing.met(copied->path, *copied);
+    core.publishing.versions().is_ours_now(copied->physical_address);
+    core.publishing.versions().met(copied->path, *copied);
     // The copy was a look at the old object. Where it took a call more than it must, for the time that it had
     // to be told or for what it replaced, another look is spared.
     const bool took_one_more =
@@ -156,7 +223,7 @@ struct FileRename {
     const auto [directory, old_name] = core.tree.parent_and_name(inode);
     const bool was_out_of_sight = core.is_local_name(inode) || core.rules.is_temporary(old_name, false);
     if (!goes_out_of_sight() || was_out_of_sight) return remove_old(version, sight);
-    core.publishing.met(version.path, version);
+    core.publishing.versions().met(version.path, version);
     core.vacated.add({.version = version,
                       .directory = from_directory,
                       .key = inode->key,
@@ -195,9 +262,33 @@ Result<std::vector<Turns::Held>> FilesystemCore::take_turns(std::vector<InodePtr
   return turns;
 }
 
+Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
+                                           const std::string& new_name, const InodePtr& replaced,
+                                           bool may_replace) {
+  if (options.writeback == Writeback::kOff) return false;
+  const auto no_rename = directory_renames.take();  // Of a directory above: the paths stay.
+  if (!no_rename) return no_rename.error();
+  const auto vacant =
+      replaced == nullptr ? vacancy(tree.path_below(to, new_name)) : Vacancy{Expectation::absent()};
+  if (!vacant) return vacant.error();
+  FileRename change{*this, inode, from, to, new_name, replaced, may_replace, *vacant};
+  if (!change.may_wait()) return false;
+  if (replaced != nullptr) keep_readable(replaced);
+  const auto turn = inode->turn.take();
+  if (!turn) return turn.error();
+  if (!change.may_wait()) return false;
+  if (auto moved = change.move_behind(); !moved) return moved.error();
+  return true;
+}
+
 Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
                                      const std::string& new_name, const InodePtr& replaced,
                                      bool may_replace) {
+  const auto behind = rename_behind(inode, from, to, new_name, replaced, may_replace);
+  if (!behind) return behind.error();
+  if (*behind) return {};
+  for (const std::string& path : {tree.last_path(inode), tree.path_below(to, new_name)})
+    if (auto first = catch_up(path); !first) return first;
   std::vector<InodePtr> both{inode};
   if (replaced != nullptr) both.push_back(replaced);
   const auto turns = take_turns(std::move(both));
@@ -221,8 +312,9 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   return change.move_published(*version);
 }
 
-void FilesystemCore::bury(const InodePtr& inode) {
+void FilesystemCore::bury(const InodePtr& inode, bool surely) {
   std::shared_ptr<SpoolFile> unwanted, claim;
+  std::optional<Sealed> sealed;
   {
     const std::lock_guard lock(inode->mutex);
     inode->is_deleted = true;
@@ -230,10 +322,13 @@ void FilesystemCore::bury(const InodePtr& inode) {
     inode->staging.wait = Wait::kNothing;
     inode->attributes.ctime = now_on_the_clock();
     unwanted = inode->staging.spool;
+    sealed = std::exchange(inode->staging.sealed, std::nullopt);
     claim = std::move(inode->claim);
   }
   if (claim != nullptr) claim->discard();
-  if (unwanted != nullptr) unwanted->discard();  // Who has it open goes on with the nameless bytes.
+  // Who has it open goes on with the nameless bytes.
+  if (sealed) surely ? sealed->spool->discard_surely() : sealed->spool->discard();
+  if (unwanted != nullptr) surely ? unwanted->discard_surely() : unwanted->discard();
   publishing.drop_if_clean(inode);
 }
 

@@ -12,12 +12,35 @@
 namespace lakefuse {
 namespace {
 
+constexpr std::chrono::milliseconds kProgressEvery{200};
 constexpr std::size_t kFailuresRemembered = 32;  // Enough for a person to read; the log has all.
 
 // As Publishing::describe(); litter is local while it is written, too.
 PendingFile describe(FilesystemCore& core, const InodePtr& inode) {
   PendingFile file = core.publishing.describe(inode);
   if (file.state != "clean" && file.state != "conflict" && core.is_local_name(inode)) file.state = "local";
+  return file;
+}
+
+bool is_queued(const InodePtr& inode) {
+  const std::lock_guard lock(inode->mutex);
+  return inode->staging.wait == Wait::kQueue || inode->staging.sealed;
+}
+
+// It failed for a cause that does not pass by itself; a flush tries again.
+bool gave_up_its_place(const InodePtr& inode) {
+  const std::lock_guard lock(inode->mutex);
+  return inode->staging.wait == Wait::kRetry && inode->staging.order != 0;
+}
+
+PendingFile describe(const WriteQueue::Waiting& waiting) {
+  PendingFile file;
+  file.path = waiting.record.path;
+  file.state = waiting.failure ? "failed" : "removed";
+  file.reason = "it was removed here, and is still on the lake";
+  if (!waiting.failure) return file;
+  file.cause = to_word(waiting.failure->code);
+  file.reason += ": " + waiting.failure->message;
   return file;
 }
 
@@ -43,18 +66,19 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
     }
     if (forget) forget(directory->node, name);
   });
+  publishing.queue().set_remover(
+      {.remove = [this](const auto& removals) { return remove_promised(removals); },
+       .give_up = [this](const auto& removal, const auto& why) { give_up_removal(removal, why); }});
   if (spool == nullptr) return;
   auto left = spool->take_left_behind();
   settle_left_renames(left);
-  recover_all(std::move(left));
-  vacater = std::jthread([this](const std::stop_token& stop) {
-    constexpr std::chrono::milliseconds kGrain{200};  // Of temporary_age.
-    const Patience until_the_end(stop);
+  recover_all(std::move(left), spool->take_left_removals());
+  ticker = std::jthread([this](const std::stop_token& stop) {
+    constexpr std::chrono::milliseconds kGrain{200};  // Of temporary_age and of retries.
     std::mutex alone;
     std::condition_variable_any never;
     while (!stop.stop_requested()) {
-      clear_vacated("", std::chrono::steady_clock::now());
-      look_at_released_claims(std::chrono::steady_clock::now());
+      tick();
       std::unique_lock lock(alone);
       never.wait_for(lock, stop, kGrain, [] { return false; });
     }
@@ -107,6 +131,8 @@ MountStatus Filesystem::status() {
     }
     status.pending.push_back(std::move(file));
   }
+  for (const WriteQueue::Waiting& waiting : core.publishing.queue().removals())
+    status.pending.push_back(describe(waiting));
   const std::lock_guard lock(core.mutex);
   status.failures.assign(core.failures.begin(), core.failures.end());
   return status;
@@ -117,9 +143,18 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
   std::stop_source patience_ends;
   FlushReport report;
   std::vector<InodePtr> wanted;
+  WriteQueue& queue = core.publishing.queue();
+  for (const InodePtr& inode : core.publishing.staged())
+    if (gave_up_its_place(inode)) std::ignore = core.publishing.publish_behind(inode);
+  const WriteQueue::Order promised = queue.last();
+  std::vector<InodePtr> queued;
   for (const InodePtr& inode : core.publishing.staged()) {
     PendingFile file = describe(core, inode);
     if (file.state == "clean" || file.state == "local") continue;
+    if (is_queued(inode)) {
+      queued.push_back(inode);
+      continue;
+    }
     if (file.state == "conflict") {
       report.failed.push_back(std::move(file));
       continue;
@@ -131,6 +166,24 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
     else
       report.left_out.push_back(std::move(file));
   }
+
+  const auto deadline = std::chrono::steady_clock::now() + options.patience;
+  const auto gives_up = [&](std::size_t left) {
+    const bool goes_on = progress ? progress(left) : true;
+    return !goes_on || std::chrono::steady_clock::now() >= deadline;
+  };
+  queue.hurry();  // What was promised before comes first.
+  while (const std::size_t left = queue.wait_for(promised, kProgressEvery))
+    if (gives_up(left + wanted.size())) break;
+  for (const InodePtr& inode : queued) {
+    PendingFile after = core.publishing.describe(inode);
+    if (after.state == "conflict" || after.state == "failed" || is_queued(inode))
+      report.failed.push_back(std::move(after));
+    else
+      report.published.push_back(core.tree.last_path(inode));
+  }
+  for (const WriteQueue::Waiting& waiting : queue.removals())
+    if (waiting.record.order <= promised) report.failed.push_back(describe(waiting));
 
   std::mutex mutex;
   std::condition_variable changed;
@@ -160,21 +213,19 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
       changed.notify_one();
     });
   }
-  const auto deadline = std::chrono::steady_clock::now() + options.patience;
   std::unique_lock lock(mutex);
   while (left > 0) {
-    changed.wait_for(lock, std::chrono::milliseconds(200));
+    changed.wait_for(lock, kProgressEvery);
     const std::size_t now_left = left;
     lock.unlock();
-    const bool goes_on = progress ? progress(now_left) : true;
-    if (!goes_on || std::chrono::steady_clock::now() >= deadline) patience_ends.request_stop();
+    if (gives_up(now_left)) patience_ends.request_stop();
     lock.lock();
   }
   return report;
 }
 
 bool Filesystem::is_ours(const std::string& physical_address) {
-  return core_->publishing.is_ours(physical_address);
+  return core_->publishing.versions().is_ours(physical_address);
 }
 
 void Filesystem::set_kernel_notes(KernelNotes notes) {

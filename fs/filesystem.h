@@ -25,6 +25,9 @@ namespace lakefuse {
 enum class OnConflict { kFail, kOverwrite };
 enum class ExclusiveMode { kAtClose, kClaim };
 enum class FsyncMode { kLocal, kPublish };
+// Whether close, unlink and rename return before the lake knows: never, where nobody has to be told who won
+// (W5), or always.
+enum class Writeback { kOff, kOn, kAll };
 
 // How one mount behaves; constant while it serves.
 struct FilesystemOptions {
@@ -36,6 +39,7 @@ struct FilesystemOptions {
   OnConflict on_conflict = OnConflict::kFail;
   ExclusiveMode exclusive = ExclusiveMode::kAtClose;
   FsyncMode fsync = FsyncMode::kLocal;
+  Writeback writeback = Writeback::kOff;
   std::vector<std::string> claim_names;      // W5 globs.
   std::vector<std::string> temporary_names;  // W9 globs.
   std::vector<std::string> local_names;      // W9 globs; one that ends in '/' matches a directory.

@@ -103,6 +103,11 @@ class FilesystemCore {
   Result<> close_file(const std::shared_ptr<FileHandle>& handle, const Caller& caller);
   // What closing means under this name: publish, hold back or keep.
   Result<> settle(const InodePtr& inode);
+  // Whether its close returns once its bytes are safe here (--writeback).
+  bool is_written_back(const InodePtr& inode) const;
+  // Before a change at or below that path that the lake is to know when the caller does: all that was
+  // promised before it comes first (design rule 10).
+  Result<> catch_up(const std::string& path);
   // chmod, chown, utimens, setxattr: without the bytes (fs/attribute_operations.cpp). `change` answers
   // whether something changed that the lake keeps.
   using ChangeOfAttributes = std::function<Result<bool>(Attributes&)>;
@@ -110,15 +115,18 @@ class FilesystemCore {
   Result<> change_directory(const InodePtr& inode, const Attributes& after);
   Result<> settle_in_turn(const InodePtr& inode);
   // What earlier mounts left (fs/recovery.cpp).
-  void recover_all(std::vector<LeftBehind> left);
+  void recover_all(std::vector<LeftBehind> left, std::vector<RemovalRecord> removals);
   // Directory renames that were cut short: undone or finished, with the staged files that belong to them.
   // What the lake does not let us do now waits for the next mount.
   void settle_left_renames(std::vector<LeftBehind>& left);
+  void publish_recovered(std::vector<RemovalRecord> removals);
   // `obstacle`: why it must not be published; empty where there is none.
   void recover(LeftBehind left, const std::string& obstacle);
   // A claim of O_EXCL whose first close an earlier mount did not live to see.
   void release_claim(LeftBehind left);
   InodePtr make_path(const std::string& path, Kind kind);
+  // The directory that a path lies in, as far as it is known, and the rest of the path.
+  std::pair<InodePtr, std::string> nearest_directory(const std::string& path) const;
   // What is at that path changed by no operation on it: whoever knows of it asks the lake again.
   void distrust_path(const std::string& path);
 
@@ -145,11 +153,15 @@ class FilesystemCore {
   std::optional<ObjectInfo> left_at(const std::string& path);
   // Removes from the lake those below `prefix` whose time has come by `until`.
   void clear_vacated(const std::string& prefix, Moment until);
+  void tick();
 
   // Renames, once the names are found and checked (fs/file_rename.cpp, fs/file_exchange.cpp,
   // fs/directory_rename.cpp, fs/directory_exchange.cpp).
   Result<> rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
                        const std::string& new_name, const InodePtr& replaced, bool may_replace);
+  // --writeback: in the journal alone; false: the lake must be asked.
+  Result<bool> rename_behind(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
+                             const std::string& new_name, const InodePtr& replaced, bool may_replace);
   Result<> exchange_files(const InodePtr& one, const InodePtr& other);
   // Of all of them, in the order of their nodes.
   static Result<std::vector<Turns::Held>> take_turns(std::vector<InodePtr> inodes);
@@ -167,8 +179,18 @@ class FilesystemCore {
   Result<> wait_for_exchange(const InodePtr& directory, std::string_view name);
   // By us: what this mount knew of that path, vacated or met, is no more.
   void removed_from_lake(const std::string& path);
+  // --writeback (fs/unlink_behind.cpp): the name is gone for this mount, and the lake's object goes in its
+  // turn.
+  Result<> unlink_behind(const InodePtr& directory, const InodePtr& inode);
+  // What may be on the lake under that path goes in its turn; promised when this returns.
+  Result<> remove_behind(RemovalRecord removal);
+  // What the write queue does of those: directories that they empty stay, as they do on any disk.
+  Result<> keep_directories(const std::vector<RemovalRecord>& removals);
+  Result<> remove_promised(const std::vector<RemovalRecord>& removals);
+  void give_up_removal(const RemovalRecord& removal, const Error& why);
   // The name is the lake's no more, and this inode never will be published, by the next mount neither.
-  void bury(const InodePtr& inode);
+  // `surely`: whatever a power cut makes of it.
+  void bury(const InodePtr& inode, bool surely = false);
 
   // The directory's marker, so that it stays when `key` (of a directory: with its "/"), the last thing in it,
   // goes.
@@ -195,24 +217,25 @@ class FilesystemCore {
   Tree tree;
   VacatedNames vacated;
   ReleasedClaims released_claims;
+  std::atomic<bool> is_vacating = false;  // A worker looks after vacated names and released claims.
   Turns vacating;  // Held over the removal of a vacated name, and by who needs one to stay as it is.
   LakeView view;
-  Publishing publishing;
-  HandleTable<FileHandle> files;
-  HandleTable<DirectoryHandle> directories;
-  Turns directory_renames;  // One at a time; of an exchange, held over all of it.
-
   std::mutex naming;  // Giving a name an inode: in-memory work only. Taken before the tree's lock.
 
   std::atomic<dev_t> device{0};
   std::atomic<std::uint64_t> unseen_failures{0};
 
-  std::mutex mutex;  // A leaf. Guards all below.
+  std::mutex mutex;  // A leaf. Guards the three below.
   std::deque<RecentFailure> failures;
   std::vector<std::pair<InodePtr, std::string>> exchanging;  // Directories and names in them.
   Filesystem::KernelNotes notes;
 
-  std::jthread vacater;  // Last: uses all above.
+  Publishing publishing;  // Its jobs use all above.
+  HandleTable<FileHandle> files;
+  HandleTable<DirectoryHandle> directories;
+  Turns directory_renames;  // One at a time; of an exchange, held over all of it.
+
+  std::jthread ticker;  // Last: uses all above.
 };
 
 }  // namespace lakefuse

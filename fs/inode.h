@@ -33,6 +33,7 @@ enum class Kind { kFile, kDirectory, kSymlink, kSpecial };  // Special: fifos, s
 enum class Wait {
   kNothing,  // They are there, or there are none.
   kClose,    // Being written.
+  kQueue,    // Closed with --writeback: published in its turn.
   kRename,   // Held back under a temporary name (W9).
   kRetry,    // A publish failed for a passing cause.
   kPerson,   // Lost a race, met another version, or was cut short: never published by itself (W2).
@@ -49,6 +50,12 @@ struct AskedAhead {
   std::shared_future<std::optional<UploadTarget>> target = answer.get_future().share();
 };
 
+// A version that was closed with --writeback and is not on the lake yet, while its file is written again.
+struct Sealed {
+  std::shared_ptr<SpoolFile> spool;
+  SpoolRecord record;
+};
+
 // What this machine holds of one file that the lake does not.
 struct Staging {
   std::shared_ptr<SpoolFile> spool;  // Null: nothing is staged; reads go to the lake.
@@ -58,9 +65,13 @@ struct Staging {
   Expectation expected;              // What a publish may replace (W5, W6).
   std::string nonce;                 // Of this version's conditional link, kept until it is published.
   bool exclusive = false;            // Made with O_EXCL by us: a lost race is EEXIST.
-  bool append_only = true;           // Nothing but O_APPEND writes since it was staged.
+  bool append_only = true;           // Nothing but O_APPEND writes since it was staged,
+  std::uint64_t appended_from = 0;   // from there on.
   bool promised = false;             // fsync said that these bytes survive (W3).
+  bool may_be_linked = false;        // Under this nonce: a publish of it has begun.
   Wait wait = Wait::kNothing;
+  std::uint64_t order = 0;       // With --writeback: its place in the write queue.
+  std::optional<Sealed> sealed;  // What that place is for, while it is being written again.
   std::optional<Error> failure;  // Of the last publish.
   std::optional<Error> spoilt;   // A write failed: nothing of this version may be published (F2).
   std::int64_t since_seconds = 0;

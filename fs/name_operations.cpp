@@ -64,7 +64,7 @@ Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const 
                                    .look_again = kind == Empty::kClaim,
                                    .nonce = nonce},
                                   NoBytes{});
-  if (linked) publishing.is_ours_now(linked->physical_address);
+  if (linked) publishing.versions().is_ours_now(linked->physical_address);
   return linked;
 }
 
@@ -91,7 +91,7 @@ Result<> FilesystemCore::keep_directory(const InodePtr& directory, const std::st
 }
 
 void FilesystemCore::removed_from_lake(const std::string& path) {
-  publishing.removed(path);
+  publishing.versions().removed(path);
   vacated.forget(path);
 }
 
@@ -103,6 +103,13 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   if (!found) return found.error();
   const InodePtr& inode = *found;
   if (inode->kind == Kind::kDirectory) return Error{Errc::kIsADirectory, "unlink of a directory"};
+  bool is_claim = false;  // Others wait for it to go.
+  {
+    const std::lock_guard lock(inode->mutex);
+    is_claim = inode->claimed_by_us;
+  }
+  if (core.options.writeback != Writeback::kOff && !is_claim) return core.unlink_behind(*directory, inode);
+  if (auto first = core.catch_up(core.tree.last_path(inode)); !first) return first;
   {
     const std::lock_guard lock(inode->mutex);
     inode->publish_stop.request_stop();  // Its bytes are not wanted any more.

@@ -100,6 +100,23 @@ struct Modes {
   std::optional<std::uint32_t> dir;
 };
 
+// The commands' values while CLI11 fills them in.
+struct Drafts {
+  MountCommand mount;
+  Modes modes;
+  std::string writeback;  // Empty: off. A flag that stands alone says "true".
+  UmountCommand umount;
+  StatusCommand status;
+  PendingCommand pending;
+  DiffCommand diff;
+  FlushCommand flush;
+  PrefetchCommand prefetch;
+  CommitCommand commit;
+  ResolveCommand resolve;
+  DiscardCommand discard;
+  RecoverCommand recover;
+};
+
 void declare_access(CLI::App* app, AccessFlags& access) {
   add(app, "--config", access.config_file, absolute_path, "lakectl's configuration file (~/.lakectl.yaml)")
       ->type_name("FILE");
@@ -143,8 +160,9 @@ void declare_mount_place(CLI::App* app, MountCommand& mount) {
                 "For debugging: a core dump holds your credentials");
 }
 
-void declare_mount_meaning(CLI::App* app, MountCommand& mount, Modes& modes) {
-  FilesystemOptions& meaning = mount.filesystem;
+void declare_mount_meaning(CLI::App* app, Drafts& drafts) {
+  Modes& modes = drafts.modes;
+  FilesystemOptions& meaning = drafts.mount.filesystem;
   add(app, "--metadata-ttl", meaning.metadata_ttl, parse_duration,
       "For how long names, sizes and times are believed without asking again (1s)")
       ->type_name("TIME");
@@ -170,6 +188,10 @@ void declare_mount_meaning(CLI::App* app, MountCommand& mount, Modes& modes) {
       },
       "What fsync waits for: the bytes are safe on this machine's disk, or on the branch (local)")
       ->type_name("local|publish");
+  app->add_flag(
+      "--writeback", drafts.writeback,
+      "close, unlink and rename return once they are safe on this machine's disk, and reach the lake "
+      "behind; O_EXCL waits all the same, unless --writeback=all");
   add_names(app, "--claim-names", meaning.claim_names, "Names that O_EXCL claims at open (*.lock,*.pid,...)");
   add_names(app, "--temporary-names", meaning.temporary_names,
             "Names held back until they are renamed (*.tmp,*.part,*~,...)");
@@ -196,22 +218,6 @@ void add_timeout(CLI::App* app, const std::string& name, std::chrono::millisecon
       ->type_name("TIME");
 }
 
-// The commands' values while CLI11 fills them in.
-struct Drafts {
-  MountCommand mount;
-  Modes modes;
-  UmountCommand umount;
-  StatusCommand status;
-  PendingCommand pending;
-  DiffCommand diff;
-  FlushCommand flush;
-  PrefetchCommand prefetch;
-  CommitCommand commit;
-  ResolveCommand resolve;
-  DiscardCommand discard;
-  RecoverCommand recover;
-};
-
 constexpr const char* kMountOrStateDirectory =
     "A mount point, any directory below one, or a state directory (all of your mounts)";
 constexpr const char* kThisDirectory = "A mount point or any directory below one (the working directory)";
@@ -225,7 +231,7 @@ CLI::App* declare_mount(CLI::App& program, Drafts& drafts, std::string& uri) {
       ->type_name("");
   declare_access(mount, drafts.mount.access);
   declare_mount_place(mount, drafts.mount);
-  declare_mount_meaning(mount, drafts.mount, drafts.modes);
+  declare_mount_meaning(mount, drafts);
   return mount;
 }
 
@@ -344,6 +350,14 @@ Result<> finish_mount(Drafts& drafts, const std::string& uri) {
   auto parsed = parse_lake_uri(uri);
   if (!parsed) return parsed.error();
   mount.uri = *std::move(parsed);
+  if (!drafts.writeback.empty()) {
+    const auto writeback = one_of<Writeback>(drafts.writeback, {{"true", Writeback::kOn},
+                                                                {"on", Writeback::kOn},
+                                                                {"off", Writeback::kOff},
+                                                                {"all", Writeback::kAll}});
+    if (!writeback) return writeback.error().in("--writeback");
+    mount.filesystem.writeback = *writeback;
+  }
   mount.filesystem.file_mode = drafts.modes.file.value_or(0666 & ~drafts.modes.umask);
   mount.filesystem.dir_mode = drafts.modes.dir.value_or(0777 & ~drafts.modes.umask);
   if (mount.state_dir.empty())

@@ -16,14 +16,10 @@ using std::chrono::seconds;
 
 constexpr std::size_t kBackgroundThreads = 16;  // As many parallel copies as pay on one origin.
 constexpr std::size_t kFetchBytes = 4 << 20;    // What one fill from the base takes at once.
-constexpr milliseconds kTendEvery{200};         // The grain of temporary_age and of retries.
 constexpr milliseconds kAheadGrain{20};         // How soon a signal is seen while an address is waited for.
 constexpr seconds kLongestPause{60};
-constexpr seconds kPauseForAPerson{300};         // Rights and protection change when a person changes them.
-constexpr std::size_t kMetRemembered = 100'000;  // Versions opened or published, for renames over them.
-constexpr int kMostRebases = 8;                  // Of one close: a log that busy is not waited for.
-constexpr std::size_t kOursRemembered =
-    1'000'000;  // Addresses of this mount's writes, for commit's question.
+constexpr seconds kPauseForOthers{2};     // Of what must not be there before them.
+constexpr seconds kPauseForAPerson{300};  // Rights and protection change when a person changes them.
 
 Moment clock_now() {
   return std::chrono::steady_clock::now();
@@ -41,44 +37,8 @@ struct Publishing::Snapshot {
   std::uint64_t generation = 0;
   bool exclusive = false;
   std::shared_ptr<AskedAhead> ahead;
+  std::shared_ptr<SpoolFile> spool;  // Whose bytes they are.
 };
-
-SpoolRecord record_of(const Inode& inode, const std::string& path, const FilesystemOptions& options) {
-  const Staging& staging = inode.staging;
-  SpoolRecord record;
-  switch (staging.wait) {
-    case Wait::kNothing:
-    case Wait::kClose:
-      record.state = staging.promised ? SpoolRecord::State::kSynced : SpoolRecord::State::kOpen;
-      if (staging.wait == Wait::kNothing && !staging.dirty) record.state = SpoolRecord::State::kClean;
-      break;
-    case Wait::kRename:
-    case Wait::kForever:
-      record.state = SpoolRecord::State::kHeld;
-      break;
-    case Wait::kRetry:
-      record.state = SpoolRecord::State::kFailed;
-      break;
-    case Wait::kPerson:
-      record.state = SpoolRecord::State::kConflict;
-      break;
-  }
-  if (inode.is_deleted) record.state = SpoolRecord::State::kClean;  // Nobody's, but whose who has it open.
-  record.path = path;
-  record.base = staging.base;
-  record.expected = staging.expected;
-  record.meta.mtime_seconds = inode.attributes.mtime.tv_sec;
-  record.meta.content_type = inode.version ? inode.version->content_type : "";
-  record.meta.metadata = metadata_of(inode.attributes, options, "");
-  if (!staging.nonce.empty()) record.meta.metadata[std::string(kNonceKey)] = staging.nonce;
-  record.append_only = staging.append_only;
-  if (staging.failure) {
-    record.reason = staging.failure->message;
-    record.cause = to_word(staging.failure->code);
-  }
-  record.since_seconds = staging.since_seconds;
-  return record;
-}
 
 Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publisher& publisher, Tree& tree,
                        LakeView& view, Spool* spool)
@@ -89,13 +49,9 @@ Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publ
       tree_(tree),
       view_(view),
       slots_(options.publishes_at_once),
-      workers_(kBackgroundThreads),
-      tender_([this](const std::stop_token& stop) { tend(stop); }) {}
+      workers_(kBackgroundThreads) {}
 
-Publishing::~Publishing() {
-  tender_.request_stop();
-  tender_.join();
-}
+Publishing::~Publishing() = default;
 
 void Publishing::set_forget_name(ForgetName forget_name) {
   const std::lock_guard lock(mutex_);
@@ -127,8 +83,8 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
   }
 }
 
-Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>& aim) {
-  auto taken = snapshot(inode, aim);
+Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which) {
+  auto taken = snapshot(inode, aim, which);
   if (!taken) return taken.error();
   if (!taken->job) return {};
   auto slot = slots_.take();
@@ -173,7 +129,7 @@ bool Publishing::rebase_appends(const InodePtr& inode, const Error& why) {
     auto fresh = spool_->create(record);
     if (!fresh) return false;
     std::vector<std::byte> buffer(kFetchBytes);
-    for (std::uint64_t at = staging.base ? staging.base->size_bytes : 0;;) {
+    for (std::uint64_t at = std::max(staging.base ? staging.base->size_bytes : 0, staging.appended_from);;) {
       const auto got = staging.spool->bytes().read(at, buffer);
       const bool copied = got && (*got == 0 || (*fresh)->bytes().append(std::span(buffer).first(*got)));
       if (!copied) {
@@ -183,7 +139,14 @@ bool Publishing::rebase_appends(const InodePtr& inode, const Error& why) {
       if (*got == 0) break;
       at += *got;
     }
+    // What a close has promised stays promised.
+    const bool is_safe = staging.wait != Wait::kQueue || (*fresh)->save(record, SpoolFile::Safety::kDurable);
+    if (!is_safe) {
+      (*fresh)->discard();
+      return false;
+    }
     old = std::exchange(staging.spool, *std::move(fresh));
+    staging.appended_from = 0;
     staging.base = *theirs;
     staging.expected = Expectation::of(*theirs);
     staging.nonce = draw_nonce();
@@ -196,7 +159,8 @@ bool Publishing::rebase_appends(const InodePtr& inode, const Error& why) {
   return true;
 }
 
-Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const std::optional<Aim>& aim) {
+Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const std::optional<Aim>& aim,
+                                                  Which which) {
   const auto own_path = aim ? std::optional(aim->path) : tree_.path(inode);
   {
     const std::lock_guard lock(inode->mutex);
@@ -209,15 +173,29 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   }
   auto path = ObjectPath::make(*own_path);
   if (!path) return path.error();
+  // Of what is being written, too: its base cannot be read any more once another version is in its place.
   if (auto whole = complete(inode, 0, UINT64_MAX); !whole) return whole.error();
+  if (which == Which::kSealed) {
+    std::optional<Sealed> sealed;
+    {
+      const std::lock_guard lock(inode->mutex);
+      sealed = inode->staging.sealed;
+    }
+    if (!sealed) return Snapshot{};
+    if (auto whole = complete(*sealed->spool, sealed->record.base, 0, UINT64_MAX); !whole)
+      return whole.error();
+  }
 
   const std::lock_guard lock(inode->mutex);
   Staging& staging = inode->staging;
-  if (!staging.dirty || staging.spool == nullptr) return Snapshot{};
-  auto frozen = staging.spool->bytes().freeze();
-  if (!frozen) return frozen.error();
-  const SpoolRecord record = record_of(*inode, *own_path, options_);
+  if (!staging.dirty || staging.spool == nullptr || inode->is_deleted) return Snapshot{};
+  if (which == Which::kSealed && !staging.sealed) return Snapshot{};
   Snapshot taken;
+  taken.spool = which == Which::kSealed ? staging.sealed->spool : staging.spool;
+  auto frozen = taken.spool->bytes().freeze();
+  if (!frozen) return frozen.error();
+  const SpoolRecord record =
+      which == Which::kSealed ? staging.sealed->record : record_of(*inode, *own_path, options_);
   taken.bytes = *std::move(frozen);
   taken.generation = staging.generation;
   taken.exclusive = staging.exclusive;
@@ -230,41 +208,53 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   if (staging.ahead && staging.ahead->path == *own_path) taken.ahead = staging.ahead;
   staging.ahead.reset();
   staging.uploading = true;
+  staging.may_be_linked = true;
   inode->publish_stop = std::stop_source();
   taken.job->unwanted = inode->publish_stop.get_token();
   return taken;
 }
 
 void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info) {
-  is_ours_now(info.physical_address);
-  met(info.path, info);
+  versions_.is_ours_now(info.physical_address);
   // First the directory's view, then the inode: a lookup in between must find the name.
   const auto [directory, name] = tree_.parent_and_name(inode);
   if (directory != nullptr && tree_.path(inode) == info.path)
     view_.changed_object(directory, inode->key, info);
+  std::shared_ptr<SpoolFile> needless;
   {
     const std::lock_guard lock(inode->mutex);
     Staging& staging = inode->staging;
     staging.uploading = false;
+    if (inode->is_deleted) return;  // Whoever removed it knows that it may be there.
     staging.failure.reset();
     staging.tries = 0;
-    staging.wait = Wait::kNothing;
     staging.expected = Expectation::of(info);
     staging.nonce = draw_nonce();
+    staging.may_be_linked = false;
     staging.exclusive = false;
     inode->claimed_by_us |= snapshot.exclusive;
     inode->version = info;
     inode->version_seen = clock_now();
-    staging.dirty = staging.generation != snapshot.generation;
-    if (staging.dirty) {
-      staging.wait = Wait::kClose;
-    } else {
+    // What was sealed is there now, or something newer is.
+    const bool is_needless =
+        staging.sealed && (staging.sealed->spool == snapshot.spool || staging.spool == snapshot.spool);
+    if (is_needless) needless = std::exchange(staging.sealed, std::nullopt)->spool;
+    if (staging.spool != snapshot.spool) staging.appended_from = info.size_bytes;
+    staging.dirty = staging.generation != snapshot.generation || staging.spool != snapshot.spool;
+    if (!staging.dirty) {
+      staging.wait = Wait::kNothing;
       staging.promised = false;  // Kept.
       inode->is_ours = false;
+      queue_.mend(staging.order);
+    } else if (staging.wait != Wait::kQueue) {
+      staging.wait = Wait::kClose;
     }
   }
+  versions_.met(info.path, info);
+  std::ignore = untold(info.path);  // It is there after all.
   drop_if_clean(inode);
   save(inode);  // Where it is kept for its writer, it says what it became.
+  if (needless != nullptr) needless->discard();
 }
 
 Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename) {
@@ -287,10 +277,14 @@ Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t 
     lost_a_race = is_a_conflict(told.code) || told.code == Errc::kStale;
     // Whoever is changing it meanwhile closes it again: to try it before would publish half of the change.
     const bool is_written_again = staging.generation != generation && inode->writers > 0;
-    if (!lost_a_race && !is_written_again) {
+    // What has a place in the queue keeps it where trying again may help.
+    const bool is_in_queue = staging.wait == Wait::kQueue && is_passing(told.code);
+    if (is_in_queue) staging.since_seconds = std::time(nullptr);
+    if (!lost_a_race && !is_written_again && !is_in_queue) {
       staging.wait = Wait::kRetry;
       const milliseconds pause =
-          is_passing(told.code)
+          told.code == Errc::kBusy ? kPauseForOthers
+          : is_passing(told.code)
               ? std::min<milliseconds>(kLongestPause, seconds(1) * (1 << std::min(staging.tries, 6)))
               : kPauseForAPerson;
       ++staging.tries;
@@ -306,6 +300,7 @@ Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t 
 }
 
 void Publishing::set_aside(const InodePtr& inode, const Error& why) {
+  if (const InodePtr spoilt = part_from_sealed(inode)) return set_aside(spoilt, why);
   const std::string path = tree_.last_path(inode);
   {
     const std::lock_guard lock(inode->mutex);
@@ -349,84 +344,9 @@ void Publishing::look_at_theirs(const InodePtr& inode) {
   });
 }
 
-Result<> Publishing::make_safe(const InodePtr& inode) {
-  const auto path = tree_.last_path(inode);
-  const std::lock_guard lock(
-      inode->mutex);  // Held over an fsync: a write of this file waits for it, as on any disk.
-  Staging& staging = inode->staging;
-  if (!staging.dirty || staging.spool == nullptr || inode->is_deleted) return {};
-  const bool was_promised = std::exchange(staging.promised, true);
-  auto saved = staging.spool->save(record_of(*inode, path, options_), SpoolFile::Safety::kDurable);
-  if (!saved) staging.promised = was_promised;
-  return saved;
-}
-
-bool Publishing::is_open_on_disk(const Staging& staging, bool keeps_bytes) {
-  if (staging.wait == Wait::kPerson) return true;  // Never published by itself, whatever it holds.
-  return staging.wait == Wait::kClose && (keeps_bytes || !staging.promised);
-}
-
-Result<> Publishing::reopen(const InodePtr& inode, bool keeps_bytes) {
-  const std::string path = tree_.last_path(inode);
-  {
-    const std::lock_guard lock(inode->mutex);
-    Staging& staging = inode->staging;
-    if (staging.spool == nullptr || is_open_on_disk(staging, keeps_bytes)) return {};
-    // A record that outlives a power cut gives way to one that does, before the bytes change.
-    const bool is_durable = staging.promised || staging.wait == Wait::kRename;
-    staging.promised = false;
-    staging.wait = Wait::kClose;
-    auto saved = staging.spool->save(record_of(*inode, path, options_),
-                                     is_durable ? SpoolFile::Safety::kDurable : SpoolFile::Safety::kSoon);
-    if (!saved) return saved;
-  }
-  if (tree_.last_path(inode) != path) save(inode);  // Renamed meanwhile.
-  return {};
-}
-
-Result<> Publishing::hold_back(const InodePtr& inode, bool ages) {
-  const auto path = tree_.path(inode);
-  if (!path) return {};
-  const std::lock_guard lock(inode->mutex);
-  Staging& staging = inode->staging;
-  if (!staging.dirty || staging.spool == nullptr) return {};
-  if (staging.spoilt) return *staging.spoilt;
-  if (staging.wait == Wait::kPerson) return *staging.failure;
-  staging.wait = Wait::kRename;
-  staging.since_seconds = std::time(nullptr);
-  staging.due = ages ? clock_now() + options_.temporary_age : Moment::max();
-  return staging.spool->save(record_of(*inode, *path, options_), SpoolFile::Safety::kDurable);
-}
-
-void Publishing::keep_here(const InodePtr& inode) {
-  {
-    const std::lock_guard lock(inode->mutex);
-    if (inode->staging.spool == nullptr) return;
-    inode->staging.wait = Wait::kForever;
-    inode->staging.since_seconds = std::time(nullptr);
-  }
-  save(inode);
-}
-
-void Publishing::save(const InodePtr& inode) {
-  const auto path = tree_.path(inode);
-  if (!path) return;
-  const std::lock_guard lock(inode->mutex);
-  save_locked(*inode, *path);
-}
-
-void Publishing::save_locked(Inode& inode, const std::string& path) {
-  if (inode.staging.spool == nullptr) return;
-  const SpoolRecord record = record_of(inode, path, options_);
-  // What says that bytes survive a power cut must not say more than is on the disk.
-  const bool is_promise = record.state == SpoolRecord::State::kSynced;
-  const auto safety = is_promise ? SpoolFile::Safety::kDurable : SpoolFile::Safety::kSoon;
-  if (auto saved = inode.staging.spool->save(record, safety); !saved)
-    log_error("the record of " + path + " cannot be written: " + saved.error().message);
-}
-
 void Publishing::drop_if_clean(const InodePtr& inode) {
   std::shared_ptr<SpoolFile> dropped;
+  std::optional<Sealed> sealed;
   const bool is_open = tree_.handles(inode) > 0;
   {
     const std::lock_guard lock(inode->mutex);
@@ -437,11 +357,14 @@ void Publishing::drop_if_clean(const InodePtr& inode) {
     if (inode->writers > 0) return;
     if (inode->is_deleted && is_open) return;
     dropped = std::exchange(staging.spool, nullptr);
+    sealed = std::exchange(staging.sealed, std::nullopt);
+    queue_.mend(staging.order);
     staging = Staging{};
     inode->is_ours = false;
   }
   abandon(inode);
   dropped->discard();
+  if (sealed) sealed->spool->discard();
 }
 
 void Publishing::ask_ahead(const InodePtr& inode) {
@@ -470,15 +393,19 @@ Result<> Publishing::complete(const InodePtr& inode, std::uint64_t offset, std::
     spool = inode->staging.spool;
     base = inode->staging.base;
   }
-  if (spool == nullptr) return {};
+  return spool == nullptr ? Result<>() : complete(*spool, base, offset, length);
+}
+
+Result<> Publishing::complete(SpoolFile& file, const std::optional<ObjectInfo>& base, std::uint64_t offset,
+                              std::uint64_t length) {
   std::vector<std::byte> buffer;
-  while (const auto missing = spool->bytes().missing(offset, length)) {
+  while (const auto missing = file.bytes().missing(offset, length)) {
     if (!base) return Error{Errc::kLocalIo, "the staged file lacks bytes of a version that is not known"};
     buffer.resize(std::min<std::uint64_t>(kFetchBytes, missing->end - missing->begin));
     const auto got = lake_.read(*base, missing->begin, buffer);
     if (!got) return got.error();
     if (*got == 0) return Error{Errc::kUntrustworthy, "the object " + base->path + " ends before its size"};
-    if (auto filled = spool->bytes().fill(missing->begin, std::span(buffer).first(*got)); !filled)
+    if (auto filled = file.bytes().fill(missing->begin, std::span(buffer).first(*got)); !filled)
       return filled.error();
   }
   return {};
@@ -504,72 +431,6 @@ void Publishing::abandon(const InodePtr& inode) {
   tree_.tidy(inode);
 }
 
-bool Publishing::is_ours(const std::string& physical_address) const {
-  const std::lock_guard lock(mutex_);
-  return ours_.contains(physical_address);
-}
-
-void Publishing::is_ours_now(const std::string& physical_address) {
-  const std::lock_guard lock(mutex_);
-  if (ours_.size() < kOursRemembered) ours_.insert(physical_address);
-}
-
-void Publishing::met(const std::string& path, const ObjectInfo& version) {
-  const std::lock_guard lock(mutex_);
-  if (met_.size() >= kMetRemembered && !met_.contains(path)) met_.erase(met_.begin());
-  met_[path] = version;
-}
-
-void Publishing::removed(const std::string& path) {
-  const std::lock_guard lock(mutex_);
-  met_.erase(path);
-}
-
-std::optional<ObjectInfo> Publishing::last_met(const std::string& path) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = met_.find(path);
-  return found == met_.end() ? std::nullopt : std::optional(found->second);
-}
-
-PendingFile Publishing::describe(const InodePtr& inode) const {
-  PendingFile file;
-  file.path = tree_.last_path(inode);
-  const std::lock_guard lock(inode->mutex);
-  const Staging& staging = inode->staging;
-  switch (staging.wait) {
-    case Wait::kNothing:
-    case Wait::kClose:
-      file.state = staging.dirty ? inode->writers > 0 ? "open" : "dirty" : "clean";
-      break;
-    case Wait::kRename:
-      file.state = "held";
-      break;
-    case Wait::kRetry:
-      file.state = "failed";
-      break;
-    case Wait::kPerson:
-      file.state = "conflict";
-      break;
-    case Wait::kForever:
-      file.state = "local";
-      break;
-  }
-  if (staging.uploading) file.state = "uploading";
-  if (inode->is_deleted) file.state = "clean";  // Whoever has it open reads it; nobody else will.
-  if (staging.spool != nullptr) {
-    file.size_bytes = staging.spool->bytes().size();
-    file.kept_in = staging.spool->data_path();
-    file.is_whole = !staging.spool->bytes().missing(0, UINT64_MAX).has_value();
-  }
-  if (staging.failure) {
-    file.cause = to_word(staging.failure->code);
-    file.reason = staging.failure->message;
-  }
-  file.since_seconds = staging.since_seconds;
-  if (file.state == "conflict") file.theirs = staging.theirs;
-  return file;
-}
-
 std::vector<InodePtr> Publishing::due_now() {
   std::vector<InodePtr> due;
   const Moment now = clock_now();
@@ -583,22 +444,19 @@ std::vector<InodePtr> Publishing::due_now() {
 }
 
 // Nobody waits for these: their failures were told already, or are told by status.
-void Publishing::tend(const std::stop_token& stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  while (!stop.stop_requested()) {
-    for (const InodePtr& inode : due_now()) {
-      {
-        const std::lock_guard lock(inode->mutex);
-        inode->staging.due = clock_now() + kLongestPause;  // Not again while it is under way.
-      }
-      workers_.post([this, inode] {
-        if (auto done = publish(inode); !done) log_warn("still not on the lake: " + done.error().message);
-      });
+void Publishing::tick() {
+  for (const InodePtr& inode : due_now()) {
+    {
+      const std::lock_guard lock(inode->mutex);
+      inode->staging.due = clock_now() + kLongestPause;  // Not again while it is under way.
     }
-    std::unique_lock lock(mutex);
-    never.wait_for(lock, stop, kTendEvery, [] { return false; });
+    workers_.post([this, inode] {
+      const auto promised = options_.writeback != Writeback::kOff ? publish_behind(inode) : false;
+      const auto done = promised && *promised ? Result<>() : publish(inode);
+      if (!done) log_warn("still not on the lake: " + done.error().message);
+    });
   }
+  queue_.tick();
 }
 
 }  // namespace lakefuse

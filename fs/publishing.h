@@ -5,15 +5,15 @@
 #include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
-#include <unordered_set>
 #include <vector>
 
 #include "cache/workers.h"
 #include "client/publisher.h"
+#include "fs/known_versions.h"
 #include "fs/lake_view.h"
 #include "fs/mount_control.h"
 #include "fs/tree.h"
+#include "fs/write_queue.h"
 
 namespace lakefuse {
 
@@ -40,6 +40,19 @@ class Publishing {
     Expectation expected;
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
+
+  // --writeback: safe on this machine now, published in its turn. Takes no turn: an upload of an older
+  // version may be under way. False: it cannot be made safe here, and nothing is promised.
+  Result<bool> publish_behind(const InodePtr& inode, WriteQueue::Kind kind = WriteQueue::Kind::kPlain);
+  // Into the queue, at the place that it was promised.
+  void post(const InodePtr& inode, WriteQueue::Kind kind = WriteQueue::Kind::kPlain);
+  // What is being written becomes a file of its own, without a name, where a version that was promised waits
+  // behind it: that one has the name again. Null: none does.
+  InodePtr part_from_sealed(const InodePtr& inode);
+  // A failure that the closes and fsyncs of that path were not told: once (as fsync(2) does).
+  Result<> untold(const std::string& path);
+  [[nodiscard]] std::optional<Error> peek_untold(const std::string& path) const;
+  void will_tell(const std::string& path, const Error& failure);
 
   // Makes the staged bytes safe on this machine (W3).
   Result<> make_safe(const InodePtr& inode);
@@ -75,27 +88,32 @@ class Publishing {
   [[nodiscard]] PendingFile describe(const InodePtr& inode) const;
   void remember(const InodePtr& inode);  // It has staged bytes now.
   void abandon(const InodePtr& inode);   // They are gone.
-  [[nodiscard]] bool is_ours(const std::string& physical_address) const;
-  void is_ours_now(const std::string& physical_address);
 
-  // The version that this mount last opened or published at a path: what a rename may replace there (W6).
-  void met(const std::string& path, const ObjectInfo& version);
-  void removed(
-      const std::string& path);  // What it had met there: what comes later is no other version of it.
-  [[nodiscard]] std::optional<ObjectInfo> last_met(const std::string& path) const;
-
+  [[nodiscard]] KnownVersions& versions() { return versions_; }
+  [[nodiscard]] WriteQueue& queue() { return queue_; }
   [[nodiscard]] Workers& workers() { return workers_; }
 
+  // Starts what is due by now: retries, and what was held back and has aged.
+  void tick();
+
  private:
+  static constexpr int kMostRebases = 8;  // Of one close: a log that busy is not waited for.
   struct Snapshot;
-  Result<> try_publish(const InodePtr& inode, const std::optional<Aim>& aim);
+  enum class Which { kLast, kSealed };
+  Result<> try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which = Which::kLast);
   bool rebase_appends(const InodePtr& inode, const Error& why);
-  Result<Snapshot> snapshot(const InodePtr& inode, const std::optional<Aim>& aim);
+  Result<Snapshot> snapshot(const InodePtr& inode, const std::optional<Aim>& aim, Which which);
   void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
   // `generation`: of the staged bytes when their publish began.
   Error failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename);
   void save_locked(Inode& inode, const std::string& path);  // REQUIRES: its mutex is held.
-  void tend(const std::stop_token& stop);
+  Result<> publish_queued(const InodePtr& inode, WriteQueue::Order order);
+  static bool is_marker(const Staging& staging);  // REQUIRES: the inode's mutex is held.
+  InodePtr part(Sealed bytes, Attributes attributes);
+  Error failed_sealed(const InodePtr& inode, const Error& why);
+  Result<> seal_locked(Inode& inode, const std::string& path, bool keeps_bytes);
+  Result<> complete(SpoolFile& file, const std::optional<ObjectInfo>& base, std::uint64_t offset,
+                    std::uint64_t length);
   std::vector<InodePtr> due_now();
 
   const FilesystemOptions& options_;
@@ -109,11 +127,11 @@ class Publishing {
   mutable std::mutex mutex_;  // A leaf. Guards all below, up to the threads.
   ForgetName forget_name_;
   std::map<NodeId, InodePtr> staged_;
-  std::map<std::string, ObjectInfo> met_;
-  std::unordered_set<std::string> ours_;  // Addresses that we linked.
+  std::map<std::string, Error> untold_;  // By path.
 
-  Workers workers_;
-  std::jthread tender_;  // Last: uses all above.
+  KnownVersions versions_;
+  WriteQueue queue_;
+  Workers workers_;  // Last: its jobs use all above.
 };
 
 // What the record on disk says of an inode. REQUIRES: the inode's mutex is held.

@@ -2,6 +2,7 @@
 // 5).
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "client/nonce.h"
@@ -16,7 +17,8 @@ using State = SpoolRecord::State;
 // Closed, or fsynced where half of what came later cannot spoil a version: half of a change over a version of
 // the lake's would be a mixture.
 bool may_be_published(const SpoolRecord& record) {
-  if (record.state == State::kFailed || record.state == State::kHeld) return true;
+  if (record.state == State::kFailed || record.state == State::kHeld || record.state == State::kQueued)
+    return true;
   return record.state == State::kSynced &&
          (record.expected.kind == Expectation::Kind::kAbsent || record.append_only);
 }
@@ -33,9 +35,27 @@ std::string database_of(const std::string& path) {
   return name.empty() ? "" : path.substr(0, begin) + std::string(name);
 }
 
+// What --writeback promised for one path and promised anew, when it was closed again or another file renamed
+// over it: the last one counts, and knows the others by their nonce.
+void drop_superseded(std::vector<LeftBehind>& left) {
+  std::map<std::string, std::uint64_t> last;
+  for (const LeftBehind& one : left)
+    if (one.record.state == State::kQueued)
+      last[one.record.path] = std::max(last[one.record.path], one.record.order);
+  std::erase_if(left, [&](const LeftBehind& one) {
+    const bool goes = one.record.state == State::kQueued && one.record.order < last[one.record.path];
+    if (goes) one.file->discard();
+    return goes;
+  });
+}
+
 }  // namespace
 
-void FilesystemCore::recover_all(std::vector<LeftBehind> left) {
+void FilesystemCore::recover_all(std::vector<LeftBehind> left, std::vector<RemovalRecord> removals) {
+  for (const RemovalRecord& removal : removals) {
+    vacated.hide(removal);
+    publishing.queue().comes_after(removal.order);
+  }
   std::erase_if(left, [this](const LeftBehind& one) {
     const bool goes = one.record.is_claim || is_nothing(one);
     if (one.record.is_claim)
@@ -44,6 +64,7 @@ void FilesystemCore::recover_all(std::vector<LeftBehind> left) {
       one.file->discard();
     return goes;
   });
+  drop_superseded(left);
   std::set<std::string> stay_here;
   for (const LeftBehind& one : left)
     if (!may_be_published(one.record)) stay_here.insert(one.record.path);
@@ -51,8 +72,23 @@ void FilesystemCore::recover_all(std::vector<LeftBehind> left) {
     // A newer journal beside an old database corrupts it on opening (W9): they wait together.
     const std::string database = database_of(one.record.path);
     const bool is_alone = !database.empty() && stay_here.contains(database);
+    publishing.queue().comes_after(one.record.order);
     recover(std::move(one), is_alone ? "its database waits for a person" : "");
   }
+  publish_recovered(std::move(removals));
+}
+
+// What has a place in the queue, in that order; the retries publish the rest.
+void FilesystemCore::publish_recovered(std::vector<RemovalRecord> removals) {
+  std::map<std::uint64_t, std::function<void()>> in_order;
+  for (const InodePtr& inode : publishing.staged()) {
+    const std::lock_guard lock(inode->mutex);
+    if (inode->staging.wait != Wait::kQueue) continue;
+    in_order.emplace(inode->staging.order, [this, inode] { publishing.post(inode); });
+  }
+  for (RemovalRecord& removal : removals)
+    in_order.emplace(removal.order, [this, removal] { publishing.queue().post_removal(removal); });
+  for (const auto& [order, post] : in_order) post();
 }
 
 void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
@@ -84,7 +120,13 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
     staging.append_only = record.append_only;
     staging.promised = record.state != State::kOpen;
     staging.since_seconds = record.since_seconds;
-    staging.wait = is_litter ? Wait::kForever : may_publish ? Wait::kRetry : Wait::kPerson;
+    staging.order = record.order;
+    staging.may_be_linked = true;  // As far as we know.
+    staging.wait = is_litter                        ? Wait::kForever
+                   : !may_publish                   ? Wait::kPerson
+                   : record.state == State::kQueued ? Wait::kQueue
+                                                    : Wait::kRetry;
+    if (staging.wait == Wait::kPerson && record.order > 0) publishing.queue().stick(record.order);
     std::string reason = record.reason;
     if (staging.wait == Wait::kPerson && reason.empty())
       reason = record.path + (obstacle.empty() ? " was being written when an earlier mount ended"
@@ -116,18 +158,21 @@ void FilesystemCore::release_claim(LeftBehind left) {
 
 void FilesystemCore::distrust_path(const std::string& path) {
   if (!path.starts_with(options.prefix)) return;
+  const auto [directory, rest] = nearest_directory(path);
+  publishing.give_back(directory, rest.substr(0, rest.find('/')));
+}
+
+std::pair<InodePtr, std::string> FilesystemCore::nearest_directory(const std::string& path) const {
   InodePtr at = tree.root();
+  if (!path.starts_with(options.prefix)) return {at, "/" + path};
   std::string rest = path.substr(options.prefix.size());
   for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
     const InodePtr next = tree.child(at, rest.substr(0, slash));
-    if (next == nullptr || next->kind != Kind::kDirectory) {
-      rest.erase(slash);
-      break;
-    }
+    if (next == nullptr || next->kind != Kind::kDirectory) break;
     rest.erase(0, slash + 1);
     at = next;
   }
-  publishing.give_back(at, rest);
+  return {at, rest};
 }
 
 // An inode of that path, and the directories on the way: the lake may lack them.

@@ -157,7 +157,21 @@ void FilesystemCore::release_journals(const InodePtr& database) {
   }
 }
 
+bool FilesystemCore::is_written_back(const InodePtr& inode) const {
+  if (options.writeback == Writeback::kOff || stays_here(inode)) return false;
+  if (options.writeback == Writeback::kAll) return true;
+  const std::lock_guard lock(inode->mutex);
+  return !inode->staging.exclusive;  // Whoever asked for O_EXCL is told who won (W5).
+}
+
 Result<> FilesystemCore::settle(const InodePtr& inode) {
+  if (is_written_back(inode)) {
+    const auto promised = publishing.publish_behind(inode);
+    if (!promised) return promised.error();
+    if (*promised) return {};
+  }
+  if (!stays_here(inode))
+    if (auto first = catch_up(tree.last_path(inode)); !first) return first;
   auto turn = inode->turn.take();
   if (!turn) return turn.error();
   return settle_in_turn(inode);

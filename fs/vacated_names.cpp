@@ -1,7 +1,9 @@
 #include "fs/vacated_names.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "client/nonce.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
 
@@ -35,7 +37,32 @@ std::optional<ObjectInfo> VacatedNames::at(const std::string& path) const {
 bool VacatedNames::hides(const ObjectInfo& object) const {
   const std::lock_guard lock(mutex_);
   const auto found = names_.find(object.path);
-  return found != names_.end() && same_version(found->second.version, object);
+  if (found != names_.end() && same_version(found->second.version, object)) return true;
+  const auto [begin, end] = removals_.equal_range(object.path);
+  return std::any_of(begin, end, [&](const auto& entry) {
+    const RemovalRecord& removal = entry.second;
+    return (removal.version && same_version(*removal.version, object)) ||
+           is_nonce(nonce_of(object.metadata), removal.nonce, object.physical_address, false);
+  });
+}
+
+void VacatedNames::hide(const RemovalRecord& removal) {
+  const std::lock_guard lock(mutex_);
+  removals_.emplace(removal.path, removal);
+}
+
+void VacatedNames::unhide(const RemovalRecord& removal) {
+  const std::lock_guard lock(mutex_);
+  const auto [begin, end] = removals_.equal_range(removal.path);
+  const auto found =
+      std::find_if(begin, end, [&](const auto& entry) { return entry.second.order == removal.order; });
+  if (found != end) removals_.erase(found);
+}
+
+bool VacatedNames::hides_below(const std::string& prefix) const {
+  const std::lock_guard lock(mutex_);
+  const auto at = removals_.lower_bound(prefix);
+  return at != removals_.end() && at->first.starts_with(prefix);
 }
 
 std::vector<VacatedNames::Vacated> VacatedNames::due(const std::string& prefix, Moment now) const {
@@ -55,7 +82,7 @@ void VacatedNames::put_off(const std::string& path, Moment due) {
 
 std::optional<ObjectInfo> FilesystemCore::left_at(const std::string& path) {
   auto left = vacated.at(path);
-  const auto last = left ? publishing.last_met(path) : std::nullopt;
+  const auto last = left ? publishing.versions().last_met(path) : std::nullopt;
   if (!last || same_version(*last, *left)) return left;
   vacated.forget(path);  // Published anew, and whatever came of that since.
   return std::nullopt;
@@ -67,6 +94,16 @@ Result<FilesystemCore::Vacancy> FilesystemCore::vacancy(const std::string& path)
   if (!turn) return turn.error();
   const auto left = left_at(path);
   return Vacancy{left ? Expectation::of(*left) : Expectation::absent(), *std::move(turn)};
+}
+
+void FilesystemCore::tick() {
+  publishing.tick();
+  if (is_vacating.exchange(true)) return;
+  publishing.workers().post([this, now = std::chrono::steady_clock::now()] {
+    clear_vacated("", now);
+    look_at_released_claims(now);
+    is_vacating = false;
+  });
 }
 
 void FilesystemCore::clear_vacated(const std::string& prefix, Moment until) {

@@ -11,10 +11,11 @@
 
 namespace lakefuse {
 
-// Names that a rename to a temporary or local name left behind (W9): the mount shows them as absent, and the
-// lake still holds the object, until the name is published anew or a while has passed. So an editor that
-// moves the file out of the way before it writes the new one never takes it from the other clients. Safe to
-// use from many threads at once; no call blocks.
+// Names that the mount shows as absent although the lake still holds an object there: those that a rename to
+// a temporary or local name left behind (W9), until they are published anew or a while has passed, so that an
+// editor that moves the file out of the way before it writes the new one never takes it from the other
+// clients; and those whose removal is promised and not done (--writeback). Safe to use from many threads at
+// once; no call blocks.
 class VacatedNames {
  public:
   struct Vacated {
@@ -36,9 +37,16 @@ class VacatedNames {
   [[nodiscard]] std::vector<Vacated> due(const std::string& prefix, Moment now) const;
   void put_off(const std::string& path, Moment due);
 
+  // A removal that is promised, until it is done.
+  void hide(const RemovalRecord& removal);
+  void unhide(const RemovalRecord& removal);
+  // Whether one is promised at a path that begins so.
+  [[nodiscard]] bool hides_below(const std::string& prefix) const;
+
  private:
   mutable std::mutex mutex_;              // A leaf.
-  std::map<std::string, Vacated> names_;  // Guarded by mutex_. By path on the branch.
+  std::map<std::string, Vacated> names_;  // Guarded by mutex_, as all below. By path on the branch.
+  std::multimap<std::string, RemovalRecord> removals_;
 };
 
 }  // namespace lakefuse

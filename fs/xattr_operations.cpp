@@ -23,6 +23,8 @@ struct Facts {
 
 Facts facts_of(FilesystemCore& core, const InodePtr& inode) {
   Facts facts;
+  if (const auto untold = core.publishing.peek_untold(core.tree.last_path(inode)))
+    facts.failure = untold->message;
   facts.state = core.publishing.describe(inode).state;
   const std::lock_guard lock(inode->mutex);
   facts.version = inode->version;

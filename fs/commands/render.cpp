@@ -41,6 +41,8 @@ std::string_view word_of(SpoolRecord::State state) {
       return "held";
     case SpoolRecord::State::kFailed:
       return "failed";
+    case SpoolRecord::State::kQueued:
+      return "queued";
     case SpoolRecord::State::kConflict:
       return "conflict";
   }

@@ -199,6 +199,18 @@ TEST_CASE("options: resolve takes one of three decisions, discard and recover wh
       FsyncMode::kPublish);
 }
 
+TEST_CASE("options: --writeback stands alone or says how far it goes, and takes no word of its own") {
+  const auto writeback_of = [](std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "mount");
+    return command_of<MountCommand>(arguments).filesystem.writeback;
+  };
+  CHECK(writeback_of({"lakefs://repo/b", "/mnt"}) == Writeback::kOff);
+  CHECK(writeback_of({"--writeback", "lakefs://repo/b", "/mnt"}) == Writeback::kOn);
+  CHECK(writeback_of({"--writeback=all", "lakefs://repo/b", "/mnt"}) == Writeback::kAll);
+  CHECK(complaint_of({"mount", "--writeback=some", "lakefs://repo/b", "/mnt"}).find("--writeback") !=
+        std::string::npos);
+}
+
 TEST_CASE("options: a command that there is not is named") {
   CHECK(complaint_of({"frob", "/mnt/lake"}).find("no command \"frob\"") != std::string::npos);
   CHECK(complaint_of({}).find("subcommand") != std::string::npos);

@@ -80,7 +80,9 @@ std::vector<std::string> tree_of(const stdfs::path& top, const std::string& belo
 
 class Walk {
  public:
-  Walk(TestLake& lake, Mounted& mount, unsigned long seed) : lake_(lake), mount_(mount), dice_(seed) {}
+  // `waits`: what was closed may not be on the lake yet.
+  Walk(TestLake& lake, Mounted& mount, unsigned long seed, bool waits)
+      : lake_(lake), mount_(mount), waits_(waits), dice_(seed) {}
   ~Walk() { close_all(); }
   Walk(const Walk&) = delete;
   Walk& operator=(const Walk&) = delete;
@@ -348,6 +350,7 @@ class Walk {
     const auto real = stdfs::weakly_canonical(local(path).parent_path(), loops);
     if (loops || real != local(path).parent_path()) return;  // Through a symlink.
     close_all();
+    if (waits_) mount_.lakefuse({"flush", mount_.at().string()});
     if (stdfs::exists(status) && dice(2) == 0) {
       note("; outside remove " + path);
       stdfs::remove(local(path));
@@ -371,6 +374,7 @@ class Walk {
 
   TestLake& lake_;
   Mounted& mount_;
+  const bool waits_;
   const ScratchDirectory disk_;
   std::mt19937_64 dice_;
   std::array<Slot, kSlots> slots_;
@@ -378,17 +382,15 @@ class Walk {
   bool is_same_ = true;
 };
 
-}  // namespace
-
-TEST_CASE("model: a random walk on the mount comes to what it comes to on the local disk") {
-  const auto steps = from_environment("LAKEFUSE_TEST_STEPS", 20'000);
+void walk(unsigned long steps, const Arguments& flags, bool waits) {
   const auto seed = from_environment("LAKEFUSE_TEST_SEED", 1);
   MESSAGE("LAKEFUSE_TEST_SEED=" << seed);
   ::umask(022);
   TestLake lake;
-  Mounted mount(lake, {.flags = {"--metadata-ttl", "20ms", "--temporary-age", "1s"},
-                       .patience = std::chrono::seconds(60 + steps / 20)});
-  Walk walk(lake, mount, seed);
+  Arguments all{"--metadata-ttl", "20ms", "--temporary-age", "1s"};
+  all.insert(all.end(), flags.begin(), flags.end());
+  Mounted mount(lake, {.flags = all, .patience = std::chrono::seconds(60 + steps / 20)});
+  Walk walk(lake, mount, seed, waits);
   for (unsigned long step = 1; step <= steps; ++step) {
     CAPTURE(step);
     REQUIRE(walk.step());
@@ -399,4 +401,20 @@ TEST_CASE("model: a random walk on the mount comes to what it comes to on the lo
   CHECK(walk.compare_lake());
   mount.mount();
   CHECK(walk.compare_trees());
+}
+
+}  // namespace
+
+TEST_CASE("model: a random walk on the mount comes to what it comes to on the local disk") {
+  walk(from_environment("LAKEFUSE_TEST_STEPS", 20'000), {}, false);
+}
+
+TEST_CASE("model: the same with --writeback") {
+  const auto steps = from_environment("LAKEFUSE_TEST_STEPS", 3'000);
+  SUBCASE("where O_EXCL waits") {
+    walk(steps, {"--writeback"}, true);
+  }
+  SUBCASE("where nothing does") {
+    walk(steps, {"--writeback=all"}, true);
+  }
 }

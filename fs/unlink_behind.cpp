@@ -1,0 +1,131 @@
+// --writeback: an unlink is promised here, and the lake's object goes in its turn. Until then the name is
+// hidden (fs/vacated_names.h); the journal keeps the promise over a crash.
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "fs/filesystem_core.h"
+#include "fs/log.h"
+
+namespace lakefuse {
+
+Result<> FilesystemCore::catch_up(const std::string& path) {
+  if (options.writeback == Writeback::kOff && !vacated.hides_below(path)) return {};
+  return publishing.queue().drain();
+}
+
+Result<> FilesystemCore::unlink_behind(const InodePtr& directory, const InodePtr& inode) {
+  keep_readable(inode);
+  const auto no_rename = directory_renames.take();  // Of a directory above: the path stays.
+  if (!no_rename) return no_rename.error();
+  const auto path = tree.path(inode);
+  if (!path) return Error{Errc::kNotFound, "unlink: the name is gone"};
+  RemovalRecord removal{.path = *path};
+  bool may_be_there = false;
+  {
+    const std::lock_guard lock(inode->mutex);
+    inode->is_deleted = true;  // No publish begins any more,
+    inode->publish_stop.request_stop();
+    removal.version = inode->version;
+    removal.nonce = inode->staging.nonce;  // and of one that has begun this tells what it made.
+    may_be_there = removal.version || inode->staging.may_be_linked;
+  }
+  // Before it goes: whether the directory stays is judged by what is left in it.
+  view.changed_object(directory, inode->key, std::nullopt);
+  if (may_be_there) {
+    if (auto promised = remove_behind(std::move(removal)); !promised) {
+      {
+        const std::lock_guard lock(inode->mutex);
+        inode->is_deleted = false;
+        if (inode->staging.wait == Wait::kQueue) inode->staging.wait = Wait::kClose;
+      }
+      view.distrust(directory, inode->key);
+      std::ignore = settle(inode);
+      return promised;
+    }
+  }
+  view.changed_time(directory);
+  tree.unname(inode);
+  bury(inode, !may_be_there);
+  return {};
+}
+
+Result<> FilesystemCore::remove_behind(RemovalRecord removal) {
+  removal.order = publishing.queue().next();
+  publishing.versions().removed(removal.path);
+  vacated.hide(removal);
+  if (auto promised = spool->begin_removal(removal); !promised) {
+    vacated.unhide(removal);
+    return promised.error().in("unlink of " + removal.path);
+  }
+  publishing.queue().post_removal(std::move(removal));
+  return {};
+}
+
+Result<> FilesystemCore::keep_directories(const std::vector<RemovalRecord>& removals) {
+  std::map<std::string, std::set<std::string>> going;  // By directory.
+  for (const RemovalRecord& removal : removals) {
+    const std::string directory = removal.path.substr(0, removal.path.rfind('/') + 1);
+    if (directory.size() > options.prefix.size()) going[directory].insert(removal.path);
+  }
+  for (const auto& [path, names] : going) {
+    const auto [directory, rest] = nearest_directory(path);
+    const bool is_known = rest.empty();
+    const bool will_stay = is_known && tree.with_view(directory, [](const DirectoryView& known) {
+      return known.marker || known.knows_another_than("");
+    });
+    if (will_stay) continue;
+    bool has_others = false, has_any = false;
+    ListRequest request{.prefix = path};
+    for (bool has_more = true; has_more && !has_others;) {
+      const auto page = lake.list(request);
+      if (!page) return page.error();
+      for (const ListEntry& entry : page->entries)
+        has_others |= entry.is_prefix || !names.contains(entry.object.path);
+      has_any |= !page->entries.empty();
+      has_more = page->has_more;
+      request.after = page->next;
+    }
+    if (has_others || !has_any) continue;
+    Attributes attributes = directory_attributes(nullptr, options, mounted_at);
+    if (is_known) {
+      const std::lock_guard lock(directory->mutex);
+      attributes = directory->attributes;
+    }
+    const auto marker = publish_empty(path, attributes, Expectation::absent());
+    if (!marker && marker.error().code != Errc::kExists) return marker.error();
+    if (marker && is_known) view.changed_marker(directory, *marker);
+  }
+  return {};
+}
+
+Result<> FilesystemCore::remove_promised(const std::vector<RemovalRecord>& removals) {
+  if (auto kept = keep_directories(removals); !kept) return kept;
+  std::vector<Removal> wanted;
+  for (const RemovalRecord& removal : removals)
+    if (auto path = ObjectPath::make(removal.path))
+      wanted.push_back({*std::move(path), removal.version, removal.nonce});
+  const auto others = publisher.remove_all(wanted);
+  if (!others) return others.error();
+  for (const RemovalRecord& removal : removals) {
+    // Before the lake's answers show it again: one that is under way may be older than this.
+    const auto [directory, rest] = nearest_directory(removal.path);
+    const bool is_others = std::find(others->begin(), others->end(), removal.path) != others->end();
+    if (rest.find('/') == rest.npos && !is_others) view.changed_object(directory, rest, std::nullopt);
+    vacated.unhide(removal);
+    spool->end_removal(removal.order);
+    if (is_others) distrust_path(removal.path);
+  }
+  return {};
+}
+
+void FilesystemCore::give_up_removal(const RemovalRecord& removal, const Error& why) {
+  note_failure("unlink", why.in("unlink of " + removal.path + ", which is still there"), true);
+  publishing.will_tell(removal.path, why);
+  vacated.unhide(removal);
+  spool->end_removal(removal.order);
+  distrust_path(removal.path);
+}
+
+}  // namespace lakefuse

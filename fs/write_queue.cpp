@@ -1,0 +1,212 @@
+#include "fs/write_queue.h"
+
+#include <algorithm>
+
+#include "client/patience.h"
+
+namespace lakefuse {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMostAtOnce = 16;  // As many as pay on one origin.
+constexpr milliseconds kFirstPause{1000};
+constexpr milliseconds kLongestPause{60'000};
+
+Moment clock_now() {
+  return std::chrono::steady_clock::now();
+}
+
+}  // namespace
+
+WriteQueue::~WriteQueue() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_ending_ = true;
+  }
+  workers_.reset();
+}
+
+void WriteQueue::set_remover(Remover remover) {
+  const std::lock_guard lock(mutex_);
+  remover_ = std::move(remover);
+}
+
+WriteQueue::Order WriteQueue::next() {
+  const std::lock_guard lock(mutex_);
+  return ++last_;
+}
+
+void WriteQueue::comes_after(Order left) {
+  const std::lock_guard lock(mutex_);
+  last_ = std::max(last_, left);
+}
+
+void WriteQueue::post(Order order, Kind kind, Job job) {
+  const std::lock_guard lock(mutex_);
+  stuck_.erase(order);
+  Entry& entry = entries_[order];
+  entry.kind = kind;
+  entry.job = std::move(job);
+  start_due_locked();
+}
+
+void WriteQueue::post_removal(RemovalRecord record) {
+  const std::lock_guard lock(mutex_);
+  const Order order = record.order;
+  entries_[order].removal = std::move(record);
+  start_due_locked();
+}
+
+bool WriteQueue::keeps_place(Order order) const {
+  const std::lock_guard lock(mutex_);
+  if (stuck_.contains(order)) return true;
+  const auto found = entries_.find(order);
+  return found != entries_.end() && found->second.state != State::kRunning;
+}
+
+void WriteQueue::start_due_locked() {
+  if (is_ending_) return;
+  const Moment now = clock_now();
+  for (auto at = entries_.begin(); at != entries_.end() && running_ < kMostAtOnce; ++at) {
+    const Entry& entry = at->second;
+    const bool is_barrier = entry.kind == Kind::kBarrier;
+    if (is_barrier && at != entries_.begin()) return;
+    if (entry.state != State::kRunning && entry.due <= now) start_locked(at);
+    if (is_barrier) return;
+  }
+}
+
+void WriteQueue::start_locked(Entries::iterator at) {
+  std::vector<Order> orders;
+  std::vector<RemovalRecord> removals;
+  const bool is_alone = at->second.is_alone;
+  Job job = at->second.job;
+  do {
+    Entry& entry = at->second;
+    entry.state = State::kRunning;
+    orders.push_back(at->first);
+    if (!entry.removal) break;
+    removals.push_back(*entry.removal);
+    ++at;
+  } while (!is_alone && at != entries_.end() && at->second.removal && !at->second.is_alone &&
+           orders.size() < kMostRemovals);
+  if (!removals.empty())
+    job = [remove = remover_.remove, removals = std::move(removals)] { return remove(removals); };
+  ++running_;
+  if (workers_ == nullptr) workers_ = std::make_unique<Workers>(kMostAtOnce);
+  workers_->post([this, orders = std::move(orders), job = std::move(job)] { run(orders, job); });
+}
+
+void WriteQueue::run(std::vector<Order> orders, const Job& job) {
+  const Result<> done = job();
+  const bool is_final = !done && !is_passing(done.error().code);
+  std::optional<RemovalRecord> given_up;
+  std::function<void(const RemovalRecord&, const Error&)> give_up;
+  {
+    const std::lock_guard lock(mutex_);
+    --running_;
+    for (const Order order : orders) {
+      const auto found = entries_.find(order);
+      Entry& entry = found->second;
+      if (done || (is_final && orders.size() == 1)) {
+        if (!done && entry.removal) given_up = std::move(entry.removal);
+        if (!done && !given_up) stuck_.insert(order);
+        entries_.erase(found);
+        continue;
+      }
+      entry.state = State::kFailed;
+      entry.is_alone = is_final;  // One of them is refused: each by itself tells which.
+      entry.failure = done.error();
+      entry.failed_at = clock_now();
+      entry.due =
+          is_final ? entry.failed_at
+                   : entry.failed_at + std::min(kLongestPause, kFirstPause * (1 << std::min(entry.tries, 6)));
+      ++entry.tries;
+    }
+    give_up = remover_.give_up;
+    start_due_locked();
+  }
+  changed_.notify_all();
+  if (given_up) give_up(*given_up, done.error());
+}
+
+const Error* WriteQueue::failure_since_locked(Moment begun, Order until) const {
+  for (const auto& [order, entry] : entries_) {
+    if (order > until) break;
+    const bool has_failed = entry.state == State::kFailed && entry.failed_at >= begun && !entry.is_alone;
+    // What was only interrupted (its name went) comes again at once.
+    if (has_failed && entry.failure->code != Errc::kInterrupted) return &*entry.failure;
+  }
+  return nullptr;
+}
+
+void WriteQueue::hurry_locked() {
+  for (auto& [order, entry] : entries_)
+    if (entry.state == State::kFailed) entry.due = Moment{};
+  start_due_locked();
+}
+
+Result<> WriteQueue::drain() {
+  std::unique_lock lock(mutex_);
+  const Order until = last_;
+  const auto is_done = [&] { return entries_.empty() || entries_.begin()->first > until; };
+  if (is_done()) return {};
+  const Moment begun = clock_now();
+  hurry_locked();
+  const auto is_decided = [&] { return is_done() || failure_since_locked(begun, until) != nullptr; };
+  if (!changed_.wait(lock, Patience::current(), is_decided))
+    return Error{Errc::kInterrupted, "a signal ended the wait for what was closed before"};
+  if (is_done()) return {};
+  return failure_since_locked(begun, until)->in("what was closed before is not on the lake yet");
+}
+
+void WriteQueue::hurry() {
+  const std::lock_guard lock(mutex_);
+  hurry_locked();
+}
+
+std::size_t WriteQueue::wait_for(Order until, milliseconds at_most) {
+  std::unique_lock lock(mutex_);
+  const auto left = [&] {
+    if (running_ == 0) return std::ptrdiff_t{0};
+    return std::distance(entries_.begin(), entries_.upper_bound(until));
+  };
+  changed_.wait_for(lock, at_most, [&] { return left() == 0; });
+  return static_cast<std::size_t>(left());
+}
+
+WriteQueue::Order WriteQueue::last() const {
+  const std::lock_guard lock(mutex_);
+  return last_;
+}
+
+bool WriteQueue::is_stuck_before(Order order) const {
+  const std::lock_guard lock(mutex_);
+  return !stuck_.empty() && *stuck_.begin() < order;
+}
+
+void WriteQueue::stick(Order order) {
+  const std::lock_guard lock(mutex_);
+  stuck_.insert(order);
+}
+
+void WriteQueue::mend(Order order) {
+  const std::lock_guard lock(mutex_);
+  stuck_.erase(order);
+}
+
+std::vector<WriteQueue::Waiting> WriteQueue::removals() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Waiting> waiting;
+  for (const auto& [order, entry] : entries_)
+    if (entry.removal) waiting.push_back({*entry.removal, entry.failure});
+  return waiting;
+}
+
+void WriteQueue::tick() {
+  const std::lock_guard lock(mutex_);
+  start_due_locked();
+}
+
+}  // namespace lakefuse

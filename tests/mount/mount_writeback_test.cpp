@@ -1,0 +1,495 @@
+// --writeback: close, unlink and rename return once they are promised on this machine; what was promised
+// reaches the lake in order, outlives the mount, and replaces nothing unseen (rule 10).
+
+#include <doctest/doctest.h>
+#include <sys/xattr.h>
+
+#include <algorithm>
+#include <future>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Names = std::vector<std::string>;
+using Pending = std::map<std::string, std::string>;
+
+MountOptions writeback(const std::string& how = "--writeback") {
+  return {.flags = {how, "--metadata-ttl", "60s"}};
+}
+
+int flush(const Mounted& mount) {
+  return mount.lakefuse({"flush", mount.at().string()}).exit_code;
+}
+
+int status(const Mounted& mount) {
+  return mount.lakefuse({"status", mount.at().string()}).exit_code;
+}
+
+std::string error_of(const std::filesystem::path& path) {
+  std::string value(4096, '\0');
+  const auto n = ::getxattr(path.c_str(), "user.lakefs.error", value.data(), value.size());
+  return n < 0 ? errno_name(errno) : value.substr(0, static_cast<std::size_t>(n));
+}
+
+// The paths whose `operation` was answered, in that order.
+Names order_of(TestLake& lake, const std::string& operation) {
+  Names paths;
+  for (const auto& call : lake.server().calls(operation))
+    if (call.status < 300) paths.push_back(call.path);
+  return paths;
+}
+
+std::string joined(const Names& names) {
+  std::string text;
+  for (const std::string& name : names) text += name + ";";
+  return text;
+}
+
+// Every change of the lake waits.
+struct Standstill {
+  explicit Standstill(TestLake& lake)
+      : put(lake.server().hold("store_put")),
+        link(lake.server().hold("link_physical_address")),
+        remove(lake.server().hold("delete_object")),
+        remove_many(lake.server().hold("delete_objects")),
+        copy(lake.server().hold("copy_object")) {}
+  void end() {
+    for (Gate* gate : {&put, &link, &remove, &remove_many, &copy}) gate->release();
+  }
+  Gate put, link, remove, remove_many, copy;
+};
+
+}  // namespace
+
+TEST_CASE(
+    "--writeback: close, unlink and rename return while the lake stands still, and the mount shows them") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* name : {"d/gone", "d/changed", "d/over", "d/stays"}) lake.put(name, "old");
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount / "d").size() == 4);
+  Standstill standstill(lake);
+  CHECK(write_file(mount / "d/new", "new") == kOk);
+  CHECK(write_file(mount / "d/changed", "newer") == kOk);
+  CHECK(rename_file(mount / "d/changed", mount / "d/moved") == kOk);
+  CHECK(write_file(mount / "d/fresh", "fresh") == kOk);
+  CHECK(rename_file(mount / "d/fresh", mount / "d/over") == kOk);
+  CHECK(remove_file(mount / "d/gone") == kOk);
+  CHECK(remove_file(mount / "d/gone") == "unlink: ENOENT");
+  const auto is_shown = [&] {
+    CHECK(names_in(mount / "d") == Names{"moved", "new", "over", "stays"});
+    CHECK(read_file(mount / "d/moved") == "newer");
+    CHECK(read_file(mount / "d/over") == "fresh");
+    CHECK(read_file(mount / "d/new") == "new");
+    CHECK(look(mount / "d/gone") == "stat: ENOENT");
+    CHECK(look(mount / "d/changed") == "stat: ENOENT");
+  };
+  is_shown();
+  CHECK(lake.read("d/gone") == "old");
+  CHECK(lake.read("d/over") == "old");
+  CHECK(status(mount) == 0);  // Nothing has failed.
+  const auto pending = mount.pending();
+  CHECK(pending.contains("d/new"));
+  CHECK(pending.contains("d/gone"));
+  standstill.end();
+  CHECK(flush(mount) == 0);
+  CHECK(mount.pending().empty());
+  CHECK(lake.keys() == Names{"d/moved", "d/new", "d/over", "d/stays"});
+  CHECK(lake.read("d/moved") == "newer");
+  CHECK(lake.read("d/over") == "fresh");
+  is_shown();
+  CHECK(mount.unmount() == 0);
+}
+
+TEST_CASE(
+    "--writeback: what was promised outlives kill -9: the next mount shows all of it and publishes it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* name : {"d/gone", "d/changed", "d/over"}) lake.put(name, "old");
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount / "d").size() == 3);
+  Standstill standstill(lake);
+  CHECK(write_file(mount / "d/new", "new") == kOk);
+  CHECK(write_file(mount / "d/changed", "newer") == kOk);
+  CHECK(rename_file(mount / "d/changed", mount / "d/moved") == kOk);
+  CHECK(write_file(mount / "d/fresh", "fresh") == kOk);
+  CHECK(rename_file(mount / "d/fresh", mount / "d/over") == kOk);
+  CHECK(remove_file(mount / "d/gone") == kOk);
+  mount.kill_hard();
+  CHECK(lake.keys() == Names{"d/changed", "d/gone", "d/over"});
+  const auto left = mount.lakefuse({"pending", mount.state_dir().string()});
+  CHECK(has(left.out, "d/gone"));
+  CHECK(has(left.out, "d/moved"));
+  mount.mount();
+  CHECK(names_in(mount / "d") == Names{"moved", "new", "over"});
+  CHECK(read_file(mount / "d/moved") == "newer");
+  CHECK(read_file(mount / "d/over") == "fresh");
+  standstill.end();
+  CHECK(flush(mount) == 0);
+  CHECK(lake.keys() == Names{"d/moved", "d/new", "d/over"});
+  CHECK(lake.read("d/new") == "new");
+  CHECK(lake.read("d/over") == "fresh");
+}
+
+TEST_CASE("--writeback: what is written again while it waits never spoils what was promised") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("a", "old");
+  Mounted mount(lake, writeback());
+  CHECK(read_file(mount / "a") == "old");
+  Standstill standstill(lake);
+  CHECK(write_file(mount / "a", "first") == kOk);
+  CHECK(write_file(mount / "a", "+second", O_APPEND) == kOk);
+  OpenFile half(mount / "a", O_WRONLY);
+  CHECK(half.write_at(0, "FIR") == kOk);
+  CHECK(read_file(mount / "a") == "FIRst+second");
+  SUBCASE("by the mount itself") {
+    standstill.end();
+    CHECK(flush(mount) == 0);
+    CHECK(lake.read("a") == "first+second");
+    CHECK(half.close() == kOk);
+    CHECK(flush(mount) == 0);
+    CHECK(lake.read("a") == "FIRst+second");
+  }
+  SUBCASE("by the next one") {
+    mount.kill_hard([&] { half.close(); });
+    standstill.end();
+    mount.mount();
+    CHECK(read_file(mount / "a") == "first+second");
+    CHECK(flush(mount) == 3);
+    CHECK(lake.read("a") == "first+second");
+    CHECK(mount.pending() == Pending{{"a", "conflict"}});
+    CHECK(mount.kept_bytes("a") == "FIRst+second");
+  }
+}
+
+TEST_CASE(
+    "rule 10: an empty file comes after all that was closed before it, and a removal before what follows") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/_SUCCESS", "");
+  lake.put("d/part-0", "old");
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount / "d").size() == 2);
+  {
+    Standstill standstill(lake);
+    CHECK(remove_file(mount / "d/_SUCCESS") == kOk);
+    for (int i = 0; i < 5; ++i) CHECK(write_file(mount / ("d/part-" + std::to_string(i)), "new") == kOk);
+    CHECK(write_file(mount / "d/_SUCCESS", "") == kOk);
+    CHECK(write_file(mount / "d/later", "x") == kOk);
+    CHECK(standstill.remove.wait_for_arrivals(1));
+    std::this_thread::sleep_for(300ms);
+    CHECK(standstill.put.arrivals() == 0);  // The old mark goes first.
+    standstill.remove.release();
+    CHECK(standstill.put.wait_for_arrivals(5));
+    std::this_thread::sleep_for(300ms);
+    CHECK(standstill.put.arrivals() == 5);  // Side by side.
+    standstill.end();
+  }
+  CHECK(flush(mount) == 0);
+  CHECK(lake.server().wait_for("link_physical_address", 7));
+  const Names linked = order_of(lake, "link_physical_address");
+  REQUIRE(linked.size() == 7);
+  CHECK(linked[5] == "d/_SUCCESS");
+  CHECK(linked[6] == "d/later");
+}
+
+TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when that cannot be published") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  Gate gate = lake.server().hold("link_physical_address", "f");
+  CHECK(write_file(mount / "f", "x") == kOk);
+  CHECK(gate.wait_for_arrivals(1));
+  auto made = std::async(std::launch::async, [&] { return make_directory(mount / "d"); });
+  CHECK(made.wait_for(300ms) == std::future_status::timeout);
+  gate.release();
+  CHECK(made.get() == kOk);
+  CHECK(lake.server().wait_for("link_physical_address", 2));
+  CHECK(order_of(lake, "link_physical_address") == Names{"f", "d/"});
+  lake.fail_all_links();
+  CHECK(write_file(mount / "g", "x") == kOk);
+  CHECK(make_directory(mount / "e") == "mkdir: EIO");
+  lake.server().clear_faults();
+  CHECK(make_directory(mount / "e") == kOk);
+  CHECK(lake.keys() == Names{"d/", "e/", "f", "g"});
+}
+
+TEST_CASE("rule 4: a storm of unlinks becomes batch deletes, and another client's new version stays") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (int i = 0; i < 100; ++i) lake.put("d/" + std::to_string(100 + i), "x");
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount / "d").size() == 100);
+  {
+    Gate gate = lake.server().hold("delete_object");
+    for (int i = 0; i < 100; ++i) CHECK(remove_file(mount / ("d/" + std::to_string(100 + i))) == kOk);
+    CHECK(gate.wait_for_arrivals(1));
+    CHECK(names_in(mount / "d").empty());
+    lake.put("d/150", "another client's");
+  }
+  CHECK(flush(mount) == 0);
+  CHECK(lake.count("delete_object") == 1);
+  CHECK(lake.count("delete_objects") == 1);
+  CHECK(lake.read("d/150") == "another client's");
+  CHECK(lake.keys().size() <= 2);  // And what keeps the directory.
+  CHECK(read_file(mount / "d/150") == "another client's");
+}
+
+TEST_CASE("--writeback: a directory that is emptied stays, and rm -r of what still waits leaves nothing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/a", "x");
+  Mounted mount(lake, writeback());
+  CHECK(remove_file(mount / "d/a") == kOk);
+  CHECK(look(mount / "d") == kOk);
+  CHECK(flush(mount) == 0);
+  CHECK(lake.keys() == Names{"d/"});
+  CHECK(shell(mount.at(),
+              "mkdir -p t/u && for i in 1 2 3 4 5 6 7 8; do echo $i > t/$i; echo $i > t/u/$i; done && "
+              "rm -r t d && mkdir d && echo 1 > d/x")
+            .exit_code == 0);
+  CHECK(flush(mount) == 0);
+  CHECK(lake.keys() == Names{"d/", "d/x"});
+}
+
+TEST_CASE(
+    "W6 --writeback: another version in between becomes a conflict, told by status, xattr and the next "
+    "close, once") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("a", "old");
+  Mounted mount(lake, {.flags = {"--writeback", "--metadata-ttl", "0s"}});
+  CHECK(read_file(mount / "a") == "old");
+  {
+    Gate gate = lake.server().hold("store_put");
+    CHECK(write_file(mount / "a", "mine") == kOk);
+    CHECK(gate.wait_for_arrivals(1));
+    lake.put("a", "theirs");
+  }
+  CHECK(eventually([&] { return mount.pending() == Pending{{"a", "conflict"}}; }));
+  CHECK(status(mount) == 3);
+  CHECK(flush(mount) == 3);
+  CHECK(lake.read("a") == "theirs");
+  CHECK(read_file(mount / "a") == "theirs");
+  CHECK(mount.kept_bytes("a") == "mine");
+  CHECK(has(error_of(mount / "a"), "another version"));
+  CHECK(write_file(mount / "a", "again") == "close: ESTALE");
+  CHECK(write_file(mount / "a", "and again") == kOk);
+  CHECK(error_of(mount / "a") == "ENODATA");
+  CHECK(flush(mount) == 3);
+  CHECK(lake.read("a") == "and again");
+  CHECK(mount.lakefuse({"resolve", (mount / "a").string(), "--mine"}).exit_code == 0);
+  CHECK(lake.read("a") == "mine");
+  CHECK(flush(mount) == 0);
+}
+
+TEST_CASE("--writeback: an empty file is not published while what was closed before it waits for a person") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("part", "old");
+  Mounted mount(lake, writeback());
+  CHECK(read_file(mount / "part") == "old");
+  {
+    Gate gate = lake.server().hold("store_put");
+    CHECK(write_file(mount / "part", "mine") == kOk);
+    CHECK(write_file(mount / "_SUCCESS", "") == kOk);
+    CHECK(write_file(mount / "later", "x") == kOk);
+    CHECK(gate.wait_for_arrivals(1));
+    lake.put("part", "theirs");
+  }
+  CHECK(flush(mount) == 3);
+  CHECK(joined(lake.keys()) == "later;part;");
+  CHECK(mount.lakefuse({"discard", (mount / "part").string()}).exit_code == 0);
+  CHECK(flush(mount) == 0);
+  CHECK(lake.keys() == Names{"_SUCCESS", "later", "part"});
+}
+
+TEST_CASE(
+    "--writeback: a failure shows in status and in the next fsync of that path, once, until it is "
+    "published") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  lake.fail_all_links();
+  CHECK(write_file(mount / "a", "bytes") == kOk);
+  CHECK(eventually([&] { return mount.pending() == Pending{{"a", "failed"}}; }));
+  CHECK(status(mount) == 3);
+  CHECK(has(error_of(mount / "a"), "500"));
+  OpenFile file(mount / "a", O_WRONLY);
+  CHECK(file.sync() == "fsync: EIO");
+  CHECK(file.sync() == kOk);
+  CHECK(file.close() == kOk);
+  lake.server().clear_faults();
+  CHECK(flush(mount) == 0);
+  CHECK(lake.read("a") == "bytes");
+  CHECK(status(mount) == 0);
+  CHECK(error_of(mount / "a") == "ENODATA");
+}
+
+TEST_CASE("W5 --writeback: O_EXCL is told at close who won") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(write_file(mount / "mine", "x", O_EXCL) == kOk);
+  CHECK(lake.read("mine") == "x");
+  OpenFile lost(mount / "lost", O_WRONLY | O_CREAT | O_EXCL);
+  CHECK(lost.write("mine") == kOk);
+  lake.put("lost", "theirs");
+  CHECK(lost.close() == "close: EEXIST");
+  // A claim is on the lake when open returns, after all that was closed before it.
+  CHECK(write_file(mount / "before", "x") == kOk);
+  OpenFile claim(mount / "a.lock", O_WRONLY | O_CREAT | O_EXCL);
+  CHECK(lake.keys() == Names{"a.lock", "before", "lost", "mine"});
+  CHECK(claim.close() == kOk);
+  CHECK(remove_file(mount / "a.lock") == kOk);
+  CHECK(lake.read("a.lock") == "<none>");
+}
+
+TEST_CASE("--writeback=all: O_EXCL returns too, and the loser finds a conflict") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback("--writeback=all"));
+  CHECK(names_in(mount.at()).empty());
+  {
+    Standstill standstill(lake);
+    CHECK(write_file(mount / "mine", "x", O_EXCL) == kOk);
+    CHECK(write_file(mount / "lost", "mine", O_EXCL) == kOk);
+    CHECK(write_file(mount / "lost", "", O_EXCL) == "open: EEXIST");
+    CHECK(standstill.put.wait_for_arrivals(2));
+    lake.put("lost", "theirs");
+  }
+  CHECK(flush(mount) == 3);
+  CHECK(lake.read("mine") == "x");
+  CHECK(lake.read("lost") == "theirs");
+  CHECK(mount.pending() == Pending{{"lost", "conflict"}});
+  CHECK(mount.kept_bytes("lost") == "mine");
+}
+
+TEST_CASE("--writeback: names that come, go and change while the lake stands still") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* name : {"a", "b", "c"}) lake.put(name, std::string("old ") + name);
+  Mounted mount(lake, writeback("--writeback=all"));
+  CHECK(names_in(mount.at()).size() == 3);
+  bool is_killed = false;
+  SUBCASE("by one mount") {}
+  SUBCASE("over kill -9") {
+    is_killed = true;
+  }
+  {
+    Standstill standstill(lake);
+    // Removed and made anew, with O_EXCL.
+    CHECK(remove_file(mount / "a") == kOk);
+    CHECK(write_file(mount / "a", "new a", O_EXCL) == kOk);
+    // Made, renamed from name to name, over one that waits itself.
+    CHECK(write_file(mount / "x", "x") == kOk);
+    CHECK(rename_file(mount / "x", mount / "y") == kOk);
+    CHECK(rename_file(mount / "y", mount / "b") == kOk);
+    CHECK(write_file(mount / "z", "z") == kOk);
+    CHECK(rename_file(mount / "z", mount / "b") == kOk);
+    // A name that another one left, and that goes.
+    CHECK(write_file(mount / "c", "new c") == kOk);
+    CHECK(rename_file(mount / "c", mount / "d") == kOk);
+    CHECK(write_file(mount / "c", "second c") == kOk);
+    CHECK(rename_file(mount / "d", mount / "e") == kOk);
+    CHECK(remove_file(mount / "e") == kOk);
+    // Never there for others.
+    CHECK(write_file(mount / "t", "t") == kOk);
+    CHECK(remove_file(mount / "t") == kOk);
+    if (is_killed) {
+      mount.kill_hard();
+      mount.mount();
+    }
+    CHECK(names_in(mount.at()) == Names{"a", "b", "c"});
+    CHECK(read_file(mount / "a") == "new a");
+    CHECK(read_file(mount / "b") == "z");
+    CHECK(read_file(mount / "c") == "second c");
+  }
+  CHECK(flush(mount) == 0);
+  CHECK(lake.keys() == Names{"a", "b", "c"});
+  CHECK(lake.read("a") == "new a");
+  CHECK(lake.read("b") == "z");
+  CHECK(lake.read("c") == "second c");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE(
+    "--writeback: umount waits for what was promised, says what is left, and the next mount publishes it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("gone", "old");
+  Mounted mount(lake, {.flags = {"--writeback", "--umount-timeout", "2s"}});
+  CHECK(names_in(mount.at()).size() == 1);
+  {
+    Gate gate = lake.server().hold("store_put");
+    CHECK(write_file(mount / "a", "bytes") == kOk);
+    auto ended = std::async(std::launch::async, [&] { return mount.unmount(); });
+    CHECK(ended.wait_for(300ms) == std::future_status::timeout);
+    gate.release();
+    CHECK(ended.get() == 0);
+  }
+  CHECK(lake.read("a") == "bytes");
+  mount.mount();
+  CHECK(names_in(mount.at()).size() == 2);
+  Standstill standstill(lake);
+  CHECK(remove_file(mount / "gone") == kOk);
+  CHECK(write_file(mount / "b", "bytes") == kOk);
+  const auto said = mount.lakefuse({"umount", "--umount-timeout", "1s", mount.at().string()});
+  CHECK(said.exit_code == 3);
+  CHECK(has(said.err, "b"));
+  CHECK(has(said.err, "gone"));
+  standstill.end();
+  mount.terminate();
+  mount.mount();
+  CHECK(names_in(mount.at()) == Names{"a", "b"});
+  CHECK(mount.unmount() == 0);
+  CHECK(lake.keys() == Names{"a", "b"});
+}
+
+TEST_CASE("--writeback: git, tar and sqlite leave on the lake what they left on the mount") {
+  TestLake lake;
+  Mounted mount(lake, {.flags = {"--writeback=all"}, .patience = 120s});
+  const ScratchDirectory scratch;
+  const std::string copy = (scratch.path() / "copy").string();
+  CHECK(shell(mount.at(),
+              "set -e; mkdir src; for i in $(seq 40); do echo $i > src/$i; done; : > src/empty; "
+              "tar cf a.tar src; mkdir out; tar xf a.tar -C out; rm -r src")
+            .exit_code == 0);
+  if (has_program("git"))
+    CHECK(shell(mount.at(),
+                "set -e; git init -q r; cd r; git config user.email a@b; git config user.name a; "
+                "cp ../out/src/* .; git add .; git commit -qm 1; git mv 1 one; git rm -q 2; "
+                "git commit -qm 2; git gc -q; git fsck")
+              .exit_code == 0);
+  if (has_program("sqlite3"))
+    CHECK(shell(mount.at(),
+                "sqlite3 db 'create table t(x); insert into t values(1); insert into t values(2);' && "
+                "sqlite3 db 'delete from t where x = 1;'")
+              .exit_code == 0);
+  CHECK(shell(mount.at(), "cp -r . " + copy).exit_code == 0);
+  CHECK(flush(mount) == 0);
+  CHECK(mount.pending().empty());
+  CHECK(mount.unmount() == 0);  // And names that backups left to the lake for a while (W9) are gone.
+  Names files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(copy)) {
+    if (!entry.is_regular_file()) continue;
+    files.push_back(entry.path().lexically_relative(copy).string());
+    CHECK(lake.read(files.back()) == read_local(entry.path()));
+  }
+  std::sort(files.begin(), files.end());
+  Names keys = lake.keys();
+  std::erase_if(keys, [](const std::string& key) { return key.ends_with('/'); });
+  Names different;
+  std::set_symmetric_difference(keys.begin(), keys.end(), files.begin(), files.end(),
+                                std::back_inserter(different));
+  CHECK(joined(different) == "");
+  mount.mount();
+  if (has_program("sqlite3")) CHECK(shell(mount.at(), "sqlite3 db 'select x from t'").out == "2\n");
+}
