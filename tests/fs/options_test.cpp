@@ -200,7 +200,7 @@ TEST_CASE("options: resolve takes one of three decisions, discard and recover wh
 }
 
 TEST_CASE("options: --writeback stands alone or says how far it goes, and takes no word of its own") {
-  const auto writeback_of = [](std::vector<std::string> arguments) {
+  const auto writeback_of = [](std::vector<const char*> arguments) {
     arguments.insert(arguments.begin(), "mount");
     return command_of<MountCommand>(arguments).filesystem.writeback;
   };
