@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "cache/unique_fd.h"
+#include "fs/connection_guard.h"
 #include "fs/filesystem.h"
 #include "fs/fuse_api.h"
 #include "fs/fuse_arguments.h"
@@ -203,6 +204,8 @@ Result<> MountedSession::serve() {
     const std::lock_guard lock(mutex_);
     serving_ = ::pthread_self();
   }
+  std::optional<ConnectionGuard> guard;
+  if (device_) guard.emplace(mountpoint_, *device_);
   std::jthread watching([this](const std::stop_token& ended) { watch_connection(ended); });
   const int outcome = fuse_session_loop_mt(session_, loop_config(filesystem_.options()).get());
   watching = {};

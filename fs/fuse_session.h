@@ -32,7 +32,7 @@ class FuseSession {
   static Result<std::unique_ptr<FuseSession>> mount(Filesystem& filesystem, const SessionOptions& options);
   virtual ~FuseSession() = default;  // Unmounts, if that was not done.
 
-  // Serves until the file system is unmounted by anybody or stop() is called.
+  // Serves until the file system is unmounted by anybody or stop() is called. On the process's main thread.
   virtual Result<> serve() = 0;
 
   // Ends serve() soon: unmounts, lazily when `even_if_busy`. kBusy: files are open below the mount point. Any

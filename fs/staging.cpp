@@ -194,7 +194,7 @@ Result<> FilesystemCore::settle_in_turn(const InodePtr& inode) {
 Result<> FilesystemCore::close_file(const std::shared_ptr<FileHandle>& handle, const Caller& caller) {
   const InodePtr& inode = handle->inode;
   pid_t opener = 0;
-  bool is_half_a_file = false;
+  bool is_half_a_file = false, is_empty = false;
   std::shared_ptr<SpoolFile> claim;
   {
     const std::lock_guard lock(inode->mutex);
@@ -209,6 +209,7 @@ Result<> FilesystemCore::close_file(const std::shared_ptr<FileHandle>& handle, c
     if (staging.spoilt) return *staging.spoilt;
     if (staging.wait == Wait::kPerson) return *staging.failure;
     opener = inode->opener;
+    is_empty = staging.spool != nullptr && staging.spool->bytes().size() == 0;
     is_half_a_file = staging.expected.kind == Expectation::Kind::kVersion && !staging.append_only;
   }
   if (is_half_a_file && caller.tid != 0 && is_killed_by_signal(caller.tid)) {
@@ -230,7 +231,10 @@ Result<> FilesystemCore::close_file(const std::shared_ptr<FileHandle>& handle, c
     is_held_open = held ? *held : (opener != 0 && *closer != opener);
     if (!is_held_open && opener != 0 && opener != *closer) is_held_open = still_open(opener).value_or(false);
   }
-  return is_held_open ? publishing.make_safe(inode) : settle(inode);
+  if (!is_held_open) return settle(inode);
+  // Where there are no bytes yet nothing can be lost, and after a crash an empty file that nobody had closed
+  // would be published (W4).
+  return is_empty ? Result<>() : publishing.make_safe(inode);
 }
 
 }  // namespace lakefuse

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "tests/mount/mounted.h"
 
@@ -70,6 +71,20 @@ TEST_CASE("W3: fsynced bytes of a new file are published by the next mount, by t
   CHECK(eventually([&] { return lake.read("b.txt") == "synced"; }));
   CHECK(eventually([&] { return mount.pending().empty(); }));
   CHECK(lake.keys() == std::vector<std::string>{"b.txt"});
+}
+
+TEST_CASE(
+    "W4: an empty file that a copy of its descriptor closed, and its writer did not, is not published "
+    "later") {
+  TestLake lake;
+  Mounted mount(lake);
+  OpenFile file(mount / "new.txt", O_WRONLY | O_CREAT);
+  REQUIRE(file.opened() == kOk);
+  REQUIRE(::close(::dup(file.fd())) == 0);
+  mount.kill_hard([&] { file.close(); });
+  mount.mount();
+  CHECK(mount.lakefuse({"flush", mount.at()}).exit_code >= 0);
+  CHECK(lake.keys().empty());
 }
 
 TEST_CASE("W3: half of an in-place change over a good version waits for a person, fsynced or not") {

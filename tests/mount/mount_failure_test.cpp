@@ -34,6 +34,33 @@ bool says(const std::string& text, const std::vector<std::string>& parts) {
 
 }  // namespace
 
+TEST_CASE(
+    "F1: kill -9 while the kernel is told of a name leaves neither a program nor a process waiting for "
+    "ever") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  if (::geteuid() != 0) return;  // Others need fusectl for it.
+  lake.put("d/x", "x");
+  Mounted mount(lake);
+  lake.fail_all_links();
+  REQUIRE(write_file(mount / "d/y", "ours") == "close: EIO");
+  lake.put("d/y", "theirs");
+  // An unlink holds the directory's lock while it waits for us,
+  const auto stall =
+      lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer, .operation = "delete_object"});
+  const pid_t remover = start({"rm", mount / "d/x"}, {});
+  REQUIRE(eventually([&] { return lake.server().fired(stall) > 0; }));
+  // and the conflict that the next try finds wants it, to give the name back.
+  lake.server().clear_faults();
+  REQUIRE(eventually([&] { return mount.pending()["d/y"] == "conflict"; }, 20s));
+  std::this_thread::sleep_for(200ms);
+  const pid_t server = mount.process();
+  REQUIRE(::kill(server, SIGKILL) == 0);
+  CHECK(wait_for_end(remover, 10s) != -1);
+  CHECK(eventually([&] { return mount.has_ended(); }, 10s));
+  mount.kill_hard();
+}
+
 TEST_CASE("F1: a failed close has the fitting errno, and log and status name call, path and server's words") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
