@@ -137,7 +137,16 @@ void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
                           (child->kind == Kind::kDirectory && core.tree.is_held_up(child));
     if (!is_there) continue;
     const auto [parent, name] = core.tree.parent_and_name(child);
-    if (!shown.contains(name)) handle.rows.push_back({name, {}, type_of(child), nullptr});
+    if (shown.insert(name).second) handle.rows.push_back({name, {}, type_of(child), nullptr});
+  }
+  // What was ours when its page was asked for, and is the lake's by now.
+  if (!handle.listing) return;
+  const auto published = core.tree.with_view(
+      handle.inode, [&](const DirectoryView& view) { return view.changed_since(handle.listing->began()); });
+  for (const std::string& key : published) {
+    const InodePtr child = core.tree.child(handle.inode, key);
+    if (shown.insert(key).second)
+      handle.rows.push_back({key, {}, child == nullptr ? mode_t{S_IFREG} : type_of(child), nullptr});
   }
 }
 

@@ -129,6 +129,13 @@ std::optional<std::pair<Holding, Moment>> DirectoryView::find(const std::string&
   return std::nullopt;
 }
 
+std::vector<std::string> DirectoryView::changed_since(Moment since) const {
+  std::vector<std::string> names;
+  for (const auto& [name, known] : known_)
+    if (known.is_ours && known.since >= since && known.holding.object) names.push_back(name);
+  return names;
+}
+
 const Holding* DirectoryView::last_known(const std::string& name) const {
   const auto found = known_.find(name);
   return found == known_.end() ? nullptr : &found->second.holding;

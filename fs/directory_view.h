@@ -48,6 +48,9 @@ class DirectoryView {
   // Whether anything but `except` is known to be in it, however long ago.
   [[nodiscard]] bool knows_another_than(const std::string& except) const;
 
+  // Names of objects that we changed at `since` or later: pages that were asked for before may lack them.
+  [[nodiscard]] std::vector<std::string> changed_since(Moment since) const;
+
   // Forgets what the lake said before `oldest`, which nobody may believe any more; our own changes stay.
   void forget_before(Moment oldest, Moment now);
   [[nodiscard]] std::size_t size() const { return known_.size(); }
