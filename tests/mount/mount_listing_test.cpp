@@ -109,9 +109,11 @@ TEST_CASE(
   for (int n = 0; n < 3; ++n) CHECK(look(mount / "d" / name_of(n)) == kOk);
   CHECK(lake.server().wait_for("list_objects", 3 + 4));
   for (int n = 3; n < kDirectories; ++n) CHECK(look(mount / "d" / name_of(n)) == kOk);
+  CHECK(lake.server().wait_for("list_objects", kDirectories));  // A call is counted when it has ended.
   CHECK(lake.count("list_objects") == kDirectories);
   lake.server().clear_log();
   CHECK(shell(mount / "d", "find . -type f | wc -l").out == std::to_string(kDirectories) + "\n");
+  CHECK(lake.server().wait_for("list_objects", kDirectories + 1));
   CHECK(lake.count("list_objects") == kDirectories + 1);  // opendir always asks.
 }
 
