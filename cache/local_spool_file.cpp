@@ -86,12 +86,6 @@ Result<> LocalSpoolFile::put(const SpoolRecord& record, LocalStagedFile::Shape s
   return put;
 }
 
-void LocalSpoolFile::discard_surely() {
-  discard();
-  std::lock_guard lock(mutex_);
-  if (was_durable_) ::fsync(slot_->files()->get());
-}
-
 void LocalSpoolFile::discard() {
   std::lock_guard lock(mutex_);
   if (std::exchange(is_discarded_, true)) return;

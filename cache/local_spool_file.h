@@ -35,7 +35,6 @@ class LocalSpoolFile final : public SpoolFile {
   StagedFile& bytes() override { return *bytes_; }
   Result<> save(const SpoolRecord& record, Safety safety) override;
   void discard() override;
-  void discard_surely() override;
 
  private:
   LocalSpoolFile(std::shared_ptr<SpoolSlot> slot, std::string id, std::int64_t created_nanoseconds,

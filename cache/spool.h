@@ -69,8 +69,6 @@ class SpoolFile {
   // Removes bytes and record from disk: they are on the lake now, or nobody wants them. What was durable is
   // gone durably.
   virtual void discard() = 0;
-  // The same, and a power cut brings back nothing that would be published.
-  virtual void discard_surely() = 0;
 };
 
 // A file that an earlier mount left.

@@ -29,9 +29,9 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
   const bool is_local = (*directory)->is_local_directory || core.rules.is_local_directory(name);
   std::optional<ObjectInfo> marker;
   if (!is_local) {
-    if (auto first = core.catch_up(core.tree.path_below(*directory, key) + "/"); !first) return first.error();
-    // The marker can be linked although there are objects below the prefix: look for them (design rule 11).
     const std::string path = core.tree.path_below(*directory, key) + "/";
+    if (auto first = core.catch_up(path); !first) return first.error();
+    // The marker can be linked although there are objects below the prefix: look for them (design rule 11).
     auto page = core.lake.list({.prefix = path, .after = {}, .delimited = true, .amount = 1});
     if (!page) return page.error();
     auto linked = page->entries.empty()
@@ -187,10 +187,6 @@ Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
   add_local_rows(core, handle);
   return handle.rows.size() > before;
 }
-
-}  // namespace
-
-namespace {
 
 // Whoever walks through a large directory has the kernel, and so us, remember each name that it was told.
 // Beyond so many nodes those told long ago are given up; what is open stays, and what is asked for again is

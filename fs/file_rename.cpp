@@ -312,7 +312,7 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   return change.move_published(*version);
 }
 
-void FilesystemCore::bury(const InodePtr& inode, bool surely) {
+void FilesystemCore::bury(const InodePtr& inode) {
   std::shared_ptr<SpoolFile> unwanted, claim;
   std::optional<Sealed> sealed;
   {
@@ -327,8 +327,8 @@ void FilesystemCore::bury(const InodePtr& inode, bool surely) {
   }
   if (claim != nullptr) claim->discard();
   // Who has it open goes on with the nameless bytes.
-  if (sealed) surely ? sealed->spool->discard_surely() : sealed->spool->discard();
-  if (unwanted != nullptr) surely ? unwanted->discard_surely() : unwanted->discard();
+  if (sealed) sealed->spool->discard();
+  if (unwanted != nullptr) unwanted->discard();
   publishing.drop_if_clean(inode);
 }
 

@@ -189,8 +189,7 @@ class FilesystemCore {
   Result<> remove_promised(const std::vector<RemovalRecord>& removals);
   void give_up_removal(const RemovalRecord& removal, const Error& why);
   // The name is the lake's no more, and this inode never will be published, by the next mount neither.
-  // `surely`: whatever a power cut makes of it.
-  void bury(const InodePtr& inode, bool surely = false);
+  void bury(const InodePtr& inode);
 
   // The directory's marker, so that it stays when `key` (of a directory: with its "/"), the last thing in it,
   // goes.

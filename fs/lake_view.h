@@ -48,8 +48,8 @@ class LakeView {
     };
     Result<std::optional<std::vector<Named>>> next();
     [[nodiscard]] bool is_at_end() const { return is_at_end_; }
-    // How much longer the last page may be believed.
     [[nodiscard]] Moment began() const { return began_; }
+    // How much longer the last page may be believed.
     [[nodiscard]] std::chrono::milliseconds valid() const { return view_.left_of(page_asked_); }
 
    private:

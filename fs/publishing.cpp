@@ -218,18 +218,16 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
   versions_.is_ours_now(info.physical_address);
   // First the directory's view, then the inode: a lookup in between must find the name.
   const auto [directory, name] = tree_.parent_and_name(inode);
-  {
-    // Whoever unlinks it without its turn says so first, and then what the directory holds.
-    const std::lock_guard lock(inode->mutex);
-    if (!inode->is_deleted && directory != nullptr && tree_.path(inode) == info.path)
-      view_.changed_object(directory, inode->key, info);
-  }
   std::shared_ptr<SpoolFile> needless;
   {
     const std::lock_guard lock(inode->mutex);
     Staging& staging = inode->staging;
     staging.uploading = false;
-    if (inode->is_deleted) return;  // Whoever removed it knows that it may be there.
+    // Whoever removed it knows that it may be there; without its turn it says so first, and then what the
+    // directory holds.
+    if (inode->is_deleted) return;
+    if (directory != nullptr && tree_.path(inode) == info.path)
+      view_.changed_object(directory, inode->key, info);
     staging.failure.reset();
     staging.tries = 0;
     staging.expected = Expectation::of(info);

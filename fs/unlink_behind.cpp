@@ -47,7 +47,7 @@ Result<> FilesystemCore::unlink_behind(const InodePtr& directory, const InodePtr
   }
   view.changed_time(directory);
   tree.unname(inode);
-  bury(inode, !may_be_there);
+  bury(inode);
   return {};
 }
 

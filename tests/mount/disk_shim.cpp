@@ -155,8 +155,22 @@ bool is_last(const char* call, const std::string& path) {
   for (;;) ::kill(::getpid(), SIGKILL);
 }
 
-void step(const char* call, const std::string& path) {
-  if (is_last(call, path)) end();
+// Makes the call; where it is about a file of ours, as a step.
+template <class Call>
+auto as_step(const char* name, const std::string& path, const Call& call) {
+  if (!is_ours(path)) return call();
+  const std::lock_guard lock(mutex);
+  if (is_last(name, path)) end();
+  return call();
+}
+
+template <class Sync>
+int sync_as_step(int fd, Sync* next) {
+  const std::string path = path_of(fd);
+  return as_step("sync", path, [&] {
+    if (is_ours(path)) keep_synced(fd);
+    return next(fd);
+  });
 }
 
 }  // namespace
@@ -170,11 +184,7 @@ int openat64(int directory, const char* name, int flags, ...) {
   va_end(arguments);
   const auto call = [&] { return static_cast<int>(::syscall(SYS_openat, directory, name, flags, mode)); };
   if ((flags & (O_CREAT | O_TRUNC)) == 0) return call();
-  const std::string path = path_of(directory, name);
-  if (!is_ours(path)) return call();
-  const std::lock_guard lock(mutex);
-  step("create", path);
-  return call();
+  return as_step("create", path_of(directory, name), call);
 }
 
 int openat(int directory, const char* name, int flags, ...) {
@@ -203,60 +213,34 @@ ssize_t pwrite(int fd, const void* bytes, size_t size, off_t offset) {
 
 int fsync(int fd) {
   static auto* const next = real(static_cast<decltype(::fsync)*>(nullptr), "fsync");
-  const std::string path = path_of(fd);
-  if (!is_ours(path)) return next(fd);
-  const std::lock_guard lock(mutex);
-  step("sync", path);
-  keep_synced(fd);
-  return next(fd);
+  return sync_as_step(fd, next);
 }
 
 int fdatasync(int fd) {
   static auto* const next = real(static_cast<decltype(::fdatasync)*>(nullptr), "fdatasync");
-  const std::string path = path_of(fd);
-  if (!is_ours(path)) return next(fd);
-  const std::lock_guard lock(mutex);
-  step("sync", path);
-  keep_synced(fd);
-  return next(fd);
+  return sync_as_step(fd, next);
 }
 
 int renameat(int from_directory, const char* from, int to_directory, const char* to) {
   const auto call = [&] {
     return static_cast<int>(::syscall(SYS_renameat2, from_directory, from, to_directory, to, 0));
   };
-  const std::string path = path_of(to_directory, to);
-  if (!is_ours(path)) return call();
-  const std::lock_guard lock(mutex);
-  step("rename", path);
-  return call();
+  return as_step("rename", path_of(to_directory, to), call);
 }
 
 int unlinkat(int directory, const char* name, int flags) {
   const auto call = [&] { return static_cast<int>(::syscall(SYS_unlinkat, directory, name, flags)); };
-  const std::string path = path_of(directory, name);
-  if (!is_ours(path)) return call();
-  const std::lock_guard lock(mutex);
-  step("unlink", path);
-  return call();
+  return as_step("unlink", path_of(directory, name), call);
 }
 
 int mkdirat(int directory, const char* name, mode_t mode) {
   const auto call = [&] { return static_cast<int>(::syscall(SYS_mkdirat, directory, name, mode)); };
-  const std::string path = path_of(directory, name);
-  if (!is_ours(path)) return call();
-  const std::lock_guard lock(mutex);
-  step("mkdir", path);
-  return call();
+  return as_step("mkdir", path_of(directory, name), call);
 }
 
 int ftruncate64(int fd, off64_t size) {
   static auto* const next = real(static_cast<decltype(::ftruncate64)*>(nullptr), "ftruncate64");
-  const std::string path = path_of(fd);
-  if (!is_ours(path)) return next(fd, size);
-  const std::lock_guard lock(mutex);
-  step("truncate", path);
-  return next(fd, size);
+  return as_step("truncate", path_of(fd), [&] { return next(fd, size); });
 }
 
 int ftruncate(int fd, off_t size) {
