@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <ctime>
+#include <set>
 #include <thread>
 
 #include "fs/filesystem_core.h"
@@ -22,15 +23,15 @@ PendingFile describe(FilesystemCore& core, const InodePtr& inode) {
   return file;
 }
 
-bool is_queued(const InodePtr& inode) {
-  const std::lock_guard lock(inode->mutex);
-  return inode->staging.wait == Wait::kQueue || inode->staging.sealed;
-}
-
 // It failed for a cause that does not pass by itself; a flush tries again.
 bool gave_up_its_place(const InodePtr& inode) {
   const std::lock_guard lock(inode->mutex);
   return inode->staging.wait == Wait::kRetry && inode->staging.order != 0;
+}
+
+bool is_queued(const InodePtr& inode) {
+  const std::lock_guard lock(inode->mutex);
+  return inode->staging.wait == Wait::kQueue || inode->staging.sealed;
 }
 
 PendingFile describe(const WriteQueue::Waiting& waiting) {
@@ -144,14 +145,19 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
   FlushReport report;
   std::vector<InodePtr> wanted;
   WriteQueue& queue = core.publishing.queue();
-  for (const InodePtr& inode : core.publishing.staged())
-    if (gave_up_its_place(inode)) std::ignore = core.publishing.publish_behind(inode);
+  std::set<InodePtr> without_a_place;  // This machine cannot promise them.
+  for (const InodePtr& inode : core.publishing.staged()) {
+    if (!gave_up_its_place(inode)) continue;
+    const auto promised = core.publishing.publish_behind(inode);
+    if (!promised || !*promised) without_a_place.insert(inode);
+  }
   const WriteQueue::Order promised = queue.last();
   std::vector<InodePtr> queued;
   for (const InodePtr& inode : core.publishing.staged()) {
     PendingFile file = describe(core, inode);
     if (file.state == "clean" || file.state == "local") continue;
-    if (is_queued(inode)) {
+    // Nor is it published past the queue when it gave up just now.
+    if (is_queued(inode) || (gave_up_its_place(inode) && !without_a_place.contains(inode))) {
       queued.push_back(inode);
       continue;
     }

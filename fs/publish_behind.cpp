@@ -92,7 +92,6 @@ Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order ord
   for (int rebases = 0;;) {
     auto which = Which::kLast;
     std::uint64_t generation = 0;
-    std::optional<Error> obstacle;
     {
       const std::lock_guard lock(inode->mutex);
       const Staging& staging = inode->staging;
@@ -100,10 +99,8 @@ Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order ord
       if (staging.wait != Wait::kQueue && !staging.sealed) return {};
       if (staging.wait != Wait::kQueue) which = Which::kSealed;
       generation = staging.generation;
-      if (which == Which::kLast && is_marker(staging) && queue_.is_stuck_before(order))
-        obstacle = Error{Errc::kBusy, "what was closed before it could not be published"};
     }
-    const auto done = obstacle ? Result<>(*obstacle) : try_publish(inode, std::nullopt, which);
+    const auto done = try_publish(inode, std::nullopt, which);
     if (done) continue;
     {
       const std::lock_guard lock(inode->mutex);
@@ -115,7 +112,7 @@ Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order ord
       if (inode->is_deleted) return {};
       if (is_unwanted) return done;
     }
-    if (which == Which::kLast && rebases++ < kMostRebases && rebase_appends(inode, done.error())) continue;
+    if (which == Which::kLast && rebases++ < kMostRebases && rebase(inode, done.error())) continue;
     const std::string path = tree_.last_path(inode);
     const Error told = which == Which::kSealed ? failed_sealed(inode, done.error())
                                                : failed(inode, done.error(), generation, false);
@@ -177,6 +174,7 @@ Error Publishing::failed_sealed(const InodePtr& inode, const Error& why) {
       staging.failure = why;
       return why;
     }
+    queue_.stick(staging.order);
     sealed = std::exchange(staging.sealed, std::nullopt);
     attributes = inode->attributes;
   }

@@ -78,7 +78,7 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
   for (int rebases = 0;; ++rebases) {
     const auto done = try_publish(inode, aim);
     if (done) return {};
-    if (!aim && rebases < kMostRebases && rebase_appends(inode, done.error())) continue;
+    if (!aim && rebases < kMostRebases && rebase(inode, done.error())) continue;
     return failed(inode, done.error(), generation, aim.has_value());
   }
 }
@@ -106,9 +106,10 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
   return {};
 }
 
-// Who only appended loses nothing by another version: the same bytes go to its end instead, so that a shared
-// log keeps every line (design section 5).
-bool Publishing::rebase_appends(const InodePtr& inode, const Error& why) {
+// Whether it can go on above the version that is there now. Ours, by an earlier publish whose end nobody saw
+// (a kill -9 came first): what is missing here is in it as well. Anybody's, for who only appended: the same
+// bytes go to its end instead, so that a shared log keeps every line (design section 5).
+bool Publishing::rebase(const InodePtr& inode, const Error& why) {
   if (!is_a_conflict(why.code) && why.code != Errc::kStale) return false;
   const auto text = tree_.path(inode);
   const auto path = ObjectPath::make(text.value_or(""));
@@ -120,36 +121,20 @@ bool Publishing::rebase_appends(const InodePtr& inode, const Error& why) {
     const std::lock_guard lock(
         inode->mutex);  // Held over a copy on the local disk: writes of this file wait for it.
     Staging& staging = inode->staging;
-    if (!staging.append_only || staging.exclusive || staging.wait == Wait::kPerson ||
-        staging.spool == nullptr)
-      return false;
-    SpoolRecord record = record_of(*inode, *text, options_);
-    record.base = *theirs;
-    record.expected = Expectation::of(*theirs);
-    auto fresh = spool_->create(record);
+    if (staging.wait == Wait::kPerson || staging.spool == nullptr) return false;
+    if (is_nonce(nonce_of(theirs->metadata), staging.nonce, theirs->physical_address,
+                 lake_.facts().can_presign)) {
+      if (staging.base) staging.base = *theirs;
+      staging.expected = Expectation::of(*theirs);
+      return true;
+    }
+    if (!staging.append_only || staging.exclusive) return false;
+    auto fresh = copy_appended_locked(*inode, *text, *theirs);
     if (!fresh) return false;
-    std::vector<std::byte> buffer(kFetchBytes);
-    for (std::uint64_t at = std::max(staging.base ? staging.base->size_bytes : 0, staging.appended_from);;) {
-      const auto got = staging.spool->bytes().read(at, buffer);
-      const bool copied = got && (*got == 0 || (*fresh)->bytes().append(std::span(buffer).first(*got)));
-      if (!copied) {
-        (*fresh)->discard();
-        return false;
-      }
-      if (*got == 0) break;
-      at += *got;
-    }
-    // What a close has promised stays promised.
-    const bool is_safe = staging.wait != Wait::kQueue || (*fresh)->save(record, SpoolFile::Safety::kDurable);
-    if (!is_safe) {
-      (*fresh)->discard();
-      return false;
-    }
     old = std::exchange(staging.spool, *std::move(fresh));
     staging.appended_from = 0;
     staging.base = *theirs;
     staging.expected = Expectation::of(*theirs);
-    staging.nonce = draw_nonce();
     ++staging.generation;
     staging.uploading = false;
     inode->attributes.own = attributes_of(*theirs, options_).own;
@@ -157,6 +142,38 @@ bool Publishing::rebase_appends(const InodePtr& inode, const Error& why) {
   }
   old->discard();
   return true;
+}
+
+// It keeps the nonce: a link of the old one that comes late is ours, and where a crash leaves both, the next
+// mount knows them as one (recovery). What was promised stays promised.
+Result<std::shared_ptr<SpoolFile>> Publishing::copy_appended_locked(const Inode& inode,
+                                                                    const std::string& path,
+                                                                    const ObjectInfo& theirs) {
+  const Staging& staging = inode.staging;
+  SpoolRecord record = record_of(inode, path, options_);
+  record.base = theirs;
+  record.expected = Expectation::of(theirs);
+  SpoolRecord half = record;
+  half.state = SpoolRecord::State::kClean;  // After a crash the old one counts.
+  auto fresh = spool_->create(half);
+  if (!fresh) return fresh;
+  const auto fill = [&]() -> Result<> {
+    std::vector<std::byte> buffer(kFetchBytes);
+    for (std::uint64_t at = std::max(staging.base ? staging.base->size_bytes : 0, staging.appended_from);;) {
+      const auto got = staging.spool->bytes().read(at, buffer);
+      if (!got) return got.error();
+      if (*got == 0) break;
+      if (auto added = (*fresh)->bytes().append(std::span(buffer).first(*got)); !added) return added.error();
+      at += *got;
+    }
+    const bool is_open = record.state == SpoolRecord::State::kOpen;
+    return (*fresh)->save(record, is_open ? SpoolFile::Safety::kSoon : SpoolFile::Safety::kDurable);
+  };
+  if (auto filled = fill(); !filled) {
+    (*fresh)->discard();
+    return filled.error();
+  }
+  return fresh;
 }
 
 Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const std::optional<Aim>& aim,
@@ -190,6 +207,9 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   Staging& staging = inode->staging;
   if (!staging.dirty || staging.spool == nullptr || inode->is_deleted) return Snapshot{};
   if (which == Which::kSealed && !staging.sealed) return Snapshot{};
+  if (which == Which::kLast && !aim && is_marker(staging) && queue_.is_stuck_before(staging.order))
+    return Error{Errc::kBusy,
+                 "publish of " + *own_path + ": what was closed before it could not be published"};
   Snapshot taken;
   taken.spool = which == Which::kSealed ? staging.sealed->spool : staging.spool;
   auto frozen = taken.spool->bytes().freeze();
@@ -280,7 +300,9 @@ Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t 
     // Whoever is changing it meanwhile closes it again: to try it before would publish half of the change.
     const bool is_written_again = staging.generation != generation && inode->writers > 0;
     // What has a place in the queue keeps it where trying again may help.
-    const bool is_in_queue = staging.wait == Wait::kQueue && is_passing(told.code);
+    const bool had_a_place = staging.wait == Wait::kQueue;
+    const bool is_in_queue = had_a_place && is_passing(told.code);
+    if (had_a_place && !is_in_queue) queue_.stick(staging.order);
     if (is_in_queue) staging.since_seconds = std::time(nullptr);
     if (!lost_a_race && !is_written_again && !is_in_queue) {
       staging.wait = Wait::kRetry;

@@ -101,7 +101,10 @@ class Publishing {
   struct Snapshot;
   enum class Which { kLast, kSealed };
   Result<> try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which = Which::kLast);
-  bool rebase_appends(const InodePtr& inode, const Error& why);
+  bool rebase(const InodePtr& inode, const Error& why);
+  // What only appends added, above another version. REQUIRES: the inode's mutex is held.
+  Result<std::shared_ptr<SpoolFile>> copy_appended_locked(const Inode& inode, const std::string& path,
+                                                          const ObjectInfo& theirs);
   Result<Snapshot> snapshot(const InodePtr& inode, const std::optional<Aim>& aim, Which which);
   void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
   // `generation`: of the staged bytes when their publish began.

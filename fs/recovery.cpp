@@ -36,16 +36,25 @@ std::string database_of(const std::string& path) {
 }
 
 // What --writeback promised for one path and promised anew, when it was closed again or another file renamed
-// over it: the last one counts, and knows the others by their nonce.
+// over it: the last one counts, and knows the others by their nonce. So does what appends were copied to,
+// above another version; `left` is in the order in which it was made.
 void drop_superseded(std::vector<LeftBehind>& left) {
   std::map<std::string, std::uint64_t> last;
-  for (const LeftBehind& one : left)
+  std::map<std::pair<std::string, std::string>, const SpoolFile*> newest;
+  const auto name_and_nonce = [](const SpoolRecord& record) {
+    return std::pair(record.path, nonce_of(record.meta.metadata));
+  };
+  for (const LeftBehind& one : left) {
     if (one.record.state == State::kQueued)
       last[one.record.path] = std::max(last[one.record.path], one.record.order);
+    if (may_be_published(one.record)) newest[name_and_nonce(one.record)] = one.file.get();
+  }
   std::erase_if(left, [&](const LeftBehind& one) {
-    const bool goes = one.record.state == State::kQueued && one.record.order < last[one.record.path];
-    if (goes) one.file->discard();
-    return goes;
+    const bool is_older = may_be_published(one.record) && !nonce_of(one.record.meta.metadata).empty() &&
+                          newest[name_and_nonce(one.record)] != one.file.get();
+    const bool is_before = one.record.state == State::kQueued && one.record.order < last[one.record.path];
+    if (is_older || is_before) one.file->discard();
+    return is_older || is_before;
   });
 }
 
@@ -126,7 +135,9 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
                    : !may_publish                   ? Wait::kPerson
                    : record.state == State::kQueued ? Wait::kQueue
                                                     : Wait::kRetry;
-    if (staging.wait == Wait::kPerson && record.order > 0) publishing.queue().stick(record.order);
+    // It had given up its place: what says that all before it is there goes on waiting.
+    const bool is_stuck = staging.wait == Wait::kPerson || staging.wait == Wait::kRetry;
+    if (is_stuck && record.order > 0) publishing.queue().stick(record.order);
     std::string reason = record.reason;
     if (staging.wait == Wait::kPerson && reason.empty())
       reason = record.path + (obstacle.empty() ? " was being written when an earlier mount ended"

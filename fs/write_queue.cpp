@@ -81,7 +81,7 @@ void WriteQueue::start_locked(Entries::iterator at) {
   std::vector<Order> orders;
   std::vector<RemovalRecord> removals;
   const bool is_alone = at->second.is_alone;
-  Job job = at->second.job;
+  Job job = std::exchange(at->second.job, nullptr);
   do {
     Entry& entry = at->second;
     entry.state = State::kRunning;
@@ -109,12 +109,16 @@ void WriteQueue::run(std::vector<Order> orders, const Job& job) {
     for (const Order order : orders) {
       const auto found = entries_.find(order);
       Entry& entry = found->second;
+      if (entry.job) {  // It gave up, and was posted again before we came here.
+        entry.state = State::kWaiting;
+        continue;
+      }
       if (done || (is_final && orders.size() == 1)) {
         if (!done && entry.removal) given_up = std::move(entry.removal);
-        if (!done && !given_up) stuck_.insert(order);
         entries_.erase(found);
         continue;
       }
+      if (!entry.removal) entry.job = job;
       entry.state = State::kFailed;
       entry.is_alone = is_final;  // One of them is refused: each by itself tells which.
       entry.failure = done.error();

@@ -21,7 +21,8 @@ namespace lakefuse {
 // The order in which what --writeback has promised reaches the lake (design rule 10): plain changes side by
 // side; a barrier after all that was promised before it, and all that was promised later after the barrier;
 // removals in a row as one. What fails for a passing cause is tried again and keeps its place; what fails for
-// another one gives it up and is remembered as stuck. Safe to use from many threads at once.
+// another one gives it up, and whoever posted it says whether it is stuck. Safe to use from many threads at
+// once.
 class WriteQueue {
  public:
   using Order = std::uint64_t;  // Over remounts, too. 0: none.
@@ -47,7 +48,7 @@ class WriteQueue {
   void post(Order order, Kind kind, Job job);
   void post_removal(RemovalRecord record);
 
-  // Whether it may be posted there again: it has not begun, or gave up. What is changed now, it will see.
+  // Whether it may be posted there again: it has not begun, or is stuck. What is changed now, it will see.
   [[nodiscard]] bool keeps_place(Order order) const;
 
   // Waits for all that was promised so far. What failed is tried at once; where it fails again: its error, so
@@ -60,11 +61,12 @@ class WriteQueue {
   std::size_t wait_for(Order until, std::chrono::milliseconds at_most);
   [[nodiscard]] Order last() const;
 
-  // What gave up its place for a cause that does not pass, until it is mended: whoever says that all before
-  // it is there must not say so yet.
-  [[nodiscard]] bool is_stuck_before(Order order) const;
+  // What gives up its place for a cause that does not pass, until it is mended or posted again: whoever says
+  // that all before it is there must not say so yet. A job says so before it returns, so that nothing behind
+  // it begins in between.
+  void stick(Order order);
   void mend(Order order);
-  void stick(Order order);  // What an earlier mount left so.
+  [[nodiscard]] bool is_stuck_before(Order order) const;
 
   // Removals that are still to be done, with what stands in their way.
   struct Waiting {
@@ -80,7 +82,7 @@ class WriteQueue {
   enum class State { kWaiting, kRunning, kFailed };
   struct Entry {
     Kind kind = Kind::kBarrier;
-    Job job;  // Not of a removal.
+    Job job;  // Not of a removal; nor of what is running, unless it was posted again.
     std::optional<RemovalRecord> removal;
     State state = State::kWaiting;
     bool is_alone = false;  // A removal whose batch was refused.

@@ -44,7 +44,7 @@ class LedgerWriter {
 
   void overwrite(const std::string& path, Sync sync);
   void save_by_rename(const std::string& path);
-  void append(const std::string& path);
+  void append(const std::string& path, Sync sync);
   void claim(const std::string& path);  // A name that says lock: claimed, written, removed.
   void remove(const std::string& path);
   void rename_directory();

@@ -13,6 +13,20 @@ namespace {
 
 using Pending = std::map<std::string, std::string>;
 
+// kill -9 after a link was done, before its answer, while `change` runs; then the next mount.
+void kill_once_linked(TestLake& lake, Mounted& mount, const std::function<void()>& change) {
+  const auto fault = lake.server().add_fault(
+      {.kind = Fault::Kind::kStallAfter, .operation = "link_physical_address", .delay = 60s});
+  std::jthread writer(change);
+  CHECK(eventually([&] { return lake.server().fired(fault) > 0; }));
+  std::this_thread::sleep_for(50ms);  // So that it is done.
+  mount.kill_hard([&] { writer.join(); });
+  lake.server().clear_faults();
+  std::filesystem::remove_all(mount.cache_dir());  // What was read of the old version is not at hand.
+  mount.mount();
+  CHECK(eventually([&] { return mount.pending().empty(); }));
+}
+
 }  // namespace
 
 TEST_CASE("W4: a file whose close failed is never published with half of what was written to it later") {
@@ -85,6 +99,40 @@ TEST_CASE(
   mount.mount();
   CHECK(mount.lakefuse({"flush", mount.at()}).exit_code >= 0);
   CHECK(lake.keys().empty());
+}
+
+TEST_CASE("W3: a line that was appended and reached the lake just before kill -9 is there once") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("log", "old\n");
+  Mounted mount(lake);
+  std::string expected = "old\n";
+  OpenFile file(mount / "log", O_WRONLY | O_APPEND);
+  CHECK(file.write("line\n") == kOk);
+  SUBCASE("fsynced") {
+    CHECK(file.sync() == kOk);
+  }
+  SUBCASE("above another client's, fsynced before") {
+    CHECK(file.sync() == kOk);
+    lake.put("log", expected = "theirs, longer\n");
+  }
+  kill_once_linked(lake, mount, [&] { file.close(); });
+  CHECK(lake.read("log") == expected + "line\n");
+  CHECK(read_file(mount / "log") == expected + "line\n");
+}
+
+TEST_CASE("W3 --writeback: a change in place that reached the lake just before kill -9 is no conflict") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("a.txt", "old, and some more");
+  Mounted mount(lake, {.flags = {"--writeback"}});
+  kill_once_linked(lake, mount, [&] {
+    OpenFile file(mount / "a.txt", O_WRONLY);
+    CHECK(file.write_at(0, "new") == kOk);
+    CHECK(file.close() == kOk);
+  });
+  CHECK(lake.read("a.txt") == "new, and some more");
+  CHECK(read_file(mount / "a.txt") == "new, and some more");
 }
 
 TEST_CASE("W3: half of an in-place change over a good version waits for a person, fsynced or not") {

@@ -65,7 +65,7 @@ class Cycle {
     LedgerWriter writer(mount_->at(), "w", 7, ledgers_["w"]);
     writer.overwrite("w/new", LedgerWriter::Sync::kYes);
     writer.overwrite("w/old", LedgerWriter::Sync::kYes);
-    writer.append("w/appended");
+    writer.append("w/appended", LedgerWriter::Sync::kYes);
     writer.save_by_rename("w/old");
     writer.claim("w/my.lock");
     writer.remove("w/new");
@@ -80,7 +80,7 @@ class Cycle {
     lake.server().add_fault(
         {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 403});
     writer.overwrite("w/new", LedgerWriter::Sync::kYes);
-    writer.append("w/appended");
+    writer.append("w/appended", LedgerWriter::Sync::kYes);
     writer.save_by_rename("w/saved");
     writer.overwrite("w/old", LedgerWriter::Sync::kYes);
     const auto fault = lake.server().add_fault(

@@ -21,7 +21,7 @@ void LedgerWriter::run(const std::stop_token& stop) {
         save_by_rename(path);
         break;
       case 3:
-        append(path);
+        append(path, dice_() % 2 == 0 ? Sync::kYes : Sync::kNo);
         break;
       case 4:
         remove(path);
@@ -70,7 +70,7 @@ void LedgerWriter::save_by_rename(const std::string& path) {
   ledger_.promised.erase(bytes);
 }
 
-void LedgerWriter::append(const std::string& path) {
+void LedgerWriter::append(const std::string& path, Sync sync) {
   const auto found = ledger_.allowed.find(path);
   if (found == ledger_.allowed.end() || found->second.size() != 1) return;
   const std::string before = *found->second.begin();
@@ -78,7 +78,12 @@ void LedgerWriter::append(const std::string& path) {
   const std::string line = "line " + std::to_string(++version_) + "\n";
   const std::string bytes = before + line;
   begin(path, bytes);
-  if (write_file(at_ / path, line, O_APPEND) == kOk) acknowledge(path, bytes);
+  OpenFile file(at_ / path, O_WRONLY | O_APPEND);
+  if (file.opened() != kOk || file.write(line) != kOk) return;
+  if (sync == Sync::kYes && file.sync() == kOk) ledger_.promised[bytes] = {path};
+  if (file.close() != kOk) return;
+  acknowledge(path, bytes);
+  ledger_.promised.erase(bytes);
 }
 
 void LedgerWriter::claim(const std::string& path) {

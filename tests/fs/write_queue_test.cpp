@@ -1,0 +1,118 @@
+#include "fs/write_queue.h"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <future>
+#include <mutex>
+#include <string>
+
+using namespace lakefuse;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Kind = WriteQueue::Kind;
+
+constexpr auto kLongest = 10s;
+
+const Error kRefused{Errc::kConflict, "refused"};
+
+// What ran, in its order.
+class Trace {
+ public:
+  WriteQueue::Job job(const std::string& name, Result<> done = {}) {
+    return [this, name, done] {
+      const std::lock_guard lock(mutex_);
+      text_ += name;
+      return done;
+    };
+  }
+  std::string text() const {
+    const std::lock_guard lock(mutex_);
+    return text_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::string text_;  // Guarded by mutex_.
+};
+
+}  // namespace
+
+TEST_CASE("write queue: a barrier comes after all before it, and before all after it") {
+  WriteQueue queue;
+  Trace trace;
+  std::promise<void> go;
+  const auto first = queue.next(), barrier = queue.next(), last = queue.next();
+  queue.post(first, Kind::kPlain, [&] {
+    go.get_future().wait();
+    return trace.job("a")();
+  });
+  queue.post(barrier, Kind::kBarrier, trace.job("b"));
+  queue.post(last, Kind::kPlain, trace.job("c"));
+  go.set_value();
+  CHECK(queue.wait_for(last, kLongest) == 0);
+  CHECK(trace.text() == "abc");
+}
+
+TEST_CASE("write queue: what gave up its place is posted there again, even before its job has returned") {
+  WriteQueue queue;
+  Trace trace;
+  std::promise<void> stuck, go;
+  const auto order = queue.next();
+  queue.post(order, Kind::kPlain, [&]() -> Result<> {
+    queue.stick(order);
+    stuck.set_value();
+    go.get_future().wait();
+    return kRefused;
+  });
+  stuck.get_future().wait();
+  REQUIRE(queue.keeps_place(order));
+  CHECK(queue.is_stuck_before(order + 1));
+  queue.post(order, Kind::kPlain, trace.job("again"));
+  CHECK_FALSE(queue.is_stuck_before(order + 1));
+  go.set_value();
+  CHECK(queue.wait_for(order, kLongest) == 0);
+  CHECK(trace.text() == "again");
+  CHECK_FALSE(queue.is_stuck_before(order + 1));
+}
+
+TEST_CASE("write queue: what is running has no place any more for what changes now") {
+  WriteQueue queue;
+  std::promise<void> before, begun, go;
+  const auto barrier = queue.next(), order = queue.next();
+  queue.post(barrier, Kind::kBarrier, [&]() -> Result<> {
+    before.get_future().wait();
+    return {};
+  });
+  queue.post(order, Kind::kPlain, [&]() -> Result<> {
+    begun.set_value();
+    go.get_future().wait();
+    return {};
+  });
+  CHECK(queue.keeps_place(order));
+  before.set_value();
+  begun.get_future().wait();
+  CHECK_FALSE(queue.keeps_place(order));
+  go.set_value();
+  CHECK(queue.wait_for(order, kLongest) == 0);
+}
+
+TEST_CASE("write queue: what fails for a passing cause keeps its place, and what is behind a barrier waits") {
+  WriteQueue queue;
+  Trace trace;
+  const auto order = queue.next(), barrier = queue.next();
+  std::atomic<int> tries = 0;
+  queue.post(order, Kind::kPlain, [&]() -> Result<> {
+    if (++tries == 1) return Error{Errc::kUnavailable, "down"};
+    return trace.job("a")();
+  });
+  CHECK(queue.wait_for(order, kLongest) == 0);
+  CHECK(tries == 1);
+  queue.post(barrier, Kind::kBarrier, trace.job("b"));
+  CHECK(trace.text().empty());
+  CHECK(queue.drain());
+  CHECK(trace.text() == "ab");
+  CHECK(tries == 2);
+}
