@@ -3,13 +3,17 @@
 //
 //     open SLOT FLAGS PATH     flags: r w rw, then any of creat excl trunc append, with commas between them
 //     write SLOT TEXT | close SLOT | dup SLOT NEW | sync SLOT | truncate SLOT SIZE | read SLOT
+//     lock SLOT posix|ofd|flock r|w|none try|wait [START SIZE]
+//     locked SLOT posix|ofd r|w START SIZE     who stands in the way: "none", or "w 0 10 of PID"
 //     map SLOT SIZE            maps it shared; poke OFFSET TEXT, msync, unmap
 //     fork                     the child waits for the end of its stdin, and so holds all descriptors
 //     run PROGRAM              by fork and exec: the child has copies of all descriptors until its exec
 //     become PROGRAM           by exec, which closes what was opened with cloexec
-//     handle SIGNAL | exit | pid
+//     handle SIGNAL            calls go on after it; break SIGNAL: they end with EINTR
+//     exit | pid
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,6 +54,37 @@ std::string rest_of(std::istringstream& line) {
   return text;
 }
 
+short lock_type(const std::string& word) {
+  static const std::map<std::string, short> kTypes{{"r", F_RDLCK}, {"w", F_WRLCK}, {"none", F_UNLCK}};
+  return kTypes.at(word);
+}
+
+std::string lock(int fd, std::istringstream& line) {
+  std::string kind, type, patience;
+  line >> kind >> type >> patience;
+  const bool waits = patience == "wait";
+  if (kind == "flock") {
+    static const std::map<std::string, int> kOperations{{"r", LOCK_SH}, {"w", LOCK_EX}, {"none", LOCK_UN}};
+    return verdict(::flock(fd, kOperations.at(type) | (waits ? 0 : LOCK_NB)));
+  }
+  struct flock wanted {};
+  line >> wanted.l_start >> wanted.l_len;
+  wanted.l_type = lock_type(type);
+  if (kind == "ofd") return verdict(::fcntl(fd, waits ? F_OFD_SETLKW : F_OFD_SETLK, &wanted));
+  return verdict(::fcntl(fd, waits ? F_SETLKW : F_SETLK, &wanted));
+}
+
+std::string locked(int fd, std::istringstream& line) {
+  std::string kind, type;
+  struct flock wanted {};
+  line >> kind >> type >> wanted.l_start >> wanted.l_len;
+  wanted.l_type = lock_type(type);
+  if (::fcntl(fd, kind == "ofd" ? F_OFD_GETLK : F_GETLK, &wanted) != 0) return verdict(-1);
+  if (wanted.l_type == F_UNLCK) return "none";
+  return std::string(wanted.l_type == F_WRLCK ? "w " : "r ") + std::to_string(wanted.l_start) + " " +
+         std::to_string(wanted.l_len) + " of " + std::to_string(wanted.l_pid);
+}
+
 std::string on_slot(const std::string& verb, std::istringstream& line) {
   int slot = 0;
   line >> slot;
@@ -81,6 +116,8 @@ std::string on_slot(const std::string& verb, std::istringstream& line) {
     return verdict(slots[to]);
   }
   if (verb == "sync") return verdict(::fsync(fd));
+  if (verb == "lock") return lock(fd, line);
+  if (verb == "locked") return locked(fd, line);
   std::size_t size = 0;
   line >> size;
   if (verb == "truncate") return verdict(::ftruncate(fd, static_cast<off_t>(size)));
@@ -105,12 +142,12 @@ std::string act(const std::string& verb, std::istringstream& line) {
     std::memcpy(mapped + offset, text.data(), text.size());
     return "ok";
   }
-  if (verb == "handle") {
+  if (verb == "handle" || verb == "break") {
     int signal = 0;
     line >> signal;
     struct sigaction action {};
     action.sa_handler = [](int) {};
-    action.sa_flags = SA_RESTART;
+    action.sa_flags = verb == "handle" ? SA_RESTART : 0;
     return verdict(::sigaction(signal, &action, nullptr));
   }
   if (verb == "fork") {
