@@ -22,12 +22,18 @@ bool matches_any(const std::vector<std::string>& patterns, std::string_view name
 constexpr std::array<std::string_view, 2> kDrawn{"zi", "sed"};
 constexpr std::size_t kRandom = 6;  // Characters that mkstemp(3) draws, of letters and digits.
 
-bool is_random(std::string_view text) {
-  return text.size() == kRandom &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
+bool all_are(std::string_view text, int (*kind)(int)) {
+  return std::all_of(text.begin(), text.end(), [&](unsigned char c) { return kind(c) != 0; });
 }
 
-// rsync writes ".name.XXXXXX".
+// Six letters of one kind, or six digits, are a word or a date far more often than a draw: "config",
+// "202611".
+bool is_random(std::string_view text) {
+  return text.size() == kRandom && all_are(text, ::isalnum) && !all_are(text, ::islower) &&
+         !all_are(text, ::isupper) && !all_are(text, ::isdigit);
+}
+
+// rsync writes ".name.XXXXXX"; ".eslintrc.config" is a name.
 bool looks_like_rsync(std::string_view name) {
   return name.size() >= kRandom + 3 && name.front() == '.' && name[name.size() - kRandom - 1] == '.' &&
          is_random(name.substr(name.size() - kRandom));
@@ -36,9 +42,7 @@ bool looks_like_rsync(std::string_view name) {
 // zip writes "ziXXXXXX" and sed "sedXXXXXX"; "zipcodes" is a word.
 bool looks_drawn(std::string_view name) {
   return std::any_of(kDrawn.begin(), kDrawn.end(), [&](std::string_view begin) {
-    const auto rest = name.substr(std::min(begin.size(), name.size()));
-    return name.starts_with(begin) && is_random(rest) &&
-           !std::all_of(rest.begin(), rest.end(), [](unsigned char c) { return std::islower(c) != 0; });
+    return name.starts_with(begin) && is_random(name.substr(begin.size()));
   });
 }
 
