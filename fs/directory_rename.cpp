@@ -115,8 +115,12 @@ class DirectoryRename {
         if (const auto* now = renamed(*inode->version)) inode->version = *now;
       if (staging.base)
         if (const auto* now = renamed(*staging.base)) staging.base = *now;
-      if (staging.expected.kind == Expectation::Kind::kVersion)  // Of a vacated name, too.
-        if (const auto* now = renamed(staging.expected.version)) staging.expected = Expectation::of(*now);
+      if (staging.expected.kind == Expectation::Kind::kVersion) {
+        if (const auto* now = renamed(staging.expected.version)) {
+          staging.expected = Expectation::of(*now);
+          if (!inode->version) inode->version = *now;  // Of a vacated name: it goes when this one does.
+        }
+      }
       staging.ahead.reset();
     }
   }

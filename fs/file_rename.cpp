@@ -31,7 +31,8 @@ struct FileRename {
     if (core.options.on_conflict == OnConflict::kOverwrite) return Expectation::anything();
     const auto last = core.publishing.versions().last_met(new_path());
     const std::lock_guard lock(replaced->mutex);
-    if (!replaced->version) return Expectation::absent();
+    if (!replaced->version)  // What is staged may be meant for a vacated name.
+      return replaced->staging.spool != nullptr ? replaced->staging.expected : Expectation::absent();
     return Expectation::of(last ? *last : *replaced->version);
   }
 
@@ -41,6 +42,8 @@ struct FileRename {
       return vacant.expected.kind == Expectation::Kind::kVersion ? std::optional(vacant.expected.version)
                                                                  : std::nullopt;
     const std::lock_guard lock(replaced->mutex);
+    const Expectation& meant = replaced->staging.expected;
+    if (!replaced->version && meant.kind == Expectation::Kind::kVersion) return meant.version;
     return replaced->version;
   }
 

@@ -97,6 +97,38 @@ TEST_CASE("W9: a vacated name leaves other clients' versions alone, and shows th
   CHECK(lake.keys() == Names{"f", "f~"});
 }
 
+TEST_CASE("W9: a published file takes the place of one that is being written where a name was vacated") {
+  TestLake lake;
+  for (const char* key : {"f", "g"}) lake.put(key, key);
+  Mounted mount(lake, kNothingAges);
+  REQUIRE(rename_file(mount / "f", mount / "f~") == kOk);
+  OpenFile anew(mount / "f", O_RDWR | O_CREAT | O_EXCL);
+  CHECK(anew.write("never seen") == kOk);
+  CHECK(rename_file(mount / "g", mount / "f") == kOk);
+  CHECK(anew.read_all() == "never seen");
+  CHECK(anew.close() == kOk);
+  CHECK(read_file(mount / "f") == "g");
+  CHECK(lake.read("f") == "g");
+  CHECK(mount.unmount() == 0);
+  CHECK(lake.keys() == Names{"f", "f~"});
+}
+
+TEST_CASE(
+    "W9: what a vacated name still holds does not come back when its directory moves and the new file goes") {
+  TestLake lake;
+  lake.put("d/f", "old");
+  Mounted mount(lake, kNothingAges);
+  REQUIRE(rename_file(mount / "d/f", mount / "d/f~") == kOk);
+  OpenFile anew(mount / "d/f", O_RDWR | O_CREAT);
+  CHECK(anew.write("new") == kOk);
+  REQUIRE(rename_file(mount / "d", mount / "e") == kOk);
+  CHECK(remove_file(mount / "e/f") == kOk);
+  CHECK(names_in(mount / "e") == Names{"f~"});
+  CHECK(anew.close() == kOk);
+  CHECK(mount.unmount() == 0);
+  CHECK(lake.keys() == Names{"e/f~"});
+}
+
 TEST_CASE("W9: a directory of vacated names is empty, and goes with a rename as what it shows") {
   TestLake lake;
   lake.put("d/f", "F");
