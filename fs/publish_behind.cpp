@@ -90,7 +90,7 @@ Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order ord
   auto turn = inode->turn.take();
   if (!turn) return turn.error();
   for (int rebases = 0;;) {
-    auto which = Which::kLast;
+    auto which = Which::kQueued;
     std::uint64_t generation = 0;
     {
       const std::lock_guard lock(inode->mutex);
@@ -112,7 +112,7 @@ Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order ord
       if (inode->is_deleted) return {};
       if (is_unwanted) return done;
     }
-    if (which == Which::kLast && rebases++ < kMostRebases && rebase(inode, done.error())) continue;
+    if (which == Which::kQueued && rebases++ < kMostRebases && rebase(inode, done.error())) continue;
     const std::string path = tree_.last_path(inode);
     const Error told = which == Which::kSealed ? failed_sealed(inode, done.error())
                                                : failed(inode, done.error(), generation, false);

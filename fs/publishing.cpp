@@ -25,6 +25,11 @@ Moment clock_now() {
   return std::chrono::steady_clock::now();
 }
 
+bool lacks_bytes(const Staging& staging) {
+  const auto lacks = [](SpoolFile& file) { return file.bytes().missing(0, UINT64_MAX).has_value(); };
+  return lacks(*staging.spool) || (staging.sealed && lacks(*staging.sealed->spool));
+}
+
 bool is_a_conflict(Errc code) {
   return code == Errc::kExists || code == Errc::kConflict;
 }
@@ -190,24 +195,18 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   }
   auto path = ObjectPath::make(*own_path);
   if (!path) return path.error();
-  // Of what is being written, too: its base cannot be read any more once another version is in its place.
-  if (auto whole = complete(inode, 0, UINT64_MAX); !whole) return whole.error();
-  if (which == Which::kSealed) {
-    std::optional<Sealed> sealed;
-    {
-      const std::lock_guard lock(inode->mutex);
-      sealed = inode->staging.sealed;
-    }
-    if (!sealed) return Snapshot{};
-    if (auto whole = complete(*sealed->spool, sealed->record.base, 0, UINT64_MAX); !whole)
-      return whole.error();
-  }
-
-  const std::lock_guard lock(inode->mutex);
+  std::unique_lock lock(inode->mutex, std::defer_lock);
+  do {  // Again where it was sealed meanwhile: the writer's copy lacks what was fetched since.
+    if (lock.owns_lock()) lock.unlock();
+    if (auto whole = complete_all(inode); !whole) return whole.error();
+    lock.lock();
+    const Staging& staging = inode->staging;
+    if (!staging.dirty || staging.spool == nullptr || inode->is_deleted) return Snapshot{};
+    if (which == Which::kQueued && staging.wait != Wait::kQueue) return Snapshot{};
+    if (which == Which::kSealed && !staging.sealed) return Snapshot{};
+  } while (lacks_bytes(inode->staging));
   Staging& staging = inode->staging;
-  if (!staging.dirty || staging.spool == nullptr || inode->is_deleted) return Snapshot{};
-  if (which == Which::kSealed && !staging.sealed) return Snapshot{};
-  if (which == Which::kLast && !aim && is_marker(staging) && queue_.is_stuck_before(staging.order))
+  if (which != Which::kSealed && !aim && is_marker(staging) && queue_.is_stuck_before(staging.order))
     return Error{Errc::kBusy,
                  "publish of " + *own_path + ": what was closed before it could not be published"};
   Snapshot taken;
@@ -300,9 +299,9 @@ Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t 
     // Whoever is changing it meanwhile closes it again: to try it before would publish half of the change.
     const bool is_written_again = staging.generation != generation && inode->writers > 0;
     // What has a place in the queue keeps it where trying again may help.
-    const bool had_a_place = staging.wait == Wait::kQueue;
-    const bool is_in_queue = had_a_place && is_passing(told.code);
-    if (had_a_place && !is_in_queue) queue_.stick(staging.order);
+    const bool is_in_queue = staging.wait == Wait::kQueue && is_passing(told.code);
+    if ((staging.wait == Wait::kQueue || staging.sealed) && !is_passing(told.code))
+      queue_.stick(staging.order);
     if (is_in_queue) staging.since_seconds = std::time(nullptr);
     if (!lost_a_race && !is_written_again && !is_in_queue) {
       staging.wait = Wait::kRetry;
@@ -418,6 +417,18 @@ Result<> Publishing::complete(const InodePtr& inode, std::uint64_t offset, std::
     base = inode->staging.base;
   }
   return spool == nullptr ? Result<>() : complete(*spool, base, offset, length);
+}
+
+// What is promised and what is being written, too: the base cannot be read any more once another version is
+// in its place.
+Result<> Publishing::complete_all(const InodePtr& inode) {
+  if (auto whole = complete(inode, 0, UINT64_MAX); !whole) return whole;
+  std::optional<Sealed> sealed;
+  {
+    const std::lock_guard lock(inode->mutex);
+    sealed = inode->staging.sealed;
+  }
+  return sealed ? complete(*sealed->spool, sealed->record.base, 0, UINT64_MAX) : Result<>();
 }
 
 Result<> Publishing::complete(SpoolFile& file, const std::optional<ObjectInfo>& base, std::uint64_t offset,

@@ -99,7 +99,7 @@ class Publishing {
  private:
   static constexpr int kMostRebases = 8;  // Of one close: a log that busy is not waited for.
   struct Snapshot;
-  enum class Which { kLast, kSealed };
+  enum class Which { kLast, kQueued, kSealed };  // kQueued: the last, unless it is being written again.
   Result<> try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which = Which::kLast);
   bool rebase(const InodePtr& inode, const Error& why);
   // What only appends added, above another version. REQUIRES: the inode's mutex is held.
@@ -115,6 +115,7 @@ class Publishing {
   InodePtr part(Sealed bytes, Attributes attributes);
   Error failed_sealed(const InodePtr& inode, const Error& why);
   Result<> seal_locked(Inode& inode, const std::string& path, bool keeps_bytes);
+  Result<> complete_all(const InodePtr& inode);
   Result<> complete(SpoolFile& file, const std::optional<ObjectInfo>& base, std::uint64_t offset,
                     std::uint64_t length);
   std::vector<InodePtr> due_now();

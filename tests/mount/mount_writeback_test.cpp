@@ -168,6 +168,32 @@ TEST_CASE("--writeback: what is written again while it waits never spoils what w
 }
 
 TEST_CASE(
+    "--writeback: what is written again while the rest of its bytes is fetched is not published half done") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string old = pattern(100'000);
+  lake.put("f", old);
+  Mounted mount(lake, writeback());
+  CHECK(look(mount / "f") == kOk);
+  Gate fetch = lake.server().hold("store_get");
+  OpenFile first(mount / "f", O_WRONLY);
+  CHECK(first.write_at(10, "first") == kOk);
+  CHECK(first.close() == kOk);
+  CHECK(fetch.wait_for_arrivals(1));
+  OpenFile second(mount / "f", O_WRONLY);
+  CHECK(second.write_at(20, "half") == kOk);
+  fetch.release();
+  std::string wanted = old;
+  wanted.replace(10, 5, "first");
+  CHECK(eventually([&] { return lake.read("f") != old; }));
+  CHECK((lake.read("f") == wanted));
+  CHECK(second.write_at(24, "whole") == kOk);
+  CHECK(second.close() == kOk);
+  CHECK(flush(mount) == 0);
+  CHECK((lake.read("f") == wanted.replace(20, 9, "halfwhole")));
+}
+
+TEST_CASE(
     "rule 10: an empty file comes after all that was closed before it, and a removal before what follows") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
