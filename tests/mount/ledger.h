@@ -10,6 +10,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <random>
 #include <set>
@@ -23,12 +24,24 @@ namespace lakefuse::test {
 
 // What one writer was told. Its paths are its own.
 struct Ledger {
+  // Whether it was only promised (--writeback): the lake may be behind for a while.
+  bool is_behind = false;
   // The last version that was acknowledged, and all that were begun after it.
   std::map<std::string, std::set<std::string>> allowed;
+  // Of each path what it had before that, which the lake may have while it is behind.
+  std::map<std::string, std::set<std::string>> earlier;
   // Bytes that must not get lost, and the paths that they may be found at.
   std::map<std::string, std::set<std::string>> promised;
   // Where the directory may be: "a/", "b/" or, while a rename was under way, both of them.
   std::set<std::string> directory;
+  // Changes of names that nothing else uses, in the order that they were made in (design rule 10). Nothing
+  // comes to the lake before a barrier that was before it, and no barrier before anything that was.
+  struct Change {
+    std::string path, bytes;
+    bool is_barrier = false, is_acknowledged = false;
+  };
+  std::vector<Change> in_order;
+  std::vector<std::string> to_remove;  // What the test has put there for removals that are barriers.
 };
 
 // A program that writes below NAME/, and keeps books. One thread at a time.
@@ -48,11 +61,16 @@ class LedgerWriter {
   void claim(const std::string& path);  // A name that says lock: claimed, written, removed.
   void remove(const std::string& path);
   void rename_directory();
+  // A new file, and then a barrier.
+  enum class Barrier { kEmpty, kRename, kRemoval };
+  void write_before(Barrier barrier);
 
  private:
   std::string fresh();
   void begin(const std::string& path, const std::string& bytes);
   void acknowledge(const std::string& path, const std::string& bytes);
+  bool change_in_order(const std::string& path, const std::string& bytes, bool is_barrier,
+                       const std::function<Outcome()>& change);
 
   const std::filesystem::path at_;
   const std::string name_;
@@ -67,8 +85,14 @@ struct Kept {
 };
 std::vector<Kept> pending_of(const Mounted& mount);
 
-// Old bytes or new ones, nothing else: at any moment, whether the mount lives or not.
-void check_no_mixture(TestLake& lake, const std::map<std::string, Ledger>& ledgers);
+// Old bytes or new ones, nothing else: at any moment, whether the mount lives or not. Once all is on the
+// lake, nothing that came before what was acknowledged.
+enum class When { kAnyTime, kAllIsThere };
+void check_no_mixture(TestLake& lake, const std::map<std::string, Ledger>& ledgers, When when);
+// The same as a mount shows it, from its first moment on: what was acknowledged.
+void check_shown(const Mounted& mount, const std::map<std::string, Ledger>& ledgers);
+// At any moment.
+void check_order(TestLake& lake, const std::map<std::string, Ledger>& ledgers);
 // What was promised is on the lake or pending.
 void check_promises(TestLake& lake, const std::vector<Kept>& kept,
                     const std::map<std::string, Ledger>& ledgers);

@@ -1,6 +1,7 @@
-// W1, W3 and W4 at each step: the mount is killed before each change that it makes to its local disk (in the
-// middle of it, where it writes), and before and after each call to the lake; the disk loses what was not
-// synced; and a recovery that is killed at any of its steps is made good by the next.
+// W1, W3, W4 and rule 10 at each step, with --writeback and without: the mount is killed before each change
+// that it makes to its local disk (in the middle of it, where it writes), and before and after each call to
+// the lake; the disk loses what was not synced; and a recovery that is killed at any of its steps is made
+// good by the next.
 
 #include <doctest/doctest.h>
 
@@ -25,15 +26,16 @@ using Names = FragileDisk::Names;
 // Side by side: nearly all of a cycle is waiting.
 constexpr int kThreads = 8;
 
-// Runs `cycle` for 1, 2, 3, ... until one says that there was no such step.
-void for_each_step(const std::function<bool(std::size_t)>& cycle) {
-  std::atomic<std::size_t> next = 1;
+// Runs `cycle` for `first`, and on in strides, until one says that there was no such step.
+void for_each_step(const std::function<bool(std::size_t)>& cycle, std::size_t first = 1,
+                   std::size_t stride = 1) {
+  std::atomic<std::size_t> next = first;
   std::atomic<bool> is_over = false;
   std::vector<std::jthread> threads;
   for (int n = 0; n < kThreads; ++n) {
     threads.emplace_back([&] {
       while (!is_over)
-        if (!cycle(next++)) is_over = true;
+        if (!cycle(next.fetch_add(stride))) is_over = true;
     });
   }
 }
@@ -41,8 +43,15 @@ void for_each_step(const std::function<bool(std::size_t)>& cycle) {
 // A lake, a mount on a disk that can fail, and what a writer was told.
 class Cycle {
  public:
-  Cycle() {
+  // `mode`: --writeback or the like; empty: none.
+  explicit Cycle(const std::string& mode = "") : mode_(mode) {
     ledgers_["w"].directory = {"a/"};
+    ledgers_["w"].is_behind = is_behind();
+    if (is_behind()) {
+      ledgers_["w"].to_remove = {"w/removed"};
+      lake.put("w/removed", "to be removed");
+      ledgers_["w"].allowed["w/removed"] = {"to be removed"};
+    }
     for (const char* file : {"x", "y", "z"}) lake.put(std::string("w/a/") + file, file);
     for (const char* file : {"w/old", "w/appended"}) {
       lake.put(file, "an old version");
@@ -52,7 +61,9 @@ class Cycle {
 
   void mount(const std::filesystem::path& state_dir) {
     mount_.reset();
-    mount_ = std::make_unique<Mounted>(lake, MountOptions{.flags = {"--temporary-age", "1h"},
+    Arguments flags{"--temporary-age", "1h"};
+    if (is_behind()) flags.push_back(mode_);
+    mount_ = std::make_unique<Mounted>(lake, MountOptions{.flags = std::move(flags),
                                                           .state_dir = state_dir,
                                                           .environment = disk.environment(),
                                                           .patience = 120s,
@@ -69,6 +80,13 @@ class Cycle {
     writer.save_by_rename("w/old");
     writer.claim("w/my.lock");
     writer.remove("w/new");
+    if (is_behind()) {
+      writer.write_before(LedgerWriter::Barrier::kEmpty);
+      writer.write_before(LedgerWriter::Barrier::kRename);
+      writer.write_before(LedgerWriter::Barrier::kRemoval);
+      writer.overwrite("w/old", LedgerWriter::Sync::kNo);  // While it waits, or is on its way.
+      writer.remove("w/old");
+    }
     writer.rename_directory();
   }
 
@@ -94,6 +112,24 @@ class Cycle {
     lake.server().clear_faults();
   }
 
+  // Promises of all kinds, of which nothing comes to the lake.
+  void leave_promises() {
+    for (const char* change : {"store_put", "link_physical_address", "delete_object", "delete_objects"})
+      lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer, .operation = change, .times = 0});
+    LedgerWriter writer(mount_->at(), "w", 7, ledgers_["w"]);
+    writer.overwrite("w/new", LedgerWriter::Sync::kNo);
+    writer.overwrite("w/old", LedgerWriter::Sync::kYes);
+    writer.append("w/appended");
+    writer.save_by_rename("w/old");
+    writer.remove("w/new");
+    writer.write_before(LedgerWriter::Barrier::kEmpty);
+    writer.write_before(LedgerWriter::Barrier::kRename);
+    writer.write_before(LedgerWriter::Barrier::kRemoval);
+    mount_->kill_hard();
+    lake.server().clear_faults();
+    check_lake();
+  }
+
   // What is left can only wait, for a rename or a person.
   [[nodiscard]] bool is_settled() const {
     const auto kept = mount_->pending();
@@ -102,10 +138,22 @@ class Cycle {
     });
   }
 
+  void wait_for_end_or_rest() {
+    CHECK(eventually([&] { return mount_->has_ended() || is_settled(); }, 20s));
+  }
+
+  // While no mount lives.
+  void check_lake() {
+    check_no_mixture(lake, ledgers_, When::kAnyTime);
+    check_order(lake, ledgers_);
+  }
+
   // After the last mount, which serves.
   void check() {
+    check_shown(*mount_, ledgers_);
     CHECK(eventually([&] { return is_settled(); }, 20s));
-    check_no_mixture(lake, ledgers_);
+    check_no_mixture(lake, ledgers_, When::kAllIsThere);
+    check_order(lake, ledgers_);
     check_promises(lake, pending_of(*mount_), ledgers_);
     check_directories(lake, ledgers_);
   }
@@ -114,19 +162,36 @@ class Cycle {
   const FragileDisk disk;
 
  private:
+  [[nodiscard]] bool is_behind() const { return !mode_.empty(); }
+
+  const std::string mode_;
   std::map<std::string, Ledger> ledgers_;
   std::unique_ptr<Mounted> mount_;
 };
 
-// Two variants of each step: one of them here, in turns; both where LAKEFUSE_TEST_CRASHES asks for many.
+// All steps and variants of them where LAKEFUSE_TEST_CRASHES asks for many.
 bool is_thorough() {
   const char* const wanted = std::getenv("LAKEFUSE_TEST_CRASHES");
   return wanted != nullptr && std::atoi(wanted) >= 1000;
 }
 
-void for_each_step_and_variant(const std::function<bool(std::size_t n, bool variant)>& cycle) {
-  for_each_step(
-      [&](std::size_t n) { return cycle(n, n % 2 == 0) && (!is_thorough() || cycle(n, n % 2 != 0)); });
+// Two variants of each step: one of them here, in turns.
+using VariantCycle = std::function<bool(const std::string& mode, std::size_t n, bool variant)>;
+void for_each_step_and_variant(const VariantCycle& cycle, const std::string& mode, std::size_t first = 1,
+                               std::size_t stride = 1) {
+  const auto both = [&](std::size_t n) {
+    const bool variant = n / stride % 2 == 0;
+    return cycle(mode, n, variant) && (!is_thorough() || cycle(mode, n, !variant));
+  };
+  for_each_step(both, first, stride);
+}
+
+// Without --writeback, and with it: there the two ways of it share the steps, and the steps come in turns.
+void for_each_mode_and_step(const VariantCycle& cycle) {
+  const std::size_t stride = is_thorough() ? 1 : 10;
+  for_each_step_and_variant(cycle, "");
+  for_each_step_and_variant(cycle, "--writeback", 1, stride);
+  for_each_step_and_variant(cycle, "--writeback=all", 1 + stride / 2, stride);
 }
 
 // All steps that were taken, of whatever kind; safe to use from many threads at once.
@@ -153,10 +218,26 @@ bool write_until(Cycle& cycle, std::size_t n, Visited& visited) {
   cycle.mount(cycle.disk.state_dir());
   cycle.disk.kill_at(n);
   cycle.write_all_ways();
+  cycle.wait_for_end_or_rest();
   const bool is_reached = cycle.disk.is_reached();
   visited.add(cycle.disk.steps());
   cycle.disk.calm();
   cycle.mounted().kill_hard();
+  cycle.check_lake();
+  return is_reached;
+}
+
+// Recovers what was left until the n-th step on the disk, and then for good: false where there are fewer.
+bool recover_until(Cycle& cycle, std::size_t n, Visited& visited) {
+  cycle.disk.kill_at(n);
+  if (cycle.mounted().try_mount()) cycle.wait_for_end_or_rest();
+  const bool is_reached = cycle.disk.is_reached();
+  visited.add(cycle.disk.steps());
+  cycle.disk.calm();
+  cycle.mounted().kill_hard();
+  cycle.check_lake();
+  cycle.mounted().mount();
+  cycle.check();
   return is_reached;
 }
 
@@ -166,8 +247,10 @@ TEST_CASE(
     "W1, W3, W4: killed at any step that it takes on its disk, all that was promised is there afterwards") {
   if (wants_real_lake()) return;
   Visited visited;
-  for_each_step([&](std::size_t n) {
-    Cycle cycle;
+  for_each_mode_and_step([&](const std::string& mode, std::size_t n, bool) {
+    CAPTURE(mode);
+    CAPTURE(n);
+    Cycle cycle(mode);
     const bool is_reached = write_until(cycle, n, visited);
     cycle.mount(cycle.disk.state_dir());
     cycle.check();
@@ -184,8 +267,11 @@ TEST_CASE(
 TEST_CASE("W3: a power cut at any step loses nothing that was synced, and brings nothing back") {
   if (wants_real_lake()) return;
   Visited visited;
-  for_each_step_and_variant([&](std::size_t n, bool variant) {
-    Cycle cycle;
+  for_each_mode_and_step([&](const std::string& mode, std::size_t n, bool variant) {
+    CAPTURE(mode);
+    CAPTURE(n);
+    CAPTURE(variant);
+    Cycle cycle(mode);
     const bool is_reached = write_until(cycle, n, visited);
     cycle.mount(cycle.disk.cut_power(variant ? Names::kSynced : Names::kAll));
     cycle.check();
@@ -197,8 +283,11 @@ TEST_CASE(
     "W1, W3, W4: killed before or after any call to the lake, all that was promised is there afterwards") {
   if (wants_real_lake()) return;
   Visited visited;
-  for_each_step_and_variant([&](std::size_t n, bool is_done_first) {
-    Cycle cycle;
+  for_each_mode_and_step([&](const std::string& mode, std::size_t n, bool is_done_first) {
+    CAPTURE(mode);
+    CAPTURE(n);
+    CAPTURE(is_done_first);
+    Cycle cycle(mode);
     cycle.mount(cycle.disk.state_dir());
     DevServer& server = cycle.lake.server();
     server.clear_log();
@@ -212,11 +301,12 @@ TEST_CASE(
       cycle.write_all_ways();
       is_through = true;
     });
-    CHECK(eventually([&] { return is_through || server.fired(fault) > 0; }, 30s));
+    CHECK(eventually([&] { return server.fired(fault) > 0 || (is_through && cycle.is_settled()); }, 30s));
     const bool is_reached = server.fired(fault) > 0;
     if (is_done_first) std::this_thread::sleep_for(50ms);  // So that it is done.
     cycle.mounted().kill_hard([&] { writer.join(); });
     server.clear_faults();
+    cycle.check_lake();
     std::vector<std::string> called;
     for (const auto& call : server.calls()) called.push_back(call.operation);
     visited.add(called);
@@ -237,18 +327,24 @@ TEST_CASE("W3, W4: a recovery that is killed at any of its steps is made good by
       Cycle cycle;
       cycle.mount(cycle.disk.state_dir());
       cycle.leave_all_kinds(rename_hangs_in);
-      cycle.disk.kill_at(n);
-      if (cycle.mounted().try_mount())
-        std::ignore = eventually([&] { return cycle.mounted().has_ended() || cycle.is_settled(); });
-      const bool is_reached = cycle.disk.is_reached();
-      visited.add(cycle.disk.steps());
-      cycle.disk.calm();
-      cycle.mounted().kill_hard();
-      cycle.mounted().mount();
-      cycle.check();
-      return is_reached;
+      return recover_until(cycle, n, visited);
     });
     visited.check({"create /ID/lock", "unlink /ID/spool/ID.data", "unlink /ID/spool/ID.json",
                    "unlink /ID/spool/ID.rename"});
   }
+}
+
+TEST_CASE("--writeback: a recovery that is killed at any of its steps is made good by the next") {
+  if (wants_real_lake()) return;
+  Visited visited;
+  const auto cycle = [&](std::size_t n) {
+    CAPTURE(n);
+    Cycle cycle("--writeback=all");
+    cycle.mount(cycle.disk.state_dir());
+    cycle.leave_promises();
+    return recover_until(cycle, n, visited);
+  };
+  for_each_step(cycle, 1, is_thorough() ? 1 : 3);
+  visited.check({"create /ID/spool/ID.removals", "write /ID/spool/ID.removals", "sync /ID/spool/ID.removals",
+                 "unlink /ID/spool/ID.removals", "unlink /ID/spool/ID.data", "unlink /ID/spool/ID.json"});
 }

@@ -72,6 +72,7 @@ class Mounted {
   void kill_hard(const std::function<void()>& then = {});
   // Again at the same place, with the same state directory.
   void mount();
+  void mount_with(Arguments flags);
   // The same, where it may end before it serves: whether it does.
   bool try_mount();
   [[nodiscard]] bool has_ended();

@@ -12,7 +12,7 @@ const std::string kNone = "<none>";
 void LedgerWriter::run(const std::stop_token& stop) {
   while (!stop.stop_requested() && look(at_) == kOk) {  // A dead mount takes no more orders.
     const std::string path = name_ + "/f" + std::to_string(dice_() % 4);
-    switch (dice_() % 6) {
+    switch (dice_() % 8) {
       case 0:
       case 1:
         overwrite(path, dice_() % 2 == 0 ? Sync::kYes : Sync::kNo);
@@ -29,6 +29,12 @@ void LedgerWriter::run(const std::stop_token& stop) {
       case 5:
         rename_directory();
         break;
+      case 6:
+        write_before(dice_() % 2 == 0 ? Barrier::kEmpty : Barrier::kRename);
+        break;
+      case 7:
+        write_before(Barrier::kRemoval);
+        break;
     }
   }
 }
@@ -43,7 +49,9 @@ void LedgerWriter::begin(const std::string& path, const std::string& bytes) {
 }
 
 void LedgerWriter::acknowledge(const std::string& path, const std::string& bytes) {
-  ledger_.allowed[path] = {bytes};
+  auto& allowed = ledger_.allowed[path];
+  if (ledger_.is_behind) ledger_.earlier[path].merge(allowed);
+  allowed = {bytes};
 }
 
 void LedgerWriter::overwrite(const std::string& path, Sync sync) {
@@ -110,6 +118,48 @@ void LedgerWriter::rename_directory() {
   if (rename_file(at_ / name_ / from, at_ / name_ / to) == kOk) ledger_.directory = {to};
 }
 
+bool LedgerWriter::change_in_order(const std::string& path, const std::string& bytes, bool is_barrier,
+                                   const std::function<Outcome()>& change) {
+  begin(path, bytes);
+  ledger_.in_order.push_back({path, bytes, is_barrier, false});
+  if (change() != kOk) return false;
+  acknowledge(path, bytes);
+  return ledger_.in_order.back().is_acknowledged = true;
+}
+
+void LedgerWriter::write_before(Barrier barrier) {
+  const std::string base = name_ + "/" + std::to_string(dice_());
+  const std::string part = base + "-part", bytes = fresh();
+  const int flags = dice_() % 2 == 0 ? O_EXCL : O_TRUNC;
+  const bool is_written =
+      change_in_order(part, bytes, false, [&] { return write_file(at_ / part, bytes, flags); });
+  if (!is_written) return;
+  switch (barrier) {
+    case Barrier::kEmpty: {
+      const std::string done = base + "-done";
+      change_in_order(done, "", true, [&] { return write_file(at_ / done, ""); });
+      break;
+    }
+    case Barrier::kRename: {
+      const std::string from = base + "-from", to = base + "-to", moved = fresh();
+      begin(from, moved);
+      if (write_file(at_ / from, moved) != kOk) return;
+      acknowledge(from, moved);
+      begin(from, kNone);
+      if (change_in_order(to, moved, true, [&] { return rename_file(at_ / from, at_ / to); }))
+        acknowledge(from, kNone);
+      break;
+    }
+    case Barrier::kRemoval: {
+      if (ledger_.to_remove.empty()) return;
+      const std::string gone = ledger_.to_remove.back();
+      ledger_.to_remove.pop_back();
+      change_in_order(gone, kNone, true, [&] { return remove_file(at_ / gone); });
+      break;
+    }
+  }
+}
+
 std::vector<Kept> pending_of(const Mounted& mount) {
   std::vector<Kept> all;
   for (const auto& file : mount.pending_files()) {
@@ -119,13 +169,44 @@ std::vector<Kept> pending_of(const Mounted& mount) {
   return all;
 }
 
-void check_no_mixture(TestLake& lake, const std::map<std::string, Ledger>& ledgers) {
+void check_no_mixture(TestLake& lake, const std::map<std::string, Ledger>& ledgers, When when) {
   for (const auto& [name, ledger] : ledgers) {
     for (const auto& [path, allowed] : ledger.allowed) {
       CAPTURE(path);
       const std::string there = lake.read(path);
+      const auto earlier = ledger.earlier.find(path);
+      const bool is_earlier =
+          when == When::kAnyTime && earlier != ledger.earlier.end() && earlier->second.contains(there);
       INFO("there are " << there.size() << " bytes: " << there.substr(0, 60));
-      CHECK(allowed.contains(there));
+      CHECK((is_earlier || allowed.contains(there)));
+    }
+  }
+}
+
+void check_shown(const Mounted& mount, const std::map<std::string, Ledger>& ledgers) {
+  for (const auto& [name, ledger] : ledgers) {
+    for (const auto& [path, allowed] : ledger.allowed) {
+      CAPTURE(path);
+      std::string shown = read_file(mount / path);
+      if (shown == "<open: ENOENT>") shown = kNone;
+      INFO("the mount shows " << shown.size() << " bytes: " << shown.substr(0, 60));
+      CHECK(allowed.contains(shown));
+    }
+  }
+}
+
+void check_order(TestLake& lake, const std::map<std::string, Ledger>& ledgers) {
+  for (const auto& [name, ledger] : ledgers) {
+    // What may not be missing by now, for a barrier was after it; and what may become that.
+    std::vector<std::string> missing, lately;
+    for (const Ledger::Change& change : ledger.in_order) {
+      const bool is_there = lake.read(change.path) == change.bytes;
+      if (change.is_barrier) missing.insert(missing.end(), lately.begin(), lately.end());
+      if (change.is_barrier) lately.clear();
+      INFO(change.path << " is on the lake, and " << (missing.empty() ? "nothing" : missing.front())
+                       << " not, which came before it");
+      if (is_there) CHECK(missing.empty());
+      if (!is_there && change.is_acknowledged) (change.is_barrier ? missing : lately).push_back(change.path);
     }
   }
 }

@@ -131,6 +131,11 @@ void Mounted::mount() {
   REQUIRE_MESSAGE(serves, "lakefuse does not serve");
 }
 
+void Mounted::mount_with(Arguments flags) {
+  options_.flags = std::move(flags);
+  mount();
+}
+
 bool Mounted::try_mount() {
   const std::size_t said_before = log().size();
   RunOptions run = environment();
