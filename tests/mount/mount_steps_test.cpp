@@ -26,10 +26,9 @@ using Names = FragileDisk::Names;
 // Side by side: nearly all of a cycle is waiting.
 constexpr int kThreads = 8;
 
-// Runs `cycle` for `first`, and on in strides, until one says that there was no such step.
-void for_each_step(const std::function<bool(std::size_t)>& cycle, std::size_t first = 1,
-                   std::size_t stride = 1) {
-  std::atomic<std::size_t> next = first;
+// Runs `cycle` for 1 and on in strides, until one says that there was no such step.
+void for_each_step(const std::function<bool(std::size_t)>& cycle, std::size_t stride = 1) {
+  std::atomic<std::size_t> next = 1;
   std::atomic<bool> is_over = false;
   std::vector<std::jthread> threads;
   for (int n = 0; n < kThreads; ++n) {
@@ -175,23 +174,25 @@ bool is_thorough() {
   return wanted != nullptr && std::atoi(wanted) >= 1000;
 }
 
-// Two variants of each step: one of them here, in turns.
-using VariantCycle = std::function<bool(const std::string& mode, std::size_t n, bool variant)>;
-void for_each_step_and_variant(const VariantCycle& cycle, const std::string& mode, std::size_t first = 1,
-                               std::size_t stride = 1) {
-  const auto both = [&](std::size_t n) {
-    const bool variant = n / stride % 2 == 0;
-    return cycle(mode, n, variant) && (!is_thorough() || cycle(mode, n, !variant));
+// Without --writeback, and with it, where the steps, its two ways and two variants of each step come in
+// turns.
+using ModeCycle = std::function<bool(const std::string& mode, std::size_t n, bool variant)>;
+void for_each_mode_and_step(const ModeCycle& cycle) {
+  const auto in_turns = [&](const std::vector<std::string>& modes, std::size_t stride) {
+    const auto at_step = [&](std::size_t n) {
+      const std::size_t turn = n / stride;
+      const std::string& mode = modes[turn % modes.size()];
+      const bool variant = turn / modes.size() % 2 == 0;
+      if (!is_thorough()) return cycle(mode, n, variant);
+      for (const auto& each : modes)
+        for (const bool other : {false, true})
+          if (!cycle(each, n, other)) return false;
+      return true;
+    };
+    for_each_step(at_step, stride);
   };
-  for_each_step(both, first, stride);
-}
-
-// Without --writeback, and with it: there the two ways of it share the steps, and the steps come in turns.
-void for_each_mode_and_step(const VariantCycle& cycle) {
-  const std::size_t stride = is_thorough() ? 1 : 10;
-  for_each_step_and_variant(cycle, "");
-  for_each_step_and_variant(cycle, "--writeback", 1, stride);
-  for_each_step_and_variant(cycle, "--writeback=all", 1 + stride / 2, stride);
+  in_turns({""}, 1);
+  in_turns({"--writeback", "--writeback=all"}, is_thorough() ? 1 : 10);
 }
 
 // All steps that were taken, of whatever kind; safe to use from many threads at once.
@@ -344,7 +345,7 @@ TEST_CASE("--writeback: a recovery that is killed at any of its steps is made go
     cycle.leave_promises();
     return recover_until(cycle, n, visited);
   };
-  for_each_step(cycle, 1, is_thorough() ? 1 : 3);
+  for_each_step(cycle, is_thorough() ? 1 : 3);
   visited.check({"create /ID/spool/ID.removals", "write /ID/spool/ID.removals", "sync /ID/spool/ID.removals",
                  "unlink /ID/spool/ID.removals", "unlink /ID/spool/ID.data", "unlink /ID/spool/ID.json"});
 }
