@@ -165,6 +165,11 @@ Attributes attributes_of(const ObjectInfo& object, const FilesystemOptions& opti
   return attributes;
 }
 
+Attributes attributes_of(const KeptObject& object, const FilesystemOptions& options) {
+  if (object.has_metadata()) return attributes_of(*object, options);
+  return default_attributes(S_IFREG | options.file_mode, options, {object.mtime_seconds(), 0});
+}
+
 Attributes directory_attributes(const ObjectInfo* marker, const FilesystemOptions& options,
                                 timespec default_mtime) {
   Attributes attributes = default_attributes(S_IFDIR | options.dir_mode, options, default_mtime);

@@ -6,8 +6,8 @@
 #include <ctime>
 #include <string>
 
-#include "client/object_store.h"
 #include "fs/filesystem.h"
+#include "fs/kept_object.h"
 
 namespace lakefuse {
 
@@ -49,6 +49,7 @@ void note_access(Attributes& attributes);
 
 // What an entry of the lake says, and the mount's defaults where it says nothing.
 [[nodiscard]] Attributes attributes_of(const ObjectInfo& object, const FilesystemOptions& options);
+[[nodiscard]] Attributes attributes_of(const KeptObject& object, const FilesystemOptions& options);
 // The same for a directory; `marker` may be absent.
 [[nodiscard]] Attributes directory_attributes(const ObjectInfo* marker, const FilesystemOptions& options,
                                               timespec default_mtime);

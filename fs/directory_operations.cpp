@@ -1,8 +1,8 @@
 // Directories: mkdir and rmdir, and reading them.
 
 #include <algorithm>
+#include <map>
 #include <string>
-#include <unordered_set>
 
 #include "fs/filesystem_core.h"
 
@@ -119,10 +119,9 @@ namespace {
 void begin(FilesystemCore& core, DirectoryHandle& handle) {
   handle.rows.clear();
   handle.has_local_rows = false;
-  handle.forgotten = 0;
   handle.listing.reset();
-  handle.rows.push_back({".", {}, S_IFDIR, nullptr});
-  handle.rows.push_back({"..", {}, S_IFDIR, nullptr});
+  handle.rows.push_back({.name = ".", .object = {}, .type = S_IFDIR});
+  handle.rows.push_back({.name = "..", .object = {}, .type = S_IFDIR});
   if (handle.inode->is_local_directory) return;
   if (auto listing = core.view.list(handle.inode)) handle.listing.emplace(*std::move(listing));
 }
@@ -130,24 +129,24 @@ void begin(FilesystemCore& core, DirectoryHandle& handle) {
 // What this machine alone has, after all that the lake has; and beside what the lake does not know of yet.
 void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
   handle.has_local_rows = true;
-  std::unordered_set<std::string> shown;
-  for (const DirectoryHandle::Row& row : handle.rows) shown.insert(row.name);
+  std::map<std::string, mode_t> here;
   for (const InodePtr& child : core.tree.children(handle.inode)) {
     const bool is_there = child->is_ours || child->is_local_directory ||
                           (child->kind == Kind::kDirectory && core.tree.is_held_up(child));
-    if (!is_there) continue;
-    const auto [parent, name] = core.tree.parent_and_name(child);
-    if (shown.insert(name).second) handle.rows.push_back({name, {}, type_of(child), nullptr});
+    if (is_there) here.emplace(core.tree.parent_and_name(child).second, type_of(child));
   }
   // What was ours when its page was asked for, and is the lake's by now.
-  if (!handle.listing) return;
-  const auto published = core.tree.with_view(
-      handle.inode, [&](const DirectoryView& view) { return view.changed_since(handle.listing->began()); });
-  for (const std::string& key : published) {
-    const InodePtr child = core.tree.child(handle.inode, key);
-    if (shown.insert(key).second)
-      handle.rows.push_back({key, {}, child == nullptr ? mode_t{S_IFREG} : type_of(child), nullptr});
+  if (handle.listing) {
+    const auto published = core.tree.with_view(
+        handle.inode, [&](const DirectoryView& view) { return view.changed_since(handle.listing->began()); });
+    for (const std::string& key : published) {
+      const InodePtr child = core.tree.child(handle.inode, key);
+      here.emplace(key, child == nullptr ? mode_t{S_IFREG} : type_of(child));
+    }
   }
+  if (here.empty()) return;
+  for (const DirectoryHandle::Row& row : handle.rows) here.erase(row.name);
+  for (const auto& [name, type] : here) handle.rows.push_back({.name = name, .object = {}, .type = type});
 }
 
 // Brings one more row into being; false at the end.
@@ -168,17 +167,15 @@ Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
       const InodePtr child = core.tree.child(handle.inode, key);
       if (child != nullptr && child->is_ours) continue;  // Among the local rows.
       if (is_the_prefix) {
-        if (holding.is_prefix) handle.rows.push_back({key, {}, S_IFDIR, nullptr});
+        if (holding.is_prefix) handle.rows.push_back({.name = key, .object = {}, .type = S_IFDIR});
         continue;
       }
       if (!holding.object) continue;
-      const mode_t type = attributes_of(*holding.object, core.options).mode & S_IFMT;
-      auto object = std::make_unique<const ObjectInfo>(*std::move(holding.object));
-      if (holding.is_prefix) {
-        handle.rows.push_back({key + ".lakefs-object", key, type, std::move(object)});
-      } else {
-        handle.rows.push_back({key, {}, type, std::move(object)});
-      }
+      const mode_t type = attributes_of(holding.object, core.options).mode & S_IFMT;
+      handle.rows.push_back({.name = holding.is_prefix ? key + std::string(kBesidePrefix) : key,
+                             .object = std::move(holding.object),
+                             .type = type,
+                             .is_beside_prefix = holding.is_prefix});
     }
     if (handle.rows.size() > before) return true;
   }
@@ -186,28 +183,6 @@ Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
   const auto before = handle.rows.size();
   add_local_rows(core, handle);
   return handle.rows.size() > before;
-}
-
-// Whoever walks through a large directory has the kernel, and so us, remember each name that it was told.
-// Beyond so many nodes those told long ago are given up; what is open stays, and what is asked for again is
-// found again.
-constexpr std::size_t kMostNodes = 30'000;
-constexpr std::size_t kToldLately = 5'000;
-
-void forget_told(FilesystemCore& core, DirectoryHandle& handle, std::size_t told) {
-  if (core.tree.size() <= kMostNodes) return;
-  std::function<void(NodeId, std::string)> forget;
-  {
-    const std::lock_guard lock(core.mutex);
-    forget = core.notes.forget_name;
-  }
-  if (!forget) return;
-  for (; handle.forgotten + kToldLately < told; ++handle.forgotten) {
-    const DirectoryHandle::Row& row = handle.rows[handle.forgotten];
-    const InodePtr inode = row.type == S_IFDIR ? nullptr : core.tree.child(handle.inode, row.name);
-    if (inode != nullptr && !inode->is_ours && core.tree.handles(inode) == 0)
-      forget(handle.inode->node, row.name);
-  }
 }
 
 }  // namespace
@@ -223,7 +198,6 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
   if (offset == 0) begin(core, handle);
   for (auto at = static_cast<std::size_t>(offset);; ++at) {
     if (at >= handle.rows.size()) {
-      forget_told(core, handle, at);
       // What is there goes out: the next page is on its way meanwhile.
       if (at > static_cast<std::size_t>(offset) && at > 2) return {};
       auto more = extend(core, handle);
@@ -236,8 +210,10 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
     if (plus && at >= 2 && row.type != S_IFDIR) {
       if (row.object) {
         const std::lock_guard naming(core.naming);
-        inode = core.inode_for(handle.inode, row.name, row.key.empty() ? row.name : row.key,
-                               Holding{.object = *row.object, .is_prefix = false});
+        std::string key = row.name;
+        if (row.is_beside_prefix) key.resize(key.size() - kBesidePrefix.size());
+        inode =
+            core.inode_for(handle.inode, row.name, key, Holding{.object = row.object, .is_prefix = false});
         looked_up = core.entry_for(inode, handle.listing->valid());
       } else if (inode != nullptr && inode->is_ours) {
         looked_up = core.entry_for(inode, core.view.ttl());

@@ -19,38 +19,64 @@ constexpr std::size_t kFirstBehind = 64;
 constexpr std::size_t kMostBehind = 1000;
 constexpr std::size_t kDirectoriesAhead = 4;
 
+// Beyond the longest that a page may be on its way. A listing that is older may miss what we changed since.
+constexpr std::chrono::minutes kOwnStays{15};
+
+constexpr std::size_t kFirstSweep = 1000;
+
 }  // namespace
 
+void DirectoryView::keep(Known& known, Known now) {
+  somethings_ -= known.holding.is_nothing() ? 0 : 1;
+  somethings_ += now.holding.is_nothing() ? 0 : 1;
+  known = std::move(now);
+}
+
+template <class Predicate>
+std::size_t DirectoryView::drop_if(Predicate&& predicate) {
+  return std::erase_if(known_, [&](const auto& entry) {
+    if (!predicate(entry.second)) return false;
+    somethings_ -= entry.second.holding.is_nothing() ? 0 : 1;
+    return true;
+  });
+}
+
 void DirectoryView::saw(const std::string& name, Holding holding, Moment asked, Moment began) {
-  auto [place, is_new] = known_.try_emplace(name, Known{holding, asked});
+  const auto [place, is_new] = known_.try_emplace(name);
   Known& known = place->second;
-  if (is_new || known.since > asked) return;
+  if (is_new) return keep(known, {.holding = std::move(holding), .since = asked});
+  if (known.since > asked) return;
   if (known.since >= began && !known.is_ours) {
-    if (holding.object) known.holding.object = std::move(holding.object);
-    known.holding.is_prefix |= holding.is_prefix;
-    return;
+    Known both = known;
+    if (holding.object) both.holding.object = std::move(holding.object);
+    both.holding.is_prefix |= holding.is_prefix;
+    return keep(known, std::move(both));
   }
-  const bool is_same =
-      known.holding.object && holding.object && same_version(*known.holding.object, *holding.object);
+  const bool is_same = known.holding.object && known.holding.object.is_same_version(holding.object);
   const Reading reading = is_same ? known.reading : Reading::kNot;
-  known = {std::move(holding), asked, false, reading};
+  keep(known, {.holding = std::move(holding), .since = asked, .is_ours = false, .reading = reading});
 }
 
 void DirectoryView::saw_all(Moment asked) {
-  std::erase_if(known_, [&](const auto& entry) { return entry.second.since < asked; });
+  drop_if([&](const Known& known) { return known.since < asked; });
   if (forgot_ >= asked) return;  // A name that is not known may have been seen and forgotten.
   if (!complete_since_ || *complete_since_ < asked) complete_since_ = asked;
 }
 
 void DirectoryView::changed(const std::string& name, Holding holding, Moment now) {
-  known_[name] = {std::move(holding), now, true};
+  keep(known_[name], {.holding = std::move(holding), .since = now, .is_ours = true});
+  if (known_.size() > sweep_at_) {
+    forget_before(now - kOwnStays, now);
+    sweep_at_ = std::max(kFirstSweep, 2 * known_.size());
+  }
   fingerprint.reset();
   ++own_changes;
 }
 
 void DirectoryView::forget_before(Moment oldest, Moment now) {
-  const auto forgotten = std::erase_if(
-      known_, [&](const auto& entry) { return entry.second.since < oldest && !entry.second.is_ours; });
+  const Moment oldest_of_ours = std::min(oldest, now - kOwnStays);
+  const auto forgotten =
+      drop_if([&](const Known& known) { return known.since < (known.is_ours ? oldest_of_ours : oldest); });
   if (forgotten == 0) return;
   forgot_ = now;
   complete_since_.reset();  // A name that is not known is not absent any more.
@@ -58,8 +84,8 @@ void DirectoryView::forget_before(Moment oldest, Moment now) {
 
 std::vector<ObjectInfo> DirectoryView::opened(const std::string& name) {
   const auto is_small = [](const Known& known) {
-    return known.holding.object && known.holding.object->size_bytes > 0 &&
-           known.holding.object->size_bytes <= kSmallBytes;
+    return known.holding.object && known.holding.object.size_bytes() > 0 &&
+           known.holding.object.size_bytes() <= kSmallBytes;
   };
   const auto found = known_.find(name);
   if (found == known_.end() || !is_small(found->second)) return {};
@@ -117,7 +143,9 @@ std::vector<std::string> DirectoryView::entered(const std::string& name) {
 }
 
 void DirectoryView::distrust(const std::string& name) {
-  known_[name] = {last_known(name) ? *last_known(name) : Holding{}, Moment::min()};
+  const Holding* last = last_known(name);
+  Known doubtful{.holding = last == nullptr ? Holding{} : *last, .since = Moment::min()};
+  keep(known_[name], std::move(doubtful));
 }
 
 std::optional<std::pair<Holding, Moment>> DirectoryView::find(const std::string& name, Moment oldest) const {
@@ -142,10 +170,8 @@ const Holding* DirectoryView::last_known(const std::string& name) const {
 }
 
 bool DirectoryView::knows_another_than(const std::string& except) const {
-  for (const auto& [name, known] : known_) {
-    if (name != except && !known.holding.is_nothing()) return true;
-  }
-  return false;
+  const Holding* excepted = last_known(except);
+  return somethings_ > (excepted == nullptr || excepted->is_nothing() ? 0 : 1);
 }
 
 }  // namespace lakefuse

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "client/object_store.h"
+#include "fs/kept_object.h"
 
 namespace lakefuse {
 
@@ -15,7 +15,7 @@ using Moment = std::chrono::steady_clock::time_point;
 
 // What one path of the lake holds: an object, a prefix with objects below, both or nothing.
 struct Holding {
-  std::optional<ObjectInfo> object;
+  KeptObject object;
   bool is_prefix = false;
   [[nodiscard]] bool is_nothing() const { return !object && !is_prefix; }
 };
@@ -51,7 +51,8 @@ class DirectoryView {
   // Names of objects that we changed at `since` or later: pages that were asked for before may lack them.
   [[nodiscard]] std::vector<std::string> changed_since(Moment since) const;
 
-  // Forgets what the lake said before `oldest`, which nobody may believe any more; our own changes stay.
+  // Forgets what the lake said before `oldest`, which nobody may believe any more. Our own changes stay for
+  // as long as a page that was asked for before them may still come.
   void forget_before(Moment oldest, Moment now);
   [[nodiscard]] std::size_t size() const { return known_.size(); }
 
@@ -70,7 +71,7 @@ class DirectoryView {
   // More entries than one page: its names are asked for one by one.
   bool is_large = false;
   // The marker object of the directory itself, as last seen; and when that was.
-  std::optional<ObjectInfo> marker;
+  KeptObject marker;
   std::optional<Moment> marker_seen;
   // How many changes of our own there were: an answer that was worked out across one is worked out again.
   std::uint64_t own_changes = 0;
@@ -81,7 +82,7 @@ class DirectoryView {
   enum class Reading : unsigned char { kNot, kAhead, kOpened };
   struct Known {
     Holding holding;
-    Moment since;
+    Moment since{};
     bool is_ours = false;             // We changed it, and were not told what it is since.
     Reading reading = Reading::kNot;  // Of this version.
   };
@@ -92,8 +93,14 @@ class DirectoryView {
     std::size_t answered = 0;  // Names behind the last, which nobody asks for.
   };
   std::size_t extend(Row& row, const std::string& name) const;
+  // All changes of known_ go by these two.
+  void keep(Known& known, Known now);
+  template <class Predicate>
+  std::size_t drop_if(Predicate&& predicate);
 
   std::map<std::string, Known> known_;
+  std::size_t somethings_ = 0;  // Of known_, those that hold something.
+  std::size_t sweep_at_ = 0;    // Our own changes of names that nobody lists are looked through then.
   Row alone_;
   Row entered_;
   std::string entered_ahead_;             // The last that was answered.

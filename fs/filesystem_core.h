@@ -23,6 +23,10 @@
 
 namespace lakefuse {
 
+// An object beside a prefix of its own name: the directory has the name, the object this one (design section
+// 5).
+inline constexpr std::string_view kBesidePrefix = ".lakefs-object";
+
 struct FileHandle {
   InodePtr inode;
   bool may_write = false;
@@ -36,13 +40,12 @@ struct DirectoryHandle {
   std::optional<LakeView::Listing> listing;
   struct Row {
     std::string name;
-    std::string key;  // Empty: as the name.
+    KeptObject object;  // Of files, until it has been told.
     mode_t type;
-    std::unique_ptr<const ObjectInfo> object;  // Of files, until it has been told.
+    bool is_beside_prefix = false;  // Its key lacks the name's ending.
   };
-  std::vector<Row> rows;  // So far; offset n is rows[n - 1]'s end.
+  std::deque<Row> rows;  // So far; offset n is rows[n - 1]'s end.
   bool has_local_rows = false;
-  std::size_t forgotten = 0;  // Rows before it need not stay in the kernel.
 };
 
 class FilesystemCore {
@@ -62,6 +65,8 @@ class FilesystemCore {
   // The same, where there must be something: kNotFound.
   Result<InodePtr> find_existing(const InodePtr& directory, std::string_view name);
   NodeEntry entry_for(const InodePtr& inode, std::chrono::milliseconds valid);
+  // Has the kernel give up the names that it was told first, where it was told many.
+  void forget_told();
   // The inode of what the lake holds under a name: the one that was there if it is that version, or a new
   // one.
   InodePtr inode_for(const InodePtr& directory, const std::string& name, const std::string& key,

@@ -11,11 +11,12 @@
 #include <string>
 
 #include "cache/spool.h"
-#include "client/object_store.h"
 #include "client/publisher.h"
 #include "fs/attributes.h"
 #include "fs/directory_view.h"
 #include "fs/filesystem.h"
+#include "fs/kept_object.h"
+#include "fs/rare.h"
 #include "fs/turn.h"
 
 namespace lakefuse {
@@ -61,7 +62,7 @@ struct Staging {
   std::shared_ptr<SpoolFile> spool;  // Null: nothing is staged; reads go to the lake.
   bool dirty = false;                // The staged bytes or attributes are not all on the lake.
   std::uint64_t generation = 0;      // Moves with each change, so that a publish knows what it published.
-  std::optional<ObjectInfo> base;    // Where bytes come from that the spool lacks.
+  KeptObject base;                   // Where bytes come from that the spool lacks.
   Expectation expected;              // What a publish may replace (W5, W6).
   std::string nonce;                 // Of this version's conditional link, kept until it is published.
   bool exclusive = false;            // Made with O_EXCL by us: a lost race is EEXIST.
@@ -70,16 +71,34 @@ struct Staging {
   bool promised = false;             // fsync said that these bytes survive (W3).
   bool may_be_linked = false;        // Under this nonce: a publish of it has begun.
   Wait wait = Wait::kNothing;
-  std::uint64_t order = 0;       // With --writeback: its place in the write queue.
-  std::optional<Sealed> sealed;  // What that place is for, while it is being written again.
-  std::optional<Error> failure;  // Of the last publish.
-  std::optional<Error> spoilt;   // A write failed: nothing of this version may be published (F2).
+  std::uint64_t order = 0;  // With --writeback: its place in the write queue.
+  Rare<Sealed> sealed;      // What that place is for, while it is being written again.
+  Rare<Error> failure;      // Of the last publish.
+  Rare<Error> spoilt;       // A write failed: nothing of this version may be published (F2).
   std::int64_t since_seconds = 0;
   Moment due{};   // When to try again, or when a held-back file has aged.
   int tries = 0;  // In a row without success.
   bool uploading = false;
   std::string theirs;  // A conflict: what the lake holds there, in words; empty until it was asked.
   std::shared_ptr<AskedAhead> ahead;  // An upload's address, asked for while the file is still being written.
+};
+
+// A stop source whose state is made when somebody uses it. For one thread at once.
+class StopOnDemand {
+ public:
+  StopOnDemand& operator=(std::stop_source source) {
+    source_ = std::move(source);
+    return *this;
+  }
+  void request_stop() {
+    if (!source_.stop_possible()) source_ = std::stop_source();
+    source_.request_stop();
+  }
+  [[nodiscard]] std::stop_token get_token() const { return source_.get_token(); }
+  [[nodiscard]] bool stop_requested() const { return source_.stop_requested(); }
+
+ private:
+  std::stop_source source_{std::nostopstate};
 };
 
 // One file, directory or symlink of the mount: a name's version, or bytes of ours that will be one. A name
@@ -97,7 +116,8 @@ struct Inode {
   std::string key;        // As the lake knows it: differs only for an object beside a prefix of its name.
   std::string last_path;  // On the branch, when it lost its name.
   std::uint64_t lookups = 0;
-  std::uint64_t handles = 0;                                            // Open files or directories.
+  bool is_told = false;       // Among those that ToldNames remembers.
+  std::uint64_t handles = 0;  // Open files or directories.
   std::map<std::string, std::shared_ptr<Inode>, std::less<>> children;  // Directories: by `name`.
   std::unique_ptr<DirectoryView> view;  // Directories, once something is known.
 
@@ -115,7 +135,7 @@ struct Inode {
 
   std::mutex mutex;  // A leaf, but for the tree's lock, under which it may be taken. Guards all below.
   Attributes attributes;
-  std::optional<ObjectInfo> version;  // On the lake; nothing for what never was there, and for directories.
+  KeptObject version;  // On the lake; nothing for what never was there, and for directories.
   Moment version_seen{};
   bool made_exclusively = false;  // Created here with O_EXCL.
   bool claimed_by_us = false;  // Its version was made with O_EXCL by this mount: unlinked only after a look.
@@ -123,7 +143,7 @@ struct Inode {
   bool is_deleted = false;           // Unlinked here: never published again.
   unsigned writers = 0;              // Handles that may write.
   pid_t opener = 0;                  // The process that last opened it for writing.
-  std::stop_source publish_stop;     // Ends a running upload: unlink drops it.
+  StopOnDemand publish_stop;         // Ends a running upload: unlink drops it.
   Staging staging;
 };
 

@@ -15,7 +15,8 @@ constexpr std::size_t kHiddenRemembered =
     10000;  // Enough for a count; a hostile listing must not fill memory.
 // Of one directory: above it, what is too old to be believed is forgotten.
 constexpr std::size_t kMuchRemembered = 10000;
-// And above this one, all that is not ours: whatever the TTL, memory is not for ever.
+// And above this one, all that is not ours: whatever the TTL, memory is not for ever. Of all directories
+// together as many are remembered.
 constexpr std::size_t kMostRemembered = 100'000;
 constexpr milliseconds kForEver = std::chrono::hours(24);
 
@@ -184,7 +185,7 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
     return entry.holding.is_prefix ? !of.after.empty() && full <= of.after
                                    : page.page.has_more && page.page.next < full + "/";
   };
-  tree_.with_view(directory, [&](DirectoryView& view) {
+  const std::size_t names = tree_.with_view(directory, [&](DirectoryView& view) {
     if (view.size() > kMuchRemembered)
       view.forget_before(view.size() > kMostRemembered ? page.asked : oldest(), clock_now());
     if (of.after.empty() && (!view.marker_seen || *view.marker_seen < page.asked)) {
@@ -194,8 +195,37 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
     for (const auto& entry : named) {
       if (!is_cut(entry)) view.saw(entry.key, entry.holding, page.asked, of.began.value_or(page.asked));
     }
+    return view.size();
   });
+  note_size(directory, names);
   return named;
+}
+
+void LakeView::note_size(const InodePtr& directory, std::size_t names) {
+  std::vector<NodeId> forgotten;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto known = by_directory_.find(directory->node);
+    if (known != by_directory_.end()) {
+      names_remembered_ -= known->second->names;
+      remembered_.erase(known->second);
+      by_directory_.erase(known);
+    }
+    remembered_.push_back({directory->node, names});
+    by_directory_.emplace(directory->node, std::prev(remembered_.end()));
+    names_remembered_ += names;
+    while (names_remembered_ > kMostRemembered && remembered_.size() > 1) {
+      forgotten.push_back(remembered_.front().directory);
+      names_remembered_ -= remembered_.front().names;
+      by_directory_.erase(remembered_.front().directory);
+      remembered_.pop_front();
+    }
+  }
+  for (const NodeId node : forgotten) {
+    const auto old = tree_.find(node);  // Else the kernel has forgotten all of it.
+    if (old)
+      tree_.with_view(*old, [now = clock_now()](DirectoryView& view) { view.forget_before(now, now); });
+  }
 }
 
 void LakeView::hide(const std::string& path) {
@@ -235,7 +265,7 @@ Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::
   if (!is_at_end_) view_.pages_.ask(request());
   auto named = view_.take_in(directory_, path_, *page, {.after = after, .began = began_});
   for (const auto& [key, holding] : named) {
-    const std::string& address = holding.object ? holding.object->physical_address : "/";
+    const std::string address = holding.object ? holding.object->physical_address : "/";
     fingerprint_ ^= std::hash<std::string>{}(key + "\n" + address);
   }
   if (after.empty())

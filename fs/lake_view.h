@@ -2,9 +2,11 @@
 
 #include <atomic>
 #include <chrono>
+#include <list>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
@@ -103,14 +105,24 @@ class LakeView {
   std::vector<Listing::Named> take_in(const InodePtr& directory, const std::string& path,
                                       const PagesAhead::Page& page, const PageOf& of);
   void hide(const std::string& path);
+  // The directory's view has so many names now: where all together have many, those that were listed first
+  // are forgotten.
+  void note_size(const InodePtr& directory, std::size_t names);
 
   const FilesystemOptions& options_;
   ObjectStore& lake_;
   Tree& tree_;
   const VacatedNames& vacated_;
 
-  mutable std::mutex mutex_;                // A leaf.
-  std::unordered_set<std::string> hidden_;  // Guarded by mutex_. Paths that no POSIX name can hold.
+  mutable std::mutex mutex_;                // A leaf. Guards all below.
+  std::unordered_set<std::string> hidden_;  // Paths that no POSIX name can hold.
+  struct Remembered {
+    NodeId directory;
+    std::size_t names = 0;
+  };
+  std::list<Remembered> remembered_;  // The one that was listed last comes last.
+  std::unordered_map<NodeId, std::list<Remembered>::iterator> by_directory_;
+  std::size_t names_remembered_ = 0;
 
   PagesAhead pages_;  // Last: its threads use the lake.
 };

@@ -8,9 +8,8 @@
 namespace lakefuse {
 namespace {
 
-// An object beside a prefix of its own name: the directory has the name, the object this one (design section
-// 5).
-constexpr std::string_view kBesidePrefix = ".lakefs-object";
+// Files that the kernel may know at once: some 30 MB. What is asked for again is found again.
+constexpr std::size_t kMostTold = 30'000;
 
 bool is_of_one_type(const Attributes& a, const Attributes& b) {
   return (a.mode & S_IFMT) == (b.mode & S_IFMT) && a.device == b.device;
@@ -96,13 +95,13 @@ InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string&
     made->attributes = directory_attributes(nullptr, options, mounted_at);
     return made;
   }
-  const ObjectInfo& object = *holding.object;
   if (child != nullptr && child->kind != Kind::kDirectory) {
     const std::lock_guard lock(child->mutex);
-    if (child->version && same_version(*child->version, object)) {
+    if (child->version && child->version.is_same_version(holding.object)) {
       child->version_seen = std::chrono::steady_clock::now();
       return child;
     }
+    const ObjectInfo object = *holding.object;
     // Other metadata on the same bytes is no other file (a chmod by somebody else); other bytes are (R1), and
     // so is another type.
     if (child->version && child->version->checksum == object.checksum &&
@@ -110,17 +109,17 @@ InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string&
       Attributes attributes = attributes_of(object, options);
       if (is_of_one_type(child->attributes, attributes)) {
         attributes.atime = child->attributes.atime;
-        child->version = object;
+        child->version = holding.object;
         child->attributes = std::move(attributes);
         return child;
       }
     }
   }
-  const Attributes attributes = attributes_of(object, options);
+  const Attributes attributes = attributes_of(holding.object, options);
   InodePtr made = tree.add(directory, name, key, kind_of(attributes.mode));
   const std::lock_guard lock(made->mutex);
   made->attributes = attributes;
-  made->version = object;
+  made->version = holding.object;
   made->version_seen = std::chrono::steady_clock::now();
   return made;
 }
@@ -132,9 +131,10 @@ NodeAttr FilesystemCore::attr_of(const InodePtr& inode, std::chrono::millisecond
     const std::lock_guard lock(inode->mutex);
     if (marker.first && marker.second > inode->version_seen) {
       // What the marker says, but for times that moved since by changes in the directory.
-      const Attributes said = directory_attributes(&*marker.first, options, mounted_at);
-      const bool is_news = !inode->version || inode->version->metadata != marker.first->metadata ||
-                           inode->version->mtime_seconds != marker.first->mtime_seconds;
+      const ObjectInfo object = *marker.first;
+      const Attributes said = directory_attributes(&object, options, mounted_at);
+      const bool is_news = !inode->version || inode->version->metadata != object.metadata ||
+                           inode->version.mtime_seconds() != object.mtime_seconds;
       if (is_news) {
         const Attributes before = inode->attributes;
         inode->attributes = said;
@@ -163,7 +163,7 @@ NodeAttr FilesystemCore::attr_of(const InodePtr& inode, std::chrono::millisecond
     stat.st_size = static_cast<off_t>(inode->attributes.symlink_target.size());
   if (inode->kind == Kind::kFile) {
     const auto size = inode->staging.spool != nullptr ? inode->staging.spool->bytes().size()
-                      : inode->version                ? inode->version->size_bytes
+                      : inode->version                ? inode->version.size_bytes()
                                                       : 0;
     stat.st_size = static_cast<off_t>(size);
   }
@@ -173,7 +173,20 @@ NodeAttr FilesystemCore::attr_of(const InodePtr& inode, std::chrono::millisecond
 
 NodeEntry FilesystemCore::entry_for(const InodePtr& inode, std::chrono::milliseconds valid) {
   tree.count_lookup(inode);
+  forget_told();
   return {inode->node, attr_of(inode, valid)};
+}
+
+void FilesystemCore::forget_told() {
+  const auto names = tree.told_beyond(kMostTold);
+  if (names.empty()) return;
+  std::function<void(NodeId, std::string)> forget;
+  {
+    const std::lock_guard lock(mutex);
+    forget = notes.forget_name;
+  }
+  if (!forget) return;
+  for (const auto& [directory, name] : names) forget(directory, name);
 }
 
 Result<NodeEntry> Filesystem::lookup(NodeId parent, std::string_view name) {

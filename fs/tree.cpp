@@ -1,6 +1,7 @@
 #include "fs/tree.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace lakefuse {
 namespace {
@@ -22,7 +23,7 @@ ino_t first_number(std::string_view path) {
 Tree::Tree(std::string prefix)
     : prefix_(std::move(prefix)), root_(std::make_shared<Inode>(kRootNode, 1, Kind::kDirectory)) {
   nodes_.emplace(1, root_);
-  numbers_.emplace(1, 1);
+  numbers_.insert(1);
   root_->lookups = 1;  // The kernel never forgets it.
 }
 
@@ -150,6 +151,32 @@ void Tree::count_lookup(const InodePtr& inode) {
   const std::lock_guard lock(mutex_);
   ++inode->lookups;
   revive_locked(inode);
+  if (inode->kind == Kind::kDirectory || inode->is_told) return;
+  inode->is_told = true;
+  told_.push_back(static_cast<std::uint64_t>(inode->node));
+  ++told_and_needed_;
+}
+
+std::vector<std::pair<NodeId, std::string>> Tree::told_beyond(std::size_t most) {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::pair<NodeId, std::string>> names;
+  for (std::size_t looked_at = 0; told_and_needed_ > most && looked_at < told_.size(); ++looked_at) {
+    const std::uint64_t node = told_.front();
+    told_.pop_front();
+    const auto found = nodes_.find(node);
+    if (found == nodes_.end() || !found->second->is_told) continue;
+    Inode& inode = *found->second;
+    if (inode.handles > 0 || inode.is_ours || inode.parent == nullptr) {
+      told_.push_back(node);
+      continue;
+    }
+    inode.is_told = false;
+    --told_and_needed_;
+    names.emplace_back(inode.parent->node, inode.name);
+  }
+  if (told_.size() > told_and_needed_ + most)
+    std::erase_if(told_, [&](std::uint64_t node) { return !nodes_.contains(node); });
+  return names;
 }
 
 void Tree::forget(NodeId node, std::uint64_t lookups) {
@@ -249,7 +276,7 @@ bool Tree::is_reachable_locked(const Inode& inode) const {
 ino_t Tree::number_for(const std::string& path) {
   ino_t number = first_number(path);
   while (numbers_.contains(number)) ++number;
-  numbers_.emplace(number, 1);
+  numbers_.insert(number);
   return number;
 }
 
@@ -277,6 +304,7 @@ void Tree::tidy_locked(const InodePtr& inode) {
     leave_parent_locked(*at);
     numbers_.erase(at->ino);
     nodes_.erase(static_cast<std::uint64_t>(at->node));
+    if (std::exchange(at->is_told, false)) --told_and_needed_;
     at = at->parent;  // A directory that only its child kept.
   }
 }
@@ -284,7 +312,7 @@ void Tree::tidy_locked(const InodePtr& inode) {
 void Tree::revive_locked(const InodePtr& inode) {
   for (InodePtr at = inode; at != nullptr && at != root_; at = at->parent) {
     if (!nodes_.emplace(static_cast<std::uint64_t>(at->node), at).second) return;
-    numbers_.emplace(at->ino, 1);
+    numbers_.insert(at->ino);
     if (at->parent == nullptr) return;
     const auto [held, is_free] = at->parent->children.emplace(at->name, at);
     if (!is_free && held->second != at) {  // Another one's by now.

@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "client/error.h"
@@ -55,6 +57,9 @@ class Tree {
   // The kernel's references. forget() frees what nobody needs any more; what was found before and is counted
   // after that is in the tree again, under its name if no other inode has it by now.
   void count_lookup(const InodePtr& inode);
+  // The kernel keeps what it was told for as long as it has memory, and so must we. Of more than `most` files
+  // those that it was told first, but for what is open or ours: directories and names that it is to forget.
+  std::vector<std::pair<NodeId, std::string>> told_beyond(std::size_t most);
   void forget(NodeId node, std::uint64_t lookups);
   void count_handle(const InodePtr& inode);
   // How many are left.
@@ -102,7 +107,9 @@ class Tree {
 
   mutable std::mutex mutex_;  // Inode::mutex may be taken under it, nothing else. Guards all below.
   std::unordered_map<std::uint64_t, InodePtr> nodes_;
-  std::unordered_map<ino_t, std::uint64_t> numbers_;  // Inode numbers in use.
+  std::unordered_set<ino_t> numbers_;  // Inode numbers in use.
+  std::deque<std::uint64_t> told_;     // Files, in the order in which the kernel was told; others that were.
+  std::size_t told_and_needed_ = 0;    // Those with Inode::is_told.
   std::uint64_t next_node_ = 2;
 };
 

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
+#include <memory>
 #include <mutex>
 #include <utility>
 
@@ -15,7 +17,7 @@ namespace lakefuse {
 // rule 7).
 class Turns {
  public:
-  explicit Turns(std::size_t places = 1) : free_(places) {}
+  explicit Turns(std::size_t places = 1) : places_(places) {}
 
   // A place, given back when this is destroyed.
   class Held {
@@ -35,35 +37,56 @@ class Turns {
     Turns* turns_ = nullptr;
   };
 
+  ~Turns() { delete state_.load(); }
+  Turns(const Turns&) = delete;
+  Turns& operator=(const Turns&) = delete;
+
   // kInterrupted when the thread's Patience ends first.
   Result<Held> take() {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait(lock, Patience::current(), [this] { return free_ > 0; }))
+    State& state = this->state();
+    std::unique_lock lock(state.mutex);
+    if (!state.changed.wait(lock, Patience::current(), [&] { return state.taken < places_; }))
       return Error{Errc::kInterrupted, "a signal ended the wait for another operation on this file"};
-    --free_;
+    ++state.taken;
     return Held(*this);
   }
 
   // Waits however long it takes: for what must be done whatever happens.
   Held take_surely() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return free_ > 0; });
-    --free_;
+    State& state = this->state();
+    std::unique_lock lock(state.mutex);
+    state.changed.wait(lock, [&] { return state.taken < places_; });
+    ++state.taken;
     return Held(*this);
   }
 
  private:
-  void give_back() {
-    {
-      const std::lock_guard lock(mutex_);
-      ++free_;
-    }
-    changed_.notify_one();
+  struct State {
+    std::mutex mutex;  // A leaf.
+    std::condition_variable_any changed;
+    std::size_t taken = 0;  // Guarded by mutex.
+  };
+
+  // Made by whoever comes first: most files of a large directory never see anybody.
+  State& state() {
+    State* there = state_.load();
+    if (there != nullptr) return *there;
+    auto made = std::make_unique<State>();
+    if (state_.compare_exchange_strong(there, made.get())) return *made.release();
+    return *there;
   }
 
-  std::mutex mutex_;  // A leaf.
-  std::condition_variable_any changed_;
-  std::size_t free_;  // Guarded by mutex_.
+  void give_back() {
+    State& state = this->state();
+    {
+      const std::lock_guard lock(state.mutex);
+      --state.taken;
+    }
+    state.changed.notify_one();
+  }
+
+  const std::size_t places_;
+  std::atomic<State*> state_ = nullptr;
 };
 
 }  // namespace lakefuse

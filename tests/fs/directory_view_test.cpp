@@ -15,11 +15,10 @@ using namespace std::chrono_literals;
 constexpr Moment kStart{1h};
 
 Holding object(const std::string& address, std::uint64_t size = 10) {
-  Holding holding;
-  holding.object.emplace();
-  holding.object->physical_address = address;
-  holding.object->size_bytes = size;
-  return holding;
+  ObjectInfo object;
+  object.physical_address = address;
+  object.size_bytes = size;
+  return {.object = object};
 }
 
 std::string name_of(int n) {
@@ -95,6 +94,43 @@ TEST_CASE("files that are large, or opened here and there, bring few others") {
 }
 
 TEST_SUITE_END();
+
+TEST_CASE("names that come and go in a directory that nobody lists are forgotten after a while") {
+  DirectoryView view;
+  for (int n = 0; n < 20'000; ++n) {
+    const Moment now = kStart + n * 1s;
+    view.changed(name_of(n), object("ours"), now);
+    CHECK(view.knows_another_than("none"));
+    view.changed(name_of(n), Holding{}, now);
+    CHECK_FALSE(view.knows_another_than("none"));
+  }
+  CHECK(view.size() < 5000);
+  CHECK(view.last_known(name_of(19'200)) != nullptr);
+}
+
+TEST_CASE("whether another name is there is known after all that can happen to one") {
+  DirectoryView view;
+  const auto knows = [&] { return view.knows_another_than("other"); };
+  CHECK_FALSE(knows());
+  view.saw("other", object("one"), kStart);
+  CHECK_FALSE(knows());
+  view.saw("a", object("one"), kStart);
+  view.saw("a", object("two"), kStart);  // Of one listing: kept together.
+  CHECK(knows());
+  view.distrust("a");
+  view.distrust("never seen");
+  CHECK(knows());
+  view.saw("a", Holding{}, kStart + 1s);
+  CHECK_FALSE(knows());
+  view.saw("a", object("three"), kStart + 2s);
+  CHECK(knows());
+  view.saw_all(kStart + 3s);
+  CHECK_FALSE(knows());
+  view.changed("b", object("ours"), kStart + 4s);
+  CHECK(knows());
+  view.forget_before(kStart + 5s, kStart + 1h);
+  CHECK_FALSE(knows());
+}
 
 TEST_CASE("names asked for in a row bring a page of those behind them, a larger one each time; others none") {
   DirectoryView view = view_of(5000, 10);

@@ -1,6 +1,7 @@
 #include "fs/tree.h"
 
 #include <doctest/doctest.h>
+#include <malloc.h>
 
 using namespace lakefuse;
 
@@ -60,4 +61,65 @@ TEST_CASE("tree: an inode that lost its name does not get it back") {
   known.tree.count_lookup(known.file);
   CHECK_FALSE(known.tree.path(known.file).has_value());
   CHECK(known.tree.child(known.directory, "f") == nullptr);
+}
+
+TEST_CASE(
+    "tree: of many files that the kernel was told, it is to forget those that nobody needs, oldest first") {
+  Tree tree("");
+  const auto add = [&](int n) {
+    const std::string name = std::to_string(n);
+    InodePtr inode = tree.add(tree.root(), name, name, n == 3 ? Kind::kDirectory : Kind::kFile);
+    tree.count_lookup(inode);
+    return inode;
+  };
+  std::vector<InodePtr> inodes;
+  for (int n = 0; n < 10; ++n) inodes.push_back(add(n));
+  tree.count_handle(inodes[0]);
+  inodes[1]->is_ours = true;
+  tree.forget(inodes[4]->node, 1);
+  CHECK(tree.told_beyond(8).empty());
+  using Names = std::vector<std::pair<NodeId, std::string>>;
+  CHECK(tree.told_beyond(5) == Names{{kRootNode, "2"}, {kRootNode, "5"}, {kRootNode, "6"}});
+  CHECK(tree.told_beyond(5).empty());  // They were said, and are on their way.
+  tree.count_lookup(inodes[5]);        // The kernel asked for it again meanwhile.
+  tree.drop_handle(inodes[0]);
+  CHECK(tree.told_beyond(4) == Names{{kRootNode, "7"}, {kRootNode, "8"}});
+  CHECK(tree.told_beyond(0) == Names{{kRootNode, "9"}, {kRootNode, "0"}, {kRootNode, "5"}});
+}
+
+TEST_CASE("tree: names that the kernel is told of and forgets, again and again, cost no memory") {
+#ifdef __SANITIZE_ADDRESS__
+  return;  // Its allocator is another one.
+#endif
+  Tree tree("");
+  const auto bytes = [] { return ::mallinfo2().uordblks; };
+  const auto come_and_go = [&](int times) {
+    for (int n = 0; n < times; ++n) {
+      const InodePtr inode = tree.add(tree.root(), "f", "f", Kind::kFile);
+      tree.count_lookup(inode);
+      CHECK(tree.told_beyond(1000).empty());
+      tree.forget(inode->node, 1);
+    }
+  };
+  come_and_go(5000);
+  const auto before = bytes();
+  come_and_go(50'000);
+  CHECK(bytes() < before + 64 * 1024);
+}
+
+TEST_CASE("tree: a file that the kernel was told and nobody opened takes no more than 1,100 bytes") {
+#ifdef __SANITIZE_ADDRESS__
+  return;
+#endif
+  Tree tree("");
+  constexpr std::size_t kFiles = 5000;
+  const auto before = ::mallinfo2().uordblks;
+  for (std::size_t n = 0; n < kFiles; ++n) {
+    const std::string name = "sample-" + std::to_string(n) + ".jpg";
+    tree.count_lookup(tree.add(tree.root(), name, name, Kind::kFile));
+  }
+  const auto bytes = (::mallinfo2().uordblks - before) / kFiles;
+  CAPTURE(bytes);
+  CHECK(bytes <= 1100);
+  CHECK(bytes >= 300);  // Else nothing was counted.
 }
