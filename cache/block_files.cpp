@@ -106,8 +106,10 @@ ByteRange BlockFiles::first_gap(const BlockId& id, std::uint64_t block_bytes, co
   if (!file) return range;
   const BlockFormat format(id, block_bytes);
   const std::uint64_t begin = format.first_unwritten(file->get(), range);
-  ::posix_fadvise(file->get(), static_cast<off_t>(range.begin), static_cast<off_t>(begin - range.begin),
-                  POSIX_FADV_WILLNEED);
+  // A length of 0 would mean all of the file, and fill the page cache with its holes.
+  if (begin > range.begin)
+    ::posix_fadvise(file->get(), static_cast<off_t>(range.begin), static_cast<off_t>(begin - range.begin),
+                    POSIX_FADV_WILLNEED);
   return {begin, format.first_written(file->get(), {begin, range.end}, in_a_row)};
 }
 

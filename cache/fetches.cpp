@@ -2,21 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 
-#include "cache/disk.h"
+#include "cache/read_ahead.h"
 #include "client/patience.h"
 
 namespace lakefuse {
 
 namespace {
 
-// As the disk takes them without a copy.
-constexpr std::align_val_t kAlignment{kDirectAlignment};
-
-struct Free {
-  void operator()(std::byte* bytes) const { ::operator delete[](bytes, kAlignment); }
-};
+// Of the longest pieces: as many as one reader has on their way.
+constexpr std::size_t kBuffersKept = 6;
 
 }  // namespace
 
@@ -25,7 +20,7 @@ struct Fetches::Range {
   const std::string object;
   const std::uint64_t begin;
   std::uint64_t end;
-  std::unique_ptr<std::byte[], Free> bytes = {};
+  PieceBuffers::Buffer bytes = {};
   bool has_landed = false;
   bool is_over = false;  // Nobody fetches it any more: it has landed, failed, or was given up.
   bool stays = false;
@@ -38,6 +33,9 @@ struct Fetches::Range {
   }
   [[nodiscard]] std::uint64_t size() const { return end - begin; }
 };
+
+Fetches::Fetches(std::uint64_t most_kept)
+    : most_kept_(most_kept), buffers_(ReadAhead::kLongestPiece, kBuffersKept) {}
 
 Result<std::size_t> Fetches::take(const std::string& object, std::uint64_t offset, std::span<std::byte> out) {
   std::unique_lock lock(mutex_);
@@ -76,7 +74,7 @@ std::unique_ptr<Fetches::Fetch> Fetches::begin(const std::string& object, std::u
     ranges_.push_back(range);
   }
   auto fetch = std::make_unique<Fetch>(*this, range);  // Before what may throw.
-  range->bytes.reset(static_cast<std::byte*>(::operator new[](range->size(), kAlignment)));
+  range->bytes = buffers_.take(range->size());
   return fetch;
 }
 

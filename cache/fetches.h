@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "cache/piece_buffers.h"
 #include "client/error.h"
 
 namespace lakefuse {
@@ -22,7 +23,7 @@ namespace lakefuse {
 class Fetches {
  public:
   // `most_kept` bytes stay at most of what has arrived.
-  explicit Fetches(std::uint64_t most_kept) : most_kept_(most_kept) {}
+  explicit Fetches(std::uint64_t most_kept);
 
   // One range of one object, from its beginning to its end: whoever holds this fetches it.
   class Fetch;
@@ -40,6 +41,7 @@ class Fetches {
   void end(const std::shared_ptr<Range>& range);
 
   const std::uint64_t most_kept_;
+  PieceBuffers buffers_;
 
   std::mutex mutex_;  // A leaf; held while bytes are copied to those who wait, which is shorter than a fetch.
   std::condition_variable_any landed_;

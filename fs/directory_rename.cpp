@@ -116,7 +116,7 @@ class DirectoryRename {
       if (staging.base)
         if (const auto* now = renamed(*staging.base)) staging.base = *now;
       if (staging.expected.kind == Expectation::Kind::kVersion) {
-        if (const auto* now = renamed(staging.expected.version)) {
+        if (const auto* now = renamed(*staging.expected.version)) {
           staging.expected = Expectation::of(*now);
           if (!inode->version) inode->version = *now;  // Of a vacated name: it goes when this one does.
         }

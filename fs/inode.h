@@ -57,13 +57,28 @@ struct Sealed {
   SpoolRecord record;
 };
 
+// An Expectation in little memory.
+struct KeptExpectation {
+  Expectation::Kind kind = Expectation::Kind::kAnything;
+  KeptObject version = {};
+
+  KeptExpectation& operator=(const Expectation& expected) {
+    kind = expected.kind;
+    version = kind == Expectation::Kind::kVersion ? KeptObject(expected.version) : KeptObject();
+    return *this;
+  }
+  operator Expectation() const {  // NOLINT(google-explicit-constructor)
+    return {kind, version ? *version : ObjectInfo()};
+  }
+};
+
 // What this machine holds of one file that the lake does not.
 struct Staging {
   std::shared_ptr<SpoolFile> spool;  // Null: nothing is staged; reads go to the lake.
   bool dirty = false;                // The staged bytes or attributes are not all on the lake.
   std::uint64_t generation = 0;      // Moves with each change, so that a publish knows what it published.
   KeptObject base;                   // Where bytes come from that the spool lacks.
-  Expectation expected;              // What a publish may replace (W5, W6).
+  KeptExpectation expected;          // What a publish may replace (W5, W6).
   std::string nonce;                 // Of this version's conditional link, kept until it is published.
   bool exclusive = false;            // Made with O_EXCL by us: a lost race is EEXIST.
   bool append_only = true;           // Nothing but O_APPEND writes since it was staged,

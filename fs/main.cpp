@@ -3,12 +3,14 @@
 #include <variant>
 
 #include "client/config.h"
+#include "fs/allocator.h"
 #include "fs/commands/commands.h"
 #include "fs/exit_code.h"
 #include "fs/options.h"
 
 int main(int argc, char** argv) {
   using namespace lakefuse;
+  keep_little_memory();
   try {
     const auto parsed = parse_command_line(argc, argv, process_environment());
     if (const auto* const words = std::get_if<Words>(&parsed)) {

@@ -160,7 +160,7 @@ void Tree::count_lookup(const InodePtr& inode) {
 std::vector<std::pair<NodeId, std::string>> Tree::told_beyond(std::size_t most) {
   const std::lock_guard lock(mutex_);
   std::vector<std::pair<NodeId, std::string>> names;
-  for (std::size_t looked_at = 0; told_and_needed_ > most && looked_at < told_.size(); ++looked_at) {
+  for (std::size_t left = told_.size(); left > 0 && told_and_needed_ > most; --left) {
     const std::uint64_t node = told_.front();
     told_.pop_front();
     const auto found = nodes_.find(node);

@@ -1,6 +1,7 @@
 #include "fs/directory_view.h"
 
 #include <doctest/doctest.h>
+#include <malloc.h>
 
 #include <chrono>
 
@@ -130,6 +131,29 @@ TEST_CASE("whether another name is there is known after all that can happen to o
   CHECK(knows());
   view.forget_before(kStart + 5s, kStart + 1h);
   CHECK_FALSE(knows());
+}
+
+TEST_CASE("what is known of a listed name takes no more than 300 bytes") {
+#ifdef __SANITIZE_ADDRESS__
+  return;  // Its allocator is another one.
+#endif
+  constexpr std::size_t kNames = 20'000;
+  DirectoryView view;
+  const auto before = ::mallinfo2().uordblks;
+  for (std::size_t n = 0; n < kNames; ++n) {
+    ObjectInfo info;
+    const std::string name = "sample-of-a-name-" + std::to_string(100'000 + n) + ".jpg";
+    info.path = "pictures/" + name;
+    info.physical_address = "s3://bucket/lab/data/e000000glerm4sg0000g/dc4u680glerm4sg" + std::to_string(n);
+    info.checksum = "5d41402abc4b2a76b9719d911017c592";
+    info.content_type = "application/octet-stream";
+    info.metadata = {{"::lakefs::client-mtime", "1795810080"}};
+    view.saw(name, {.object = info}, kStart);
+  }
+  const auto bytes = (::mallinfo2().uordblks - before) / kNames;
+  CAPTURE(bytes);
+  CHECK(bytes <= 300);
+  CHECK(bytes >= 100);  // Else nothing was counted.
 }
 
 TEST_CASE("names asked for in a row bring a page of those behind them, a larger one each time; others none") {

@@ -5,6 +5,7 @@
 #include <sys/xattr.h>
 
 #include <cerrno>
+#include <fstream>
 #include <memory>
 
 #include "tests/mount/mounted.h"
@@ -41,6 +42,16 @@ class Reading {
  private:
   std::unique_ptr<DIR, int (*)(DIR*)> stream_;
 };
+
+// What the process has in memory.
+long resident_kib(pid_t process) {
+  std::ifstream status("/proc/" + std::to_string(process) + "/status");
+  for (std::string word; status >> word;) {
+    long kib = 0;
+    if (word == "VmRSS:" && status >> kib) return kib;
+  }
+  return -1;
+}
 
 }  // namespace
 
@@ -125,4 +136,19 @@ TEST_CASE("listing: ls hears at once that there are no attributes but user.*, an
     CHECK(::getxattr((mount / "f").c_str(), name, nullptr, 0) == -1);
     CHECK(errno_name(errno) == "EOPNOTSUPP");
   }
+}
+
+TEST_CASE("listing: who walks through a tree of many names costs little memory for each") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr int kDirectories = 120, kFiles = 200;
+  for (int d = 0; d < kDirectories; ++d)
+    for (int n = 0; n < kFiles; ++n) lake.put("d/" + name_of(d) + "/" + name_of(n), "");
+  Mounted mount(lake);
+  const auto before = resident_kib(mount.process());
+  CHECK(shell(mount / "d", "find . -type f | wc -l").out == std::to_string(kDirectories * kFiles) + "\n");
+  const auto grown = resident_kib(mount.process()) - before;
+  CAPTURE(grown);
+  CHECK(grown < 50 * 1024);  // A kilobyte for each that the kernel knows, the pages that are on their way,
+                             // and what they leave.
 }
