@@ -44,6 +44,7 @@ struct SpoolRecord {
   bool append_only = false;        // Only ever appended to with O_APPEND.
   bool is_claim = false;    // No bytes: an empty object, linked under the nonce in `meta`, holds a name.
   std::uint64_t order = 0;  // With --writeback: its place among all that the mount has promised; 0: none.
+  bool is_barrier = false;  // All before that place comes first, and all behind it later.
   std::string reason;       // Why it failed: the Error's sentence.
   std::string cause;        // Its Errc as a word.
   std::int64_t since_seconds = 0;  // Unix time of the state's begin.

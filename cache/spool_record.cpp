@@ -88,6 +88,8 @@ StoredRecord read_record(const json::object& in) {
   stored.record.append_only = in.at("append_only").as_bool();
   if (const json::value* claim = in.if_contains("is_claim")) stored.record.is_claim = claim->as_bool();
   if (in.contains("order")) stored.record.order = number<std::uint64_t>(in, "order");
+  if (const json::value* barrier = in.if_contains("is_barrier"))
+    stored.record.is_barrier = barrier->as_bool();
   stored.record.reason = text(in, "reason");
   stored.record.cause = text(in, "cause");
   stored.record.since_seconds = number<std::int64_t>(in, "since");
@@ -111,6 +113,7 @@ std::string to_json(const StoredRecord& stored) {
                    {"append_only", record.append_only},
                    {"is_claim", record.is_claim},
                    {"order", record.order},
+                   {"is_barrier", record.is_barrier},
                    {"reason", record.reason},
                    {"cause", record.cause},
                    {"since", record.since_seconds},

@@ -110,7 +110,9 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
 }
 
 void FilesystemCore::settle_left_exchange(RenameJournal& journal, std::vector<LeftBehind>& left) {
-  const auto& [step, one, other, objects, staged, aside] = journal.record();
+  const std::string& one = journal.record().from;
+  const std::string& other = journal.record().to;
+  const std::string& aside = journal.record().aside;
   const std::string words = "exchange of " + one + " and " + other + ", which an earlier mount began";
   // Whether there is anything at that path or below it.
   const auto is_taken = [&](const std::string& path) -> Result<bool> {

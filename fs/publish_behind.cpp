@@ -53,11 +53,15 @@ Result<bool> Publishing::publish_behind(const InodePtr& inode, WriteQueue::Kind 
     const Wait before = std::exchange(staging.wait, Wait::kQueue);
     order = queue_.keeps_place(staging.order) ? staging.order : queue_.next();
     const WriteQueue::Order order_before = std::exchange(staging.order, order);
+    const bool was_barrier = staging.is_barrier;
+    // One that keeps its place stays what it is there.
+    staging.is_barrier = kind == WriteQueue::Kind::kBarrier || (was_barrier && order == order_before);
     staging.since_seconds = std::time(nullptr);
     auto saved = staging.spool->save(record_of(*inode, *path, options_), SpoolFile::Safety::kDurable);
     if (!saved) {
       staging.wait = before;
       staging.order = order_before;
+      staging.is_barrier = was_barrier;
       log_warn("close of " + *path + " waits for the lake: " + saved.error().message);
       return false;
     }
@@ -65,18 +69,19 @@ Result<bool> Publishing::publish_behind(const InodePtr& inode, WriteQueue::Kind 
   }
   if (superseded) superseded->spool->discard();
   if (tree_.last_path(inode) != *path) save(inode);  // Renamed meanwhile.
-  post(inode, kind);
+  post(inode);
   return true;
 }
 
-void Publishing::post(const InodePtr& inode, WriteQueue::Kind kind) {
+void Publishing::post(const InodePtr& inode) {
   WriteQueue::Order order = 0;
+  auto kind = WriteQueue::Kind::kPlain;
   {
     const std::lock_guard lock(inode->mutex);
     if (inode->staging.spool == nullptr) return;
     order = inode->staging.order;
     // An empty file may say that all before it is there (Spark's _SUCCESS).
-    if (is_marker(inode->staging)) kind = WriteQueue::Kind::kBarrier;
+    if (inode->staging.is_barrier || is_marker(inode->staging)) kind = WriteQueue::Kind::kBarrier;
   }
   queue_.post(order, kind, [this, inode, order] { return publish_queued(inode, order); });
 }

@@ -45,7 +45,7 @@ class Publishing {
   // version may be under way. False: it cannot be made safe here, and nothing is promised.
   Result<bool> publish_behind(const InodePtr& inode, WriteQueue::Kind kind = WriteQueue::Kind::kPlain);
   // Into the queue, at the place that it was promised.
-  void post(const InodePtr& inode, WriteQueue::Kind kind = WriteQueue::Kind::kPlain);
+  void post(const InodePtr& inode);
   // What is being written becomes a file of its own, without a name, where a version that was promised waits
   // behind it: that one has the name again. Null: none does.
   InodePtr part_from_sealed(const InodePtr& inode);

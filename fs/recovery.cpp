@@ -130,6 +130,7 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
     staging.promised = record.state != State::kOpen;
     staging.since_seconds = record.since_seconds;
     staging.order = record.order;
+    staging.is_barrier = record.is_barrier;
     staging.may_be_linked = true;  // As far as we know.
     staging.wait = is_litter                        ? Wait::kForever
                    : !may_publish                   ? Wait::kPerson

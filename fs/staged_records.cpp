@@ -53,6 +53,7 @@ SpoolRecord record_of(const Inode& inode, const std::string& path, const Filesys
     record.cause = to_word(staging.failure->code);
   }
   record.order = staging.order;
+  record.is_barrier = staging.is_barrier;
   record.since_seconds = staging.since_seconds;
   return record;
 }

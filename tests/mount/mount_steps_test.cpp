@@ -118,7 +118,7 @@ class Cycle {
     LedgerWriter writer(mount_->at(), "w", 7, ledgers_["w"]);
     writer.overwrite("w/new", LedgerWriter::Sync::kNo);
     writer.overwrite("w/old", LedgerWriter::Sync::kYes);
-    writer.append("w/appended", LedgerWriter::Sync::kYes);
+    writer.append("w/appended", LedgerWriter::Sync::kNo);
     writer.save_by_rename("w/old");
     writer.remove("w/new");
     writer.write_before(LedgerWriter::Barrier::kEmpty);

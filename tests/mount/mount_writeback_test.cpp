@@ -224,6 +224,40 @@ TEST_CASE(
   CHECK(linked[6] == "d/later");
 }
 
+TEST_CASE("rule 10: a rename stays a barrier when its file is written again, and for the next mount") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  std::optional<Standstill> standstill(lake);
+  CHECK(write_file(mount / "before", "x") == kOk);
+  CHECK(write_file(mount / "a", "a") == kOk);
+  CHECK(standstill->put.wait_for_arrivals(2));
+  CHECK(rename_file(mount / "a", mount / "b") == kOk);
+  bool is_killed = false;
+  SUBCASE("by one mount") {
+    CHECK(write_file(mount / "b", " and more", O_APPEND) == kOk);
+  }
+  SUBCASE("over kill -9") {
+    is_killed = true;
+  }
+  CHECK(write_file(mount / "later", "x") == kOk);
+  if (is_killed) {
+    mount.kill_hard();
+    lake.server().clear_log();
+    standstill.emplace(lake);
+    mount.mount();
+  }
+  const std::size_t uploads = is_killed ? 1 : 2;  // The old name's was begun, too.
+  CHECK(standstill->put.wait_for_arrivals(uploads));
+  std::this_thread::sleep_for(300ms);
+  CHECK(standstill->put.arrivals() == uploads);
+  standstill->end();
+  CHECK(flush(mount) == 0);
+  CHECK(joined(order_of(lake, "link_physical_address")) == "before;b;later;");
+  CHECK(lake.read("b") == (is_killed ? "a" : "a and more"));
+}
+
 TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when that cannot be published") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
