@@ -91,11 +91,7 @@ Result<std::string> Filesystem::decide(const std::string& which, Decision decisi
   auto found = find_pending(core, which);
   if (!found) return found.error();
   const InodePtr& inode = *found;
-  {
-    const std::lock_guard lock(inode->mutex);
-    inode->publish_stop.request_stop();  // One that runs now is for bytes that may not be wanted.
-  }
-  auto turn = inode->turn.take();
+  auto turn = core.take_turn_from_upload(inode);  // One is for bytes that may not be wanted.
   if (!turn) return turn.error();
   const std::string path = core.tree.last_path(inode);
   {

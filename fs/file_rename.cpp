@@ -115,16 +115,14 @@ struct FileRename {
     return {};
   }
 
-  // --writeback: whether only the journal need know. An upload for the old name is dropped then.
+  // --writeback: whether only the journal need know.
   [[nodiscard]] bool may_wait() const {
     const std::lock_guard lock(inode->mutex);
     const Staging& staging = inode->staging;
     const bool is_closed =
         staging.wait == Wait::kQueue || staging.wait == Wait::kRename || staging.wait == Wait::kRetry;
-    const bool waits = staging.dirty && is_closed && !staging.sealed && !inode->is_deleted &&
-                       !(inode->version && goes_out_of_sight());
-    if (waits) inode->publish_stop.request_stop();
-    return waits;
+    return staging.dirty && is_closed && !staging.sealed && !inode->is_deleted &&
+           !(inode->version && goes_out_of_sight());
   }
 
   // The closed bytes are promised under the new name; what the lake holds under the old one goes after that.
@@ -253,6 +251,18 @@ struct FileRename {
 
 }  // namespace
 
+Result<Turns::Held> FilesystemCore::take_turn_from_upload(const InodePtr& inode) {
+  {
+    const std::lock_guard lock(inode->mutex);
+    ++inode->droppers;
+    inode->publish_stop.request_stop();
+  }
+  auto turn = inode->turn.take();
+  const std::lock_guard lock(inode->mutex);
+  --inode->droppers;
+  return turn;
+}
+
 Result<std::vector<Turns::Held>> FilesystemCore::take_turns(std::vector<InodePtr> inodes) {
   std::sort(inodes.begin(), inodes.end(),
             [](const InodePtr& a, const InodePtr& b) { return a->node < b->node; });
@@ -277,7 +287,7 @@ Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr
   FileRename change{*this, inode, from, to, new_name, replaced, may_replace, *vacant};
   if (!change.may_wait()) return false;
   if (replaced != nullptr) keep_readable(replaced);
-  const auto turn = inode->turn.take();
+  const auto turn = take_turn_from_upload(inode);  // One for the old name is not wanted any more.
   if (!turn) return turn.error();
   if (!change.may_wait()) return false;
   if (auto moved = change.move_behind(); !moved) return moved.error();

@@ -168,6 +168,8 @@ class FilesystemCore {
   Result<bool> rename_behind(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
                              const std::string& new_name, const InodePtr& replaced, bool may_replace);
   Result<> exchange_files(const InodePtr& one, const InodePtr& other);
+  // The inode's turn, as soon as may be: an upload that is under way is dropped.
+  static Result<Turns::Held> take_turn_from_upload(const InodePtr& inode);
   // Of all of them, in the order of their nodes.
   static Result<std::vector<Turns::Held>> take_turns(std::vector<InodePtr> inodes);
   Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,

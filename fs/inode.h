@@ -160,6 +160,7 @@ struct Inode {
   unsigned writers = 0;              // Handles that may write.
   pid_t opener = 0;                  // The process that last opened it for writing.
   StopOnDemand publish_stop;         // Ends a running upload: unlink drops it.
+  unsigned droppers = 0;             // Who waits for the turn, and wants no other publish to begin before.
   Staging staging;
 };
 

@@ -110,11 +110,7 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   }
   if (core.options.writeback != Writeback::kOff && !is_claim) return core.unlink_behind(*directory, inode);
   if (auto first = core.catch_up(core.tree.last_path(inode)); !first) return first;
-  {
-    const std::lock_guard lock(inode->mutex);
-    inode->publish_stop.request_stop();  // Its bytes are not wanted any more.
-  }
-  auto turn = inode->turn.take();
+  auto turn = core.take_turn_from_upload(inode);  // Its bytes are not wanted any more.
   if (!turn) return turn.error();
   const auto text = core.tree.path(inode);
   if (!text) return Error{Errc::kNotFound, "unlink: the name is gone"};

@@ -34,6 +34,24 @@ bool is_a_conflict(Errc code) {
   return code == Errc::kExists || code == Errc::kConflict;
 }
 
+// Waits of this thread end with its Patience, and when nobody wants the bytes any more.
+class UntilUnwanted {
+ public:
+  explicit UntilUnwanted(const std::stop_token& unwanted)
+      : by_waiter_(Patience::current(), Stop{either_}),
+        by_others_(unwanted, Stop{either_}),
+        patience_(either_.get_token()) {}
+
+ private:
+  struct Stop {
+    std::stop_source& source;
+    void operator()() const { source.request_stop(); }
+  };
+  std::stop_source either_;
+  const std::stop_callback<Stop> by_waiter_, by_others_;
+  const Patience patience_;
+};
+
 }  // namespace
 
 struct Publishing::Snapshot {
@@ -89,11 +107,21 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
 }
 
 Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which) {
+  std::stop_token unwanted;
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (!aim && inode->droppers > 0)
+      return Error{Errc::kInterrupted, "the publish gives way to a change of the name"};
+    inode->publish_stop = std::stop_source();
+    unwanted = inode->publish_stop.get_token();
+  }
+  std::optional<UntilUnwanted> patience(unwanted);
   auto taken = snapshot(inode, aim, which);
   if (!taken) return taken.error();
   if (!taken->job) return {};
   auto slot = slots_.take();
   if (!slot) return slot.error();
+  patience.reset();  // The publisher goes by it itself: a link is waited for.
   if (taken->ahead && taken->ahead->is_taken.exchange(true)) {
     // A worker is asking already: its answer comes within that call's deadline. A signal ends the wait (F1),
     // and so does an unlink, which publish() tells.
@@ -228,7 +256,6 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   staging.ahead.reset();
   staging.uploading = true;
   staging.may_be_linked = true;
-  inode->publish_stop = std::stop_source();
   taken.job->unwanted = inode->publish_stop.get_token();
   return taken;
 }

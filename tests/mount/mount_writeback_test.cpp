@@ -258,6 +258,24 @@ TEST_CASE("rule 10: a rename stays a barrier when its file is written again, and
   CHECK(lake.read("b") == (is_killed ? "a" : "a and more"));
 }
 
+TEST_CASE("--writeback: a rename waits for nothing that is under way for the old name") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("a", "old");
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()) == Names{"a"});
+  Gate get = lake.server().hold("store_get");
+  CHECK(write_file(mount / "a", " and new", O_APPEND) == kOk);
+  CHECK(get.wait_for_arrivals(1));  // An upload takes the whole file.
+  auto renamed = std::async(std::launch::async, [&] { return rename_file(mount / "a", mount / "b"); });
+  CHECK(renamed.wait_for(5s) == std::future_status::ready);
+  get.release();
+  CHECK(renamed.get() == kOk);
+  CHECK(flush(mount) == 0);
+  CHECK(lake.keys() == Names{"b"});
+  CHECK(lake.read("b") == "old and new");
+}
+
 TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when that cannot be published") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
