@@ -4,6 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "tests/mount/actor.h"
 #include "tests/mount/mounted.h"
 
 using namespace lakefuse::test;
@@ -85,6 +86,23 @@ TEST_CASE("W3: fsynced bytes of a new file are published by the next mount, by t
   CHECK(eventually([&] { return lake.read("b.txt") == "synced"; }));
   CHECK(eventually([&] { return mount.pending().empty(); }));
   CHECK(lake.keys() == std::vector<std::string>{"b.txt"});
+}
+
+TEST_CASE("W3: what msync wrote through a mapping of a new file outlives the mount") {
+  TestLake lake;
+  Mounted mount(lake);
+  Actor writer;
+  REQUIRE(writer("open 1 rw,creat " + (mount / "f").string()) == "ok");
+  REQUIRE(writer("truncate 1 8") == "ok");
+  REQUIRE(writer("map 1 8") == "ok");
+  CHECK(writer("poke 0 MAPPED") == "ok");
+  CHECK(writer("msync") == "ok");
+  mount.kill_hard([&] { writer.end(); });
+  CHECK(lake.keys().empty());
+  mount.mount();
+  const std::string wanted("MAPPED\0\0", 8);
+  CHECK(read_file(mount / "f") == wanted);
+  CHECK(eventually([&] { return lake.read("f") == wanted; }));
 }
 
 TEST_CASE(

@@ -2,11 +2,13 @@
 
 #include <dirent.h>
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include <cerrno>
 #include <fstream>
 #include <memory>
+#include <thread>
 
 #include "tests/mount/mounted.h"
 
@@ -37,6 +39,11 @@ class Reading {
       if (row->d_name == last) break;
     }
     return names;
+  }
+  void rewind() { ::rewinddir(stream_.get()); }
+  [[nodiscard]] bool finds(const char* name) const {
+    struct stat facts {};
+    return ::fstatat(::dirfd(stream_.get()), name, &facts, 0) == 0;
   }
 
  private:
@@ -89,6 +96,23 @@ TEST_CASE("listing: R3: a page that waited for its reader is believed no longer 
   std::this_thread::sleep_for(400ms);
   reading.read_to();
   CHECK(std::filesystem::file_size(mount / "d" / name_of(1400)) == 6);
+}
+
+TEST_CASE("R3: in a directory that is held open what other clients made and removed shows, too") {
+  TestLake lake;
+  for (const char* key : {"d/one", "d/two"}) lake.put(key, "x");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "200ms"}});
+  Reading reading(mount / "d");
+  CHECK(reading.read_to() == 4);  // With . and ..
+  CHECK(reading.finds("one"));
+  CHECK_FALSE(reading.finds("three"));
+  for (const char* key : {"d/three", "d/four"}) lake.put(key, "x");
+  lake.remove("d/one");
+  std::this_thread::sleep_for(250ms);
+  CHECK(reading.finds("three"));
+  CHECK_FALSE(reading.finds("one"));
+  reading.rewind();
+  CHECK(reading.read_to() == 5);
 }
 
 TEST_CASE(

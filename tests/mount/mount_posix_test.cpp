@@ -117,6 +117,28 @@ TEST_CASE("W8: what is written through a shared mapping is on the lake when the 
   CHECK((read_file(mount / "f") == wanted));
 }
 
+TEST_CASE("W8: a file that is emptied and written anew while it is open shows its new bytes, mapped or not") {
+  TestLake lake;
+  lake.put("f", std::string(8192, 'a'));
+  Mounted mount(lake);
+  OpenFile reader(mount / "f", O_RDONLY);
+  CHECK(reader.read_all() == std::string(8192, 'a'));
+  const auto* const mapped =
+      static_cast<const char*>(::mmap(nullptr, 8192, PROT_READ, MAP_SHARED, reader.fd(), 0));
+  REQUIRE(mapped != MAP_FAILED);
+  CHECK(std::string(mapped, 8192) == std::string(8192, 'a'));
+  Actor writer;
+  REQUIRE(writer("open 1 w,trunc " + (mount / "f").string()) == "ok");
+  CHECK(reader.read_all().empty());
+  CHECK(writer("write 1 " + std::string(8192, 'b')) == "ok");
+  CHECK(std::string(mapped, 8192) == std::string(8192, 'b'));
+  CHECK(reader.read_all() == std::string(8192, 'b'));
+  CHECK(writer("close 1") == "ok");
+  CHECK(std::string(mapped, 8192) == std::string(8192, 'b'));
+  ::munmap(const_cast<char*>(mapped), 8192);
+  CHECK((lake.read("f") == std::string(8192, 'b')));
+}
+
 TEST_CASE("W8: an unlinked file stays readable and writable while it is open, and never comes back") {
   TestLake lake;
   lake.put("f", "bytes of the lake");
