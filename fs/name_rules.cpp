@@ -19,7 +19,7 @@ bool matches_any(const std::vector<std::string>& patterns, std::string_view name
   });
 }
 
-constexpr std::array<std::string_view, 2> kDrawn{"zi", "sed"};
+constexpr std::array<std::string_view, 3> kDrawn{"zi", "sed", "tmp"};
 constexpr std::size_t kRandom = 6;  // Characters that mkstemp(3) draws, of letters and digits.
 
 bool all_are(std::string_view text, int (*kind)(int)) {
@@ -33,13 +33,25 @@ bool is_random(std::string_view text) {
          !all_are(text, ::isupper) && !all_are(text, ::isdigit);
 }
 
+// Python's tempfile writes "tmpXXXXXXXX", of small letters, digits and '_'.
+bool looks_like_tempfile(std::string_view name) {
+  constexpr std::string_view kBegin = "tmp";
+  constexpr std::size_t kDraws = 8;
+  if (!name.starts_with(kBegin) || name.size() != kBegin.size() + kDraws) return false;
+  const auto drawn = name.substr(kBegin.size());
+  const bool is_legal = std::all_of(drawn.begin(), drawn.end(), [](unsigned char c) {
+    return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '_';
+  });
+  return is_legal && !all_are(drawn, ::islower) && !all_are(drawn, ::isdigit);
+}
+
 // rsync writes ".name.XXXXXX"; ".eslintrc.config" is a name.
 bool looks_like_rsync(std::string_view name) {
   return name.size() >= kRandom + 3 && name.front() == '.' && name[name.size() - kRandom - 1] == '.' &&
          is_random(name.substr(name.size() - kRandom));
 }
 
-// zip writes "ziXXXXXX" and sed "sedXXXXXX"; "zipcodes" is a word.
+// zip writes "ziXXXXXX", sed "sedXXXXXX" and emacs, asked to be precious, "tmpXXXXXX"; "zipcodes" is a word.
 bool looks_drawn(std::string_view name) {
   return std::any_of(kDrawn.begin(), kDrawn.end(), [&](std::string_view begin) {
     return name.starts_with(begin) && is_random(name.substr(begin.size()));
@@ -53,8 +65,9 @@ std::vector<std::string> default_claim_names() {
 }
 
 std::vector<std::string> default_temporary_names() {
-  return {"*.tmp",     ".tmp*",     "*.part",           "*.partial", "tmp_obj_*", "tmp_pack_*",
-          "tmp_idx_*", "tmp_rev_*", ".goutputstream-*", ".~*",       "4913",      "*~"};
+  return {"*.tmp",      ".tmp*",     "*.part",    "*.partial",        "tmp_obj_*",
+          "tmp_pack_*", "tmp_idx_*", "tmp_rev_*", ".goutputstream-*", ".~*",
+          "4913",       "*~",        "*.vsctmp",  "*._COPYING_*"};
 }
 
 std::vector<std::string> default_local_names() {
@@ -86,7 +99,8 @@ bool NameRules::is_local_directory(std::string_view name) const {
 }
 
 bool NameRules::is_temporary(std::string_view name, bool exclusive) const {
-  return matches_any(temporary_, name) || (exclusive && (looks_like_rsync(name) || looks_drawn(name)));
+  return matches_any(temporary_, name) ||
+         (exclusive && (looks_like_rsync(name) || looks_drawn(name) || looks_like_tempfile(name)));
 }
 
 bool NameRules::is_claimed(std::string_view name) const {

@@ -19,8 +19,8 @@ class NameRules {
   // any directory in it.
   [[nodiscard]] bool is_local(std::string_view path) const;
   [[nodiscard]] bool is_local_directory(std::string_view name) const;
-  // Held back at close until renamed, aged or unmounted. rsync's `.name.XXXXXX` and what zip and sed
-  // draw count only for O_EXCL creates.
+  // Held back at close until renamed, aged or unmounted. rsync's `.name.XXXXXX` and what zip, sed,
+  // emacs and Python's tempfile draw count only for O_EXCL creates.
   [[nodiscard]] bool is_temporary(std::string_view name, bool exclusive) const;
   // An O_EXCL create of it is claimed on the branch at once.
   [[nodiscard]] bool is_claimed(std::string_view name) const;

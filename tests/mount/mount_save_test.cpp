@@ -214,6 +214,12 @@ TEST_CASE(
     CHECK(rename_file(mount / drawn, mount / name) == kOk);
     CHECK(lake.read(name) == "bytes");
   }
+  // As emacs with file-precious-flag: made first, then opened anew.
+  REQUIRE(write_file(mount / "tmpnlqvXG", "", O_EXCL) == kOk);
+  REQUIRE(write_file(mount / "tmpnlqvXG", "precious", O_TRUNC) == kOk);
+  CHECK(lake.read("tmpnlqvXG") == "<none>");
+  CHECK(rename_file(mount / "tmpnlqvXG", mount / "notes") == kOk);
+  CHECK(lake.read("notes") == "precious");
   REQUIRE(write_file(mount / "#notes#", "unsaved") == kOk);
   CHECK(mount.unmount() == 0);
   CHECK(lake.keys() == Names{"all.zip", "notes", "pack-1.idx", "pack-1.pack", "ziPlan01", "zipcodes"});
