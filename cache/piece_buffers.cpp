@@ -1,5 +1,7 @@
 #include "cache/piece_buffers.h"
 
+#include <sys/mman.h>
+
 #include <new>
 
 #include "cache/disk.h"
@@ -9,10 +11,23 @@ namespace {
 
 constexpr std::align_val_t kAlignment{kDirectAlignment};
 
+// A large page is cleared, and looked up for the disk, at once and not in 512 steps.
+constexpr std::align_val_t kLargePage{2 << 20};
+
+std::byte* make_piece(std::size_t bytes) {
+  auto* const buffer = static_cast<std::byte*>(::operator new[](bytes, kLargePage));
+  ::madvise(buffer, bytes, MADV_HUGEPAGE);
+  return buffer;
+}
+
+void free_piece(std::byte* buffer) {
+  ::operator delete[](buffer, kLargePage);
+}
+
 }  // namespace
 
 PieceBuffers::~PieceBuffers() {
-  for (std::byte* buffer : waiting_) ::operator delete[](buffer, kAlignment);
+  for (std::byte* buffer : waiting_) free_piece(buffer);
 }
 
 PieceBuffers::Buffer PieceBuffers::take(std::size_t bytes) {
@@ -24,8 +39,9 @@ PieceBuffers::Buffer PieceBuffers::take(std::size_t bytes) {
       return {buffer, {this, bytes}};
     }
   }
-  const std::size_t room = is_piece(bytes) ? piece_bytes_ : bytes;
-  return {static_cast<std::byte*>(::operator new[](room, kAlignment)), {this, bytes}};
+  std::byte* const buffer = is_piece(bytes) ? make_piece(piece_bytes_)
+                                            : static_cast<std::byte*>(::operator new[](bytes, kAlignment));
+  return {buffer, {this, bytes}};
 }
 
 void PieceBuffers::give_back(std::byte* buffer, std::size_t bytes) {
@@ -33,7 +49,7 @@ void PieceBuffers::give_back(std::byte* buffer, std::size_t bytes) {
     const std::lock_guard lock(mutex_);
     if (waiting_.size() < kept_) return waiting_.push_back(buffer);
   }
-  ::operator delete[](buffer, kAlignment);
+  is_piece(bytes) ? free_piece(buffer) : ::operator delete[](buffer, kAlignment);
 }
 
 std::size_t PieceBuffers::waiting() const {

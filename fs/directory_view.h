@@ -68,6 +68,8 @@ class DirectoryView {
   // into next, each once.
   std::vector<std::string> entered(const std::string& name);
 
+  // To this size its names need not be looked through for what is too old.
+  std::size_t looked_through = 0;
   // More entries than one page: its names are asked for one by one.
   bool is_large = false;
   // The marker object of the directory itself, as last seen; and when that was.

@@ -186,8 +186,10 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
                                    : page.page.has_more && page.page.next < full + "/";
   };
   const std::size_t names = tree_.with_view(directory, [&](DirectoryView& view) {
-    if (view.size() > kMuchRemembered)
+    if (view.size() > std::max(view.looked_through, kMuchRemembered)) {
       view.forget_before(view.size() > kMostRemembered ? page.asked : oldest(), clock_now());
+      view.looked_through = std::min(2 * view.size(), kMostRemembered);
+    }
     if (of.after.empty() && (!view.marker_seen || *view.marker_seen < page.asked)) {
       view.marker = std::move(marker);
       view.marker_seen = page.asked;
