@@ -11,6 +11,8 @@ using std::chrono::duration_cast;
 using std::chrono::milliseconds;
 
 constexpr std::size_t kPage = 1000;  // lakeFS's largest.
+// Of a listing: while its reader is busy with one, the next is on its way or there.
+constexpr std::size_t kPagesAhead = 2;
 constexpr std::size_t kHiddenRemembered =
     10000;  // Enough for a count; a hostile listing must not fill memory.
 // Of one directory: above it, what is too old to be believed is forgotten.
@@ -264,7 +266,7 @@ Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::
   const std::string after = std::exchange(after_, page->page.next);
   is_at_end_ = !page->page.has_more;
   page_asked_ = page->asked;
-  if (!is_at_end_) view_.pages_.ask(request());
+  if (!is_at_end_) view_.pages_.ask_row(request(), kPagesAhead, began_);
   auto named = view_.take_in(directory_, path_, *page, {.after = after, .began = began_});
   for (const auto& [key, holding] : named) {
     const std::string address = holding.object ? holding.object->physical_address : "/";

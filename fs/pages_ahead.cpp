@@ -23,21 +23,52 @@ Moment clock_now() {
 
 // Guarded by the mutex of all, but for the request.
 struct PagesAhead::Call {
-  const ListRequest request;
+  ListRequest request;               // Constant once others know of it.
   std::optional<Moment> asked = {};  // Whoever comes first asks: a worker, or who wants the page.
   std::optional<Result<ListPage>> answer = {};
+  std::size_t pages_behind = 0;  // To be asked for when it is answered.
 };
+
+std::list<std::shared_ptr<PagesAhead::Call>>::iterator PagesAhead::find_locked(const ListRequest& request) {
+  return std::ranges::find_if(calls_,
+                              [&](const auto& call) { return asks_for_the_same(call->request, request); });
+}
 
 void PagesAhead::ask(const ListRequest& request) {
   const auto call = std::make_shared<Call>(Call{request});
   {
     const std::lock_guard lock(mutex_);
-    const auto old = std::ranges::find_if(
-        calls_, [&](const auto& other) { return asks_for_the_same(other->request, request); });
+    const auto old = find_locked(request);
     if (old != calls_.end()) {
       if (!(*old)->answer) return;
       calls_.erase(old);  // Nobody came for it, and it grows old.
     }
+    calls_.push_back(call);
+    if (calls_.size() > kMostKept) calls_.pop_front();
+  }
+  workers_.post([this, call] { run(*call); });
+}
+
+void PagesAhead::ask_row(const ListRequest& first, std::size_t pages, Moment oldest) {
+  const auto call = std::make_shared<Call>(Call{first});
+  {
+    const std::lock_guard lock(mutex_);
+    ListRequest request = first;
+    for (; pages > 0; --pages) {
+      const auto there = find_locked(request);
+      if (there == calls_.end()) break;
+      Call& other = **there;
+      if (other.asked && *other.asked < oldest) {
+        calls_.erase(there);
+        break;
+      }
+      other.pages_behind = pages - 1;
+      if (!other.answer || !*other.answer || !(*other.answer)->has_more) return;
+      request.after = (*other.answer)->next;
+    }
+    if (pages == 0) return;
+    call->request.after = request.after;
+    call->pages_behind = pages - 1;
     calls_.push_back(call);
     if (calls_.size() > kMostKept) calls_.pop_front();
   }
@@ -51,15 +82,23 @@ void PagesAhead::run(Call& call) {
     call.asked = clock_now();
   }
   auto answer = lake_.list(call.request);
-  const std::lock_guard lock(mutex_);
-  call.answer = std::move(answer);
-  answered_.notify_all();
+  ListRequest next = call.request;
+  std::size_t behind = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (answer && answer->has_more) {
+      next.after = answer->next;
+      behind = call.pages_behind;
+    }
+    call.answer = std::move(answer);
+    answered_.notify_all();
+  }
+  if (behind > 0) ask_row(next, behind, *call.asked);
 }
 
 Result<PagesAhead::Page> PagesAhead::take(const ListRequest& request, Moment oldest) {
   std::unique_lock lock(mutex_);
-  const auto ahead = std::ranges::find_if(
-      calls_, [&](const auto& other) { return asks_for_the_same(other->request, request); });
+  const auto ahead = find_locked(request);
   if (ahead != calls_.end()) {
     const std::shared_ptr<Call> call = *ahead;
     calls_.erase(ahead);

@@ -21,6 +21,9 @@ class PagesAhead {
 
   // Asks behind; returns at once. Does nothing where the same page is on its way.
   void ask(const ListRequest& request);
+  // The same for so many pages in a row, each as soon as the one before it is there. Those that are there
+  // already, or on their way, stay unless they are from before `oldest`.
+  void ask_row(const ListRequest& first, std::size_t pages, Moment oldest);
 
   struct Page {
     ListPage page;
@@ -32,6 +35,7 @@ class PagesAhead {
 
  private:
   struct Call;
+  std::list<std::shared_ptr<Call>>::iterator find_locked(const ListRequest& request);
   void run(Call& call);
 
   ObjectStore& lake_;

@@ -59,4 +59,41 @@ TEST_CASE("F1: a page ahead that could not be had is told to nobody, and asked f
   CHECK(pages.take(kPage, Moment::min()).has_value());
 }
 
+TEST_CASE("pages of a row follow each other, no more than were asked for, and each is asked for once") {
+  MemoryStore lake;
+  for (int n = 0; n < 60; ++n) lake.put("d/" + std::to_string(100 + n), "x");
+  PagesAhead pages(lake);
+  ListRequest request = kPage;
+  const Moment began = std::chrono::steady_clock::now();
+  pages.ask_row(request, 2, began);
+  wait_for_calls(lake, 2);
+  for (int n = 0; n < 6; ++n) {
+    const auto taken = pages.take(request, began);
+    REQUIRE(taken.has_value());
+    CHECK(taken->page.entries.size() == 10);
+    CHECK(taken->page.entries.front().object.path == "d/" + std::to_string(100 + 10 * n));
+    CHECK(taken->page.has_more == (n < 5));
+    request.after = taken->page.next;
+    if (!taken->page.has_more) break;
+    pages.ask_row(request, 2, began);
+    pages.ask_row(request, 2, began);
+    wait_for_calls(lake, static_cast<std::size_t>(std::min(6, n + 3)));
+  }
+  std::this_thread::sleep_for(20ms);  // Whatever else was asked for would be under way.
+  CHECK(lake.calls("list") == 6);
+}
+
+TEST_CASE("R3: a row keeps no page from before the moment that it is asked for") {
+  MemoryStore lake;
+  for (int n = 0; n < 30; ++n) lake.put("d/" + std::to_string(100 + n), "x");
+  PagesAhead pages(lake);
+  pages.ask_row(kPage, 2, Moment::min());
+  wait_for_calls(lake, 2);
+  const Moment now = std::chrono::steady_clock::now();
+  pages.ask_row(kPage, 1, now);
+  wait_for_calls(lake, 3);
+  CHECK(pages.take(kPage, now).has_value());
+  CHECK(lake.calls("list") == 3);
+}
+
 }  // namespace lakefuse::test
