@@ -333,6 +333,7 @@ void FilesystemCore::bury(const InodePtr& inode) {
     inode->is_deleted = true;
     inode->is_ours = false;
     inode->staging.wait = Wait::kNothing;
+    publishing.queue().mend(inode->staging.order);  // Whoever reads it yet.
     inode->attributes.ctime = now_on_the_clock();
     unwanted = inode->staging.spool;
     sealed = std::exchange(inode->staging.sealed, std::nullopt);

@@ -34,6 +34,14 @@ bool is_queued(const InodePtr& inode) {
   return inode->staging.wait == Wait::kQueue || inode->staging.sealed;
 }
 
+// Or gave it up just now: it is not published past the queue.
+bool has_a_place(const InodePtr& inode) {
+  const std::lock_guard lock(inode->mutex);
+  const Staging& staging = inode->staging;
+  return staging.wait == Wait::kQueue || staging.sealed ||
+         (staging.wait == Wait::kRetry && staging.order != 0);
+}
+
 PendingFile describe(const WriteQueue::Waiting& waiting) {
   PendingFile file;
   file.path = waiting.record.path;
@@ -156,8 +164,7 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
   for (const InodePtr& inode : core.publishing.staged()) {
     PendingFile file = describe(core, inode);
     if (file.state == "clean" || file.state == "local") continue;
-    // Nor is it published past the queue when it gave up just now.
-    if (is_queued(inode) || (gave_up_its_place(inode) && !without_a_place.contains(inode))) {
+    if (has_a_place(inode) && !without_a_place.contains(inode)) {
       queued.push_back(inode);
       continue;
     }
@@ -183,7 +190,7 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
     if (gives_up(left + wanted.size())) break;
   for (const InodePtr& inode : queued) {
     PendingFile after = core.publishing.describe(inode);
-    if (after.state == "conflict" || after.state == "failed" || is_queued(inode))
+    if (after.state == "conflict" || after.state == "failed" || is_so(inode, is_queued))
       report.failed.push_back(std::move(after));
     else
       report.published.push_back(core.tree.last_path(inode));

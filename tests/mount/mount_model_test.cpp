@@ -389,7 +389,7 @@ void walk(unsigned long steps, const Arguments& flags, bool waits) {
   TestLake lake;
   Arguments all{"--metadata-ttl", "20ms", "--temporary-age", "1s"};
   all.insert(all.end(), flags.begin(), flags.end());
-  Mounted mount(lake, {.flags = all, .patience = std::chrono::seconds(60 + steps / 20)});
+  Mounted mount(lake, {.flags = all, .patience = std::chrono::seconds(60 + steps / 4)});
   Walk walk(lake, mount, seed, waits);
   for (unsigned long step = 1; step <= steps; ++step) {
     CAPTURE(step);

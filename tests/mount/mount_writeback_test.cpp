@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <future>
+#include <optional>
 
 #include "tests/mount/mounted.h"
 
@@ -373,12 +374,14 @@ TEST_CASE("--writeback: an empty file is not published while what was closed bef
   lake.put("part", "old");
   Mounted mount(lake, writeback());
   CHECK(read_file(mount / "part") == "old");
+  std::optional<OpenFile> reader;  // Who reads what is dropped keeps nothing waiting.
   {
     Gate gate = lake.server().hold("store_put");
     CHECK(write_file(mount / "part", "mine") == kOk);
     CHECK(write_file(mount / "_SUCCESS", "") == kOk);
     CHECK(write_file(mount / "later", "x") == kOk);
     CHECK(gate.wait_for_arrivals(1));
+    reader.emplace(mount / "part", O_RDONLY);
     lake.put("part", "theirs");
   }
   CHECK(flush(mount) == 3);
