@@ -190,7 +190,7 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
     if (gives_up(left + wanted.size())) break;
   for (const InodePtr& inode : queued) {
     PendingFile after = core.publishing.describe(inode);
-    if (after.state == "conflict" || after.state == "failed" || is_so(inode, is_queued))
+    if (after.state == "conflict" || after.state == "failed" || is_queued(inode))
       report.failed.push_back(std::move(after));
     else
       report.published.push_back(core.tree.last_path(inode));
