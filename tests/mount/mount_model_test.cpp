@@ -1,7 +1,7 @@
 // A long random walk: the same calls on the mount and in a directory of the local disk come to the same,
 // other clients' changes in between; at the end the lake holds exactly what the local directory does.
 //
-//     LAKEFUSE_TEST_STEPS=1000000 LAKEFUSE_TEST_SEED=7 build/tests/mount/mount_tests --test-case='model*'
+//     LAKEFUSE_TEST_STEPS=20000 LAKEFUSE_TEST_SEED=7 build/tests/mount/mount_tests --test-case='model*'
 
 #include <doctest/doctest.h>
 #include <linux/falloc.h>
