@@ -167,8 +167,12 @@ struct FileRename {
       if (auto done = core.settle_in_turn(inode); !done) return done;
     core.publishing.queue().hurry();  // An upload that was dropped has nothing to come again for.
     if (replaced != nullptr) core.bury(replaced);
-    if (is_on_lake)
-      if (auto done = core.remove_behind(std::move(old_name)); !done) return done;
+    if (is_on_lake && !core.remove_behind(old_name)) {
+      // This machine cannot promise it: now, then, and after the new name (rule 4).
+      if (auto done = core.settle_in_turn(inode); !done) return done;
+      if (auto done = core.remove_promised({old_name}); !done)
+        return done.error().in("rename made the new name, but the old one is still there");
+    }
     const std::lock_guard lock(inode->mutex);
     inode->attributes.ctime = now_on_the_clock();
     return {};

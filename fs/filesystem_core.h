@@ -187,8 +187,8 @@ class FilesystemCore {
   // By us: what this mount knew of that path, vacated or met, is no more.
   void removed_from_lake(const std::string& path);
   // --writeback (fs/unlink_behind.cpp): the name is gone for this mount, and the lake's object goes in its
-  // turn.
-  Result<> unlink_behind(const InodePtr& directory, const InodePtr& inode);
+  // turn. False: this machine cannot promise it, and nothing has changed.
+  Result<bool> unlink_behind(const InodePtr& directory, const InodePtr& inode);
   // What may be on the lake under that path goes in its turn; promised when this returns.
   Result<> remove_behind(RemovalRecord removal);
   // What the write queue does of those: directories that they empty stay, as they do on any disk.

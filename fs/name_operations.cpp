@@ -108,7 +108,11 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
     const std::lock_guard lock(inode->mutex);
     is_claim = inode->claimed_by_us;
   }
-  if (core.options.writeback != Writeback::kOff && !is_claim) return core.unlink_behind(*directory, inode);
+  if (core.options.writeback != Writeback::kOff && !is_claim) {
+    const auto promised = core.unlink_behind(*directory, inode);
+    if (!promised) return promised.error();
+    if (*promised) return {};
+  }
   if (auto first = core.catch_up(core.tree.last_path(inode)); !first) return first;
   auto turn = core.take_turn_from_upload(inode);  // Its bytes are not wanted any more.
   if (!turn) return turn.error();

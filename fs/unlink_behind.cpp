@@ -15,7 +15,7 @@ Result<> FilesystemCore::catch_up(const std::string& path) {
   return publishing.queue().drain();
 }
 
-Result<> FilesystemCore::unlink_behind(const InodePtr& directory, const InodePtr& inode) {
+Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const InodePtr& inode) {
   keep_readable(inode);
   const auto no_rename = directory_renames.take();  // Of a directory above: the path stays.
   if (!no_rename) return no_rename.error();
@@ -42,13 +42,14 @@ Result<> FilesystemCore::unlink_behind(const InodePtr& directory, const InodePtr
       }
       view.distrust(directory, inode->key);
       std::ignore = settle(inode);
-      return promised;
+      log_warn(promised.error().message + "; it waits for the lake");
+      return false;
     }
   }
   view.changed_time(directory);
   tree.unname(inode);
   bury(inode);
-  return {};
+  return true;
 }
 
 Result<> FilesystemCore::remove_behind(RemovalRecord removal) {

@@ -5,7 +5,8 @@
 //     LAKEFUSE_TEST_DISK_STATE    the state directory
 //     LAKEFUSE_TEST_DISK          the test's directory: kill_at (a number: steps count while it is there),
 //     steps
-//                                 (one line each), synced/ (what a power cut would leave)
+//                                 (one line each), synced/ (what a power cut would leave), full (how names
+//                                 end that have no room)
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -15,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdarg>
 #include <cstdint>
 #include <cstdio>
@@ -151,6 +153,15 @@ bool is_last(const char* call, const std::string& path) {
   return ++steps_seen == std::atol(text);
 }
 
+bool is_full(const std::string& path) {
+  const int asked = raw_open(control() + "/full", O_RDONLY);
+  if (asked < 0) return false;
+  char text[32] = {};
+  const ssize_t got = ::read(asked, text, sizeof text);
+  ::close(asked);
+  return got > 0 && path.ends_with(std::string(text, static_cast<std::size_t>(got)));
+}
+
 [[noreturn]] void end() {
   for (;;) ::kill(::getpid(), SIGKILL);
 }
@@ -200,6 +211,10 @@ ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t offset) {
   const std::string path = path_of(fd);
   if (!is_ours(path)) return call(size);
   const std::lock_guard lock(mutex);
+  if (is_full(path)) {
+    errno = ENOSPC;
+    return -1;
+  }
   if (is_last("write", path)) {
     call(size / 2);
     end();

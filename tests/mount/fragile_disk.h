@@ -28,6 +28,8 @@ class FragileDisk {
   // The n-th step from now on (1: the next) is the program's last; of a write, half is done. SIZE_MAX: counts
   // only.
   void kill_at(std::size_t n) const;
+  // From now on there is no room for what goes to files whose names end so; "": there is room again.
+  void fill(const std::string& ending) const;
   // Steps are no longer counted.
   void calm() const;
   [[nodiscard]] bool is_reached() const;

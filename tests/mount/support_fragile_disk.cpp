@@ -97,6 +97,11 @@ void FragileDisk::kill_at(std::size_t n) const {
   stdfs::rename(control_ / "kill_at.new", control_ / "kill_at");
 }
 
+void FragileDisk::fill(const std::string& ending) const {
+  write_local(control_ / "full.new", ending);
+  stdfs::rename(control_ / "full.new", control_ / "full");
+}
+
 void FragileDisk::calm() const {
   stdfs::remove(control_ / "kill_at");
 }
