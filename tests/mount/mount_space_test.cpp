@@ -7,7 +7,6 @@
 #include <atomic>
 #include <thread>
 
-#include "tests/mount/fragile_disk.h"
 #include "tests/mount/mounted.h"
 #include "tests/mount/tiny_disk.h"
 
@@ -15,8 +14,6 @@ using namespace lakefuse::test;
 using namespace std::chrono_literals;
 
 namespace {
-
-using Names = std::vector<std::string>;
 
 constexpr std::uint64_t kMebi = 1 << 20;
 
@@ -54,131 +51,6 @@ TEST_CASE(
   mount.remount();
   CHECK(mount.pending().empty());
   CHECK(lake.keys() == std::vector<std::string>{"small"});
-}
-
-TEST_CASE(
-    "--writeback: what a full disk cannot promise waits for the lake, and is done or fails as a whole") {
-  TestLake lake;
-  NEEDS_DOUBLE(lake);
-  const FragileDisk disk;
-  for (const char* name : {"d/gone", "d/old"}) lake.put(name, "old");
-  Mounted mount(lake, {.flags = {"--writeback", "--metadata-ttl", "60s"},
-                       .state_dir = disk.state_dir(),
-                       .environment = disk.environment()});
-  REQUIRE(names_in(mount / "d").size() == 2);
-  SUBCASE("a close") {
-    OpenFile written(mount / "d/new", O_WRONLY | O_CREAT);
-    CHECK(written.write("new") == kOk);
-    disk.fill(".json.new");
-    CHECK(written.close() == kOk);
-    CHECK(lake.read("d/new") == "new");
-  }
-  SUBCASE("an unlink") {
-    disk.fill(".removals");
-    CHECK(remove_file(mount / "d/gone") == kOk);
-    CHECK(lake.read("d/gone") == "<none>");
-    CHECK(has(mount.log(), "unlink of d/gone"));
-  }
-  SUBCASE("an unlink that the lake refuses") {
-    disk.fill(".removals");
-    lake.server().add_fault(
-        {.kind = Fault::Kind::kStatus, .operation = "delete_object", .times = 0, .status = 403});
-    CHECK(remove_file(mount / "d/gone") == "unlink: EACCES");
-    CHECK(read_file(mount / "d/gone") == "old");
-    CHECK(lake.read("d/gone") == "old");
-  }
-  SUBCASE("a rename") {
-    Gate put = lake.server().hold("store_put");
-    CHECK(write_file(mount / "d/old", "newer") == kOk);
-    CHECK(put.wait_for_arrivals(1));
-    disk.fill(".removals");
-    const std::jthread releasing([&] {
-      std::this_thread::sleep_for(300ms);
-      CHECK(lake.read("d/old") == "old");  // Until the new name is there (rule 4).
-      put.release();
-    });
-    CHECK(rename_file(mount / "d/old", mount / "d/moved") == kOk);
-    CHECK(lake.read("d/moved") == "newer");
-    CHECK(lake.read("d/old") == "<none>");
-  }
-  disk.fill("");
-  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
-  Names shown = names_in(mount / "d");
-  for (std::string& name : shown) name = "d/" + name;
-  CHECK(shown == lake.keys("d/"));
-}
-
-TEST_CASE(
-    "--writeback: a removal that a full disk cannot tick off is looked at again, and spares what is new") {
-  TestLake lake;
-  NEEDS_DOUBLE(lake);
-  const FragileDisk disk;
-  for (const char* name : {"gone", "stays"}) lake.put(name, "old");
-  Mounted mount(lake,
-                {.flags = {"--writeback"}, .state_dir = disk.state_dir(), .environment = disk.environment()});
-  REQUIRE(names_in(mount.at()).size() == 2);
-  {
-    Gate removal = lake.server().hold("delete_object");
-    CHECK(remove_file(mount / "gone") == kOk);
-    CHECK(removal.wait_for_arrivals(1));
-    disk.fill(".removals");
-  }
-  CHECK(eventually([&] { return mount.pending().empty(); }));
-  CHECK(lake.read("gone") == "<none>");
-  lake.put("gone", "theirs");
-  for (int n = 0; n < 2; ++n) {  // Nor can the next mount promise it anew.
-    mount.kill_hard();
-    mount.mount();
-    CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
-    CHECK(lake.read("gone") == "theirs");
-    CHECK(read_file(mount / "gone") == "theirs");
-    disk.fill("");
-  }
-  CHECK(mount.pending().empty());
-}
-
-TEST_CASE("--writeback: a removal that the lake refuses for good is told, and its name is shown again") {
-  TestLake lake;
-  NEEDS_DOUBLE(lake);
-  for (const char* name : {"d/a", "d/b", "d/c"}) lake.put(name, "old");
-  Mounted mount(lake, {.flags = {"--writeback", "--metadata-ttl", "60s"}});
-  REQUIRE(names_in(mount / "d").size() == 3);
-  const std::string words = "the badger keeps it";
-  for (const auto& [operation, path] : {std::pair{"delete_objects", "*"}, {"delete_object", "d/b"}})
-    lake.server().add_fault({.kind = Fault::Kind::kStatus,
-                             .operation = operation,
-                             .path = path,
-                             .times = 0,
-                             .status = 403,
-                             .body = R"({"message": ")" + words + "\"}"});
-  {
-    Gate first = lake.server().hold("delete_object", "d/a");
-    for (const char* name : {"d/a", "d/b", "d/c"}) CHECK(remove_file(mount / name) == kOk);
-    CHECK(first.wait_for_arrivals(1));
-  }
-  for (const char* name : {"d/a", "d/c"}) CHECK(eventually([&] { return lake.read(name) == "<none>"; }));
-  CHECK(eventually([&] { return names_in(mount / "d") == Names{"b"}; }));
-  CHECK(read_file(mount / "d/b") == "old");
-  const Ran status = mount.lakefuse({"status", mount.at().string()});
-  CHECK(status.exit_code == 3);
-  for (const std::string& text : {status.out, mount.log()}) {
-    CHECK(has(text, "unlink of d/b, which is still there"));
-    CHECK(has(text, words));
-  }
-  // The next fsync or close of that path hears of it, once.
-  OpenFile file(mount / "d/b", O_WRONLY | O_APPEND);
-  CHECK(file.sync() == "fsync: EACCES");
-  CHECK(file.sync() == kOk);
-  CHECK(file.write("er") == kOk);
-  CHECK(file.close() == kOk);
-  mount.lakefuse({"flush", mount.at().string()});
-  CHECK(lake.read("d/b") == "older");
-  lake.server().clear_faults();
-  mount.kill_hard();
-  mount.mount();  // Which does not remove it either.
-  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
-  CHECK(names_in(mount / "d") == Names{"b"});
-  CHECK(lake.read("d/b") == "older");
 }
 
 TEST_CASE("a full disk under the cache means reading past it, right bytes and no error") {

@@ -414,6 +414,50 @@ TEST_CASE(
   CHECK(error_of(mount / "a") == "ENODATA");
 }
 
+TEST_CASE("--writeback: a removal that the lake refuses for good is told, and its name is shown again") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* name : {"d/a", "d/b", "d/c"}) lake.put(name, "old");
+  Mounted mount(lake, {.flags = {"--writeback", "--metadata-ttl", "60s"}});
+  REQUIRE(names_in(mount / "d").size() == 3);
+  const std::string words = "the badger keeps it";
+  for (const auto& [operation, path] : {std::pair{"delete_objects", "*"}, {"delete_object", "d/b"}})
+    lake.server().add_fault({.kind = Fault::Kind::kStatus,
+                             .operation = operation,
+                             .path = path,
+                             .times = 0,
+                             .status = 403,
+                             .body = R"({"message": ")" + words + "\"}"});
+  {
+    Gate first = lake.server().hold("delete_object", "d/a");
+    for (const char* name : {"d/a", "d/b", "d/c"}) CHECK(remove_file(mount / name) == kOk);
+    CHECK(first.wait_for_arrivals(1));
+  }
+  for (const char* name : {"d/a", "d/c"}) CHECK(eventually([&] { return lake.read(name) == "<none>"; }));
+  CHECK(eventually([&] { return names_in(mount / "d") == Names{"b"}; }));
+  CHECK(read_file(mount / "d/b") == "old");
+  const Ran status = mount.lakefuse({"status", mount.at().string()});
+  CHECK(status.exit_code == 3);
+  for (const std::string& text : {status.out, mount.log()}) {
+    CHECK(has(text, "unlink of d/b, which is still there"));
+    CHECK(has(text, words));
+  }
+  // The next fsync or close of that path hears of it, once.
+  OpenFile file(mount / "d/b", O_WRONLY | O_APPEND);
+  CHECK(file.sync() == "fsync: EACCES");
+  CHECK(file.sync() == kOk);
+  CHECK(file.write("er") == kOk);
+  CHECK(file.close() == kOk);
+  mount.lakefuse({"flush", mount.at().string()});
+  CHECK(lake.read("d/b") == "older");
+  lake.server().clear_faults();
+  mount.kill_hard();
+  mount.mount();  // Which does not remove it either.
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  CHECK(names_in(mount / "d") == Names{"b"});
+  CHECK(lake.read("d/b") == "older");
+}
+
 TEST_CASE("W5 --writeback: O_EXCL is told at close who won") {
   TestLake lake;
   NEEDS_DOUBLE(lake);

@@ -1,0 +1,99 @@
+// --writeback where a full disk has no room for the promise itself: the lake is asked instead, as without it.
+// (A preloaded disk, so that it is full for some files only.)
+
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "tests/mount/fragile_disk.h"
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE(
+    "--writeback: what a full disk cannot promise waits for the lake, and is done or fails as a whole") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const FragileDisk disk;
+  for (const char* name : {"d/gone", "d/old"}) lake.put(name, "old");
+  Mounted mount(lake, {.flags = {"--writeback", "--metadata-ttl", "60s"},
+                       .state_dir = disk.state_dir(),
+                       .environment = disk.environment()});
+  REQUIRE(names_in(mount / "d").size() == 2);
+  SUBCASE("a close") {
+    OpenFile written(mount / "d/new", O_WRONLY | O_CREAT);
+    CHECK(written.write("new") == kOk);
+    disk.fill(".json.new");
+    CHECK(written.close() == kOk);
+    CHECK(lake.read("d/new") == "new");
+  }
+  SUBCASE("an unlink") {
+    disk.fill(".removals");
+    CHECK(remove_file(mount / "d/gone") == kOk);
+    CHECK(lake.read("d/gone") == "<none>");
+    CHECK(has(mount.log(), "unlink of d/gone"));
+  }
+  SUBCASE("an unlink that the lake refuses") {
+    disk.fill(".removals");
+    lake.server().add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = "delete_object", .times = 0, .status = 403});
+    CHECK(remove_file(mount / "d/gone") == "unlink: EACCES");
+    CHECK(read_file(mount / "d/gone") == "old");
+    CHECK(lake.read("d/gone") == "old");
+  }
+  SUBCASE("a rename") {
+    Gate put = lake.server().hold("store_put");
+    CHECK(write_file(mount / "d/old", "newer") == kOk);
+    CHECK(put.wait_for_arrivals(1));
+    disk.fill(".removals");
+    const std::jthread releasing([&] {
+      std::this_thread::sleep_for(300ms);
+      CHECK(lake.read("d/old") == "old");  // Until the new name is there (rule 4).
+      put.release();
+    });
+    CHECK(rename_file(mount / "d/old", mount / "d/moved") == kOk);
+    CHECK(lake.read("d/moved") == "newer");
+    CHECK(lake.read("d/old") == "<none>");
+  }
+  disk.fill("");
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  Names shown = names_in(mount / "d");
+  for (std::string& name : shown) name = "d/" + name;
+  CHECK(shown == lake.keys("d/"));
+}
+
+TEST_CASE(
+    "--writeback: a removal that a full disk cannot tick off is looked at again, and spares what is new") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const FragileDisk disk;
+  for (const char* name : {"gone", "stays"}) lake.put(name, "old");
+  Mounted mount(lake,
+                {.flags = {"--writeback"}, .state_dir = disk.state_dir(), .environment = disk.environment()});
+  REQUIRE(names_in(mount.at()).size() == 2);
+  {
+    Gate removal = lake.server().hold("delete_object");
+    CHECK(remove_file(mount / "gone") == kOk);
+    CHECK(removal.wait_for_arrivals(1));
+    disk.fill(".removals");
+  }
+  CHECK(eventually([&] { return mount.pending().empty(); }));
+  CHECK(lake.read("gone") == "<none>");
+  lake.put("gone", "theirs");
+  for (int n = 0; n < 2; ++n) {  // Nor can the next mount promise it anew.
+    mount.kill_hard();
+    mount.mount();
+    CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+    CHECK(lake.read("gone") == "theirs");
+    CHECK(read_file(mount / "gone") == "theirs");
+    disk.fill("");
+  }
+  CHECK(mount.pending().empty());
+}
