@@ -140,6 +140,7 @@ Result<std::string> ControlServer::others(LineSocket& line) {
 }
 
 Result<std::string> ControlServer::unmount(LineSocket& line, std::chrono::milliseconds patience) {
+  const Moment end = std::chrono::steady_clock::now() + patience;
   // Open files are left for the end: while they are open, the mount is busy and this goes no further.
   const FlushOptions options{.patience = patience, .open_files = false, .held_files = true};
   std::ignore = mount_.control->flush(options, [&](std::size_t waiting) { return tell(line, waiting); });
@@ -147,9 +148,13 @@ Result<std::string> ControlServer::unmount(LineSocket& line, std::chrono::millis
   {
     std::lock_guard lock(mutex_);
     if (closing_) return done_line(end_.value_or(FlushReport{}));  // Somebody else was faster.
-    asked_patience_ = patience;
+    asked_end_ = end;
   }
-  if (auto stopped = mount_.stop(); !stopped) return stopped.error();
+  if (auto stopped = mount_.stop(); !stopped) {
+    std::lock_guard lock(mutex_);
+    asked_end_.reset();
+    return stopped.error();
+  }
   return wait_for_end(line);
 }
 
@@ -165,9 +170,9 @@ Result<std::string> ControlServer::wait_for_end(LineSocket& line) {
   return done_line(end_.value_or(FlushReport{}));
 }
 
-std::optional<std::chrono::milliseconds> ControlServer::asked_patience() {
+std::optional<ControlServer::Moment> ControlServer::asked_end() {
   std::lock_guard lock(mutex_);
-  return asked_patience_;
+  return asked_end_;
 }
 
 void ControlServer::tell_progress(std::size_t waiting) {

@@ -36,8 +36,9 @@ class ControlServer {
   static Result<std::unique_ptr<ControlServer>> open(const MountRegistry& registry, ControlledMount mount);
   ~ControlServer();
 
-  // How long the publishing after the unmount may take: what `umount` asked for, if anybody did.
-  [[nodiscard]] std::optional<std::chrono::milliseconds> asked_patience();
+  // Until when the mount has to end: what `umount` asked for, if anybody did.
+  using Moment = std::chrono::steady_clock::time_point;
+  [[nodiscard]] std::optional<Moment> asked_end();
 
   // While the unmounted mount publishes what is left: tells who waits for it.
   void tell_progress(std::size_t waiting);
@@ -65,12 +66,12 @@ class ControlServer {
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::list<std::unique_ptr<Caller>> callers_;               // Guarded by mutex_.
-  std::optional<std::chrono::milliseconds> asked_patience_;  // Guarded by mutex_.
-  std::size_t still_to_publish_ = 0;                         // Guarded by mutex_.
-  std::optional<FlushReport> end_;                           // Guarded by mutex_. The mount's last words.
-  bool closing_ = false;                                     // Guarded by mutex_.
-  std::jthread listening_;                                   // Last: it uses all of the above.
+  std::list<std::unique_ptr<Caller>> callers_;  // Guarded by mutex_.
+  std::optional<Moment> asked_end_;             // Guarded by mutex_.
+  std::size_t still_to_publish_ = 0;            // Guarded by mutex_.
+  std::optional<FlushReport> end_;              // Guarded by mutex_. The mount's last words.
+  bool closing_ = false;                        // Guarded by mutex_.
+  std::jthread listening_;                      // Last: it uses all of the above.
 };
 
 }  // namespace lakefuse

@@ -42,6 +42,59 @@ bool has_a_place(const InodePtr& inode) {
          (staging.wait == Wait::kRetry && staging.order != 0);
 }
 
+// What one flush has the workers do. When it ends early, what runs is ended and what has not begun never
+// does: the workers may be busy for long with calls that hang.
+class FlushJobs {
+ public:
+  explicit FlushJobs(Workers& workers) : workers_(workers) {}
+
+  void post(std::function<void()> job) {
+    {
+      const std::lock_guard lock(round_->mutex);
+      ++round_->waiting;
+    }
+    workers_.post([round = round_, job = std::move(job)] {
+      {
+        const std::lock_guard lock(round->mutex);
+        if (round->is_over) return;
+        --round->waiting;
+        ++round->running;
+      }
+      {
+        const Patience patience(round->ends.get_token());
+        job();
+      }
+      const std::lock_guard lock(round->mutex);
+      --round->running;
+      round->changed.notify_one();
+    });
+  }
+
+  void wait(const std::function<bool(std::size_t)>& gives_up) {
+    std::unique_lock lock(round_->mutex);
+    while (const std::size_t left = round_->waiting + round_->running) {
+      lock.unlock();
+      const bool is_over = gives_up(left);
+      if (is_over) round_->ends.request_stop();
+      lock.lock();
+      round_->is_over |= is_over;
+      if (round_->is_over && round_->running == 0) return;
+      round_->changed.wait_for(lock, kProgressEvery);
+    }
+  }
+
+ private:
+  struct Round {
+    std::mutex mutex;  // A leaf. Guards all below but `ends`.
+    std::condition_variable changed;
+    std::size_t waiting = 0, running = 0;
+    bool is_over = false;
+    std::stop_source ends;
+  };
+  Workers& workers_;
+  const std::shared_ptr<Round> round_ = std::make_shared<Round>();
+};
+
 PendingFile describe(const WriteQueue::Waiting& waiting) {
   PendingFile file;
   file.path = waiting.record.path;
@@ -149,7 +202,6 @@ MountStatus Filesystem::status() {
 
 FlushReport Filesystem::flush(const FlushOptions& options, const std::function<bool(std::size_t)>& progress) {
   FilesystemCore& core = *core_;
-  std::stop_source patience_ends;
   FlushReport report;
   std::vector<InodePtr> wanted;
   WriteQueue& queue = core.publishing.queue();
@@ -199,41 +251,31 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
     if (waiting.record.order <= promised) report.failed.push_back(describe(waiting));
 
   std::mutex mutex;
-  std::condition_variable changed;
-  std::size_t left = wanted.size() + 1;  // Guarded by mutex.
-  core.publishing.workers().post([&] {
-    const Patience patience(patience_ends.get_token());
-    if (options.held_files) {
+  std::vector<bool> has_ended(wanted.size());  // Guarded by mutex, as the report's lists are meanwhile.
+  FlushJobs jobs(core.publishing.workers());
+  if (options.held_files) {
+    jobs.post([&core] {
       core.clear_vacated("", Moment::max());
       core.look_at_released_claims(Moment::max());
-    }
-    const std::lock_guard lock(mutex);
-    --left;
-    changed.notify_one();
-  });
-  for (const InodePtr& inode : wanted) {
-    core.publishing.workers().post([&, inode] {
-      const Patience patience(patience_ends.get_token());
+    });
+  }
+  for (std::size_t n = 0; n < wanted.size(); ++n) {
+    jobs.post([&, n] {
+      const InodePtr& inode = wanted[n];
       const std::string path = core.tree.last_path(inode);
       const auto done = core.publishing.publish(inode);
       PendingFile after = core.publishing.describe(inode);
       const std::lock_guard lock(mutex);
+      has_ended[n] = true;
       if (done)
         report.published.push_back(path);
       else
         report.failed.push_back(std::move(after));
-      --left;
-      changed.notify_one();
     });
   }
-  std::unique_lock lock(mutex);
-  while (left > 0) {
-    changed.wait_for(lock, kProgressEvery);
-    const std::size_t now_left = left;
-    lock.unlock();
-    if (gives_up(now_left)) patience_ends.request_stop();
-    lock.lock();
-  }
+  jobs.wait(gives_up);
+  for (std::size_t n = 0; n < wanted.size(); ++n)
+    if (!has_ended[n]) report.failed.push_back(core.publishing.describe(wanted[n]));
   return report;
 }
 

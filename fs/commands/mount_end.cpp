@@ -1,5 +1,6 @@
 #include "fs/commands/mount_end.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -10,6 +11,9 @@
 
 namespace lakefuse {
 namespace {
+
+// Of what was still open when all the time was up.
+constexpr std::chrono::milliseconds kLastTry{1000};
 
 std::string name_of(int signal) {
   return "signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")";
@@ -46,6 +50,7 @@ void MountEnd::first_signal(int signal) {
     std::lock_guard lock(mutex_);
     control = control_;
     session = session_;
+    end_ = std::chrono::steady_clock::now() + patience_;
   }
   if (session == nullptr) {
     log_warn("ended by " + name_of(signal) + " before the mount served");
@@ -85,8 +90,15 @@ void MountEnd::second_signal(int signal) {
 }
 
 bool MountEnd::publish_rest(ControlServer& server) {
+  const auto now = std::chrono::steady_clock::now();
+  auto end = server.asked_end().value_or(now + patience_);
+  {
+    std::lock_guard lock(mutex_);
+    if (end_) end = *end_;
+  }
+  const auto time_left = std::chrono::duration_cast<std::chrono::milliseconds>(end - now);
   const FlushOptions everything{
-      .patience = server.asked_patience().value_or(patience_), .open_files = true, .held_files = true};
+      .patience = std::max(time_left, kLastTry), .open_files = true, .held_files = true};
   auto report = control_->flush(everything, [&](std::size_t waiting) {
     server.tell_progress(waiting);
     return true;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <mutex>
+#include <optional>
 
 #include "fs/control_server.h"
 #include "fs/fuse_session.h"
@@ -28,8 +29,9 @@ class MountEnd {
  private:
   const std::chrono::milliseconds patience_;
   std::mutex mutex_;
-  MountControl* control_ = nullptr;  // Guarded by mutex_.
-  FuseSession* session_ = nullptr;   // Guarded by mutex_.
+  MountControl* control_ = nullptr;                           // Guarded by mutex_.
+  FuseSession* session_ = nullptr;                            // Guarded by mutex_.
+  std::optional<std::chrono::steady_clock::time_point> end_;  // Guarded by mutex_. By a signal.
 };
 
 }  // namespace lakefuse

@@ -332,6 +332,29 @@ TEST_CASE("F1: a failure that no program could see makes status and umount end n
   CHECK(has(umount.out + umount.err, "unheard"));
 }
 
+TEST_CASE("F1: the mount ends within --umount-timeout, however many files wait for a server that hangs") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr int kFiles = 40;  // More than are tried at once.
+  Mounted mount(lake, {.flags = {"--umount-timeout", "1s"}, .may_end_hard = true});
+  lake.fail_all_links();
+  {
+    std::vector<std::jthread> writers;
+    for (int n = 0; n < kFiles; ++n)
+      writers.emplace_back([&, n] { CHECK(write_file(mount / std::to_string(n), "x") == "close: EIO"); });
+  }
+  lake.server().clear_faults();
+  const auto hangs = lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer, .times = 0});
+  CHECK(eventually([&] { return lake.server().fired(hangs) >= 16; }, 10s));  // The retries have begun.
+  const auto began = Clock::now();
+  CHECK(mount.terminate(40s) == 3);
+  CHECK(Clock::now() - began < 6s);
+  lake.server().clear_faults();
+  mount.mount();
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  CHECK(lake.keys().size() == kFiles);
+}
+
 TEST_CASE(
     "F1: a file whose close failed keeps status non-zero while it is tried again, until it is on the lake") {
   TestLake lake;
