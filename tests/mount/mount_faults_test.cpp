@@ -2,6 +2,7 @@
 // tests/README.md lists all of it.
 
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <atomic>
@@ -367,6 +368,49 @@ TEST_CASE(
   lake.server().start();
   CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
   CHECK(lake.read("during") == "2");
+}
+
+TEST_CASE("F3: a server that knows nothing newer than TLS 1.1 is refused, whatever OpenSSL is set to allow") {
+  const Certificate certificate;
+  const ScratchDirectory scratch;
+  std::filesystem::create_directory(scratch.path() / "mnt");
+  write_local(scratch.path() / "openssl.cnf",
+              "openssl_conf = all\n[all]\nssl_conf = ssl\n[ssl]\nsystem_default = old\n"
+              "[old]\nMinProtocol = TLSv1\nCipherString = DEFAULT@SECLEVEL=0\n");
+  RunOptions options;
+  options.environment = {{"OPENSSL_CONF", (scratch.path() / "openssl.cnf").string()},
+                         {"HOME", scratch.path().string()},
+                         {"XDG_RUNTIME_DIR", scratch.path().string()},
+                         {"LAKECTL_CREDENTIALS_ACCESS_KEY_ID", "a"},
+                         {"LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY", "b"}};
+  RunOptions serving = options;
+  serving.out_file = serving.err_file = scratch.path() / "server";
+  const pid_t server =
+      start({"openssl", "s_server", "-accept", "127.0.0.1:0", "-tls1_1", "-www", "-cert",
+             certificate.file("valid.pem").string(), "-key", certificate.file("server.key").string()},
+            serving);
+  std::string place;
+  CHECK(eventually([&] {
+    const std::string said = read_local(serving.out_file);
+    const auto at = said.find("ACCEPT ");
+    if (at == std::string::npos || said.find('\n', at) == std::string::npos) return false;
+    place = said.substr(at + 7, said.find('\n', at) - at - 7);
+    return true;
+  }));
+  const std::string ca = certificate.file("ca.pem").string();
+  RunOptions asking = options;
+  const Ran other =
+      run({"sh", "-c", "openssl s_client -connect " + place + " -CAfile " + ca + " </dev/null"}, asking);
+  CHECK(has(other.out, "TLSv1.1"));  // So that it is not for another reason that we are refused.
+  const Ran ours =
+      run({Mounted::program().string(), "mount", "lakefs://lake/main", (scratch.path() / "mnt").string(),
+           "--foreground", "--endpoint", "https://" + place, "--ca-file", ca},
+          options);
+  INFO(ours.err);
+  CHECK(ours.exit_code == 4);
+  CHECK(has(ours.err, "protocol"));
+  ::kill(server, SIGKILL);
+  wait_for_end(server, 10s);
 }
 
 TEST_CASE("faults: a server whose clock is a day ahead or behind is read and written as ever") {
