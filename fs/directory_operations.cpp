@@ -156,14 +156,7 @@ Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
     if (!page) return page.error();
     if (!*page) break;
     const auto before = handle.rows.size();
-    for (auto& [key, holding] : **page) {
-      const bool is_the_prefix = holding.is_prefix;
-      // The page may be older than what we did meanwhile.
-      const auto last = core.tree.with_view(handle.inode, [&key = key](const DirectoryView& view) {
-        const Holding* known = view.last_known(key);
-        return known ? std::optional(*known) : std::nullopt;
-      });
-      if (last) holding = *last;
+    for (auto& [key, is_the_prefix, holding] : **page) {
       const InodePtr child = core.tree.child(handle.inode, key);
       if (child != nullptr && child->is_ours) continue;  // Among the local rows.
       if (is_the_prefix) {
@@ -206,7 +199,8 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
     }
     DirectoryHandle::Row& row = handle.rows[at];
     NodeEntry looked_up;
-    InodePtr inode = core.tree.child(handle.inode, row.name);
+    const bool is_of_page = plus && row.object;
+    InodePtr inode = is_of_page ? nullptr : core.tree.child(handle.inode, row.name);
     if (plus && at >= 2 && row.type != S_IFDIR) {
       if (row.object) {
         const std::lock_guard naming(core.naming);

@@ -177,15 +177,15 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
     Holding holding;
     holding.is_prefix = entry.is_prefix;
     if (!entry.is_prefix) holding.object = entry.object;
-    named.push_back({std::move(key), std::move(holding)});
+    named.push_back({.key = std::move(key), .is_prefix = entry.is_prefix, .holding = std::move(holding)});
   }
   // An object and a prefix of one name may lie on two pages: of a page that is alone, what its ends may have
   // cut in two tells nothing.
   const auto is_cut = [&](const Listing::Named& entry) {
     if (of.began) return false;
     const std::string full = path + entry.key;
-    return entry.holding.is_prefix ? !of.after.empty() && full <= of.after
-                                   : page.page.has_more && page.page.next < full + "/";
+    return entry.is_prefix ? !of.after.empty() && full <= of.after
+                           : page.page.has_more && page.page.next < full + "/";
   };
   const std::size_t names = tree_.with_view(directory, [&](DirectoryView& view) {
     if (view.size() > std::max(view.looked_through, kMuchRemembered)) {
@@ -199,6 +199,9 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
     for (const auto& entry : named) {
       if (!is_cut(entry)) view.saw(entry.key, entry.holding, page.asked, of.began.value_or(page.asked));
     }
+    if (!of.began) return view.size();
+    // An object and a prefix of one name know of each other only now.
+    for (auto& entry : named) entry.holding = *view.last_known(entry.key);
     return view.size();
   });
   note_size(directory, names);
@@ -268,8 +271,8 @@ Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::
   page_asked_ = page->asked;
   if (!is_at_end_) view_.pages_.ask_row(request(), kPagesAhead, began_);
   auto named = view_.take_in(directory_, path_, *page, {.after = after, .began = began_});
-  for (const auto& [key, holding] : named) {
-    const std::string address = holding.object ? holding.object->physical_address : "/";
+  for (const auto& [key, is_prefix, holding] : named) {
+    const std::string address = !is_prefix && holding.object ? holding.object->physical_address : "/";
     fingerprint_ ^= std::hash<std::string>{}(key + "\n" + address);
   }
   if (after.empty())

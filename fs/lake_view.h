@@ -46,7 +46,8 @@ class LakeView {
     // The entries of the next page, by name; nothing at the end. The page after it is asked for behind.
     struct Named {
       std::string key;
-      Holding holding;
+      bool is_prefix = false;  // This row of the page; there may be another for an object of the same name.
+      Holding holding;         // Of both, and after what we did since the page was asked for.
     };
     Result<std::optional<std::vector<Named>>> next();
     [[nodiscard]] bool is_at_end() const { return is_at_end_; }

@@ -77,8 +77,10 @@ std::vector<InodePtr> Tree::below(const InodePtr& top) const {
 
 InodePtr Tree::add(const InodePtr& directory, std::string name, std::string key, Kind kind) {
   const std::lock_guard lock(mutex_);
-  if (const auto old = directory->children.find(name); old != directory->children.end()) {
-    const InodePtr replaced = old->second;
+  auto place = directory->children.lower_bound(name);
+  if (place != directory->children.end() && place->first == name) {
+    const InodePtr replaced = place->second;
+    ++place;  // Before its neighbour goes.
     detach_locked(*replaced);
     tidy_locked(replaced);
   }
@@ -88,7 +90,7 @@ InodePtr Tree::add(const InodePtr& directory, std::string name, std::string key,
   inode->parent = directory;
   inode->name = name;
   inode->key = std::move(key);
-  directory->children.emplace(std::move(name), inode);
+  directory->children.emplace_hint(place, std::move(name), inode);
   nodes_.emplace(node, inode);
   return inode;
 }
