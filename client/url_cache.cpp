@@ -12,7 +12,7 @@ std::string key_of(const ObjectInfo& object) {
 
 }  // namespace
 
-void UrlCache::put(const ObjectInfo& object, Secret url, Clock::time_point expiry) {
+void UrlCache::put(const ObjectInfo& object, Secret url, Clock::time_point expiry, Clock::time_point now) {
   std::string key = key_of(object);
   std::lock_guard lock(mutex_);
   if (const auto old = by_key_.find(key); old != by_key_.end()) {
@@ -21,7 +21,14 @@ void UrlCache::put(const ObjectInfo& object, Secret url, Clock::time_point expir
   }
   entries_.push_back({key, std::move(url), expiry});
   by_key_.emplace(std::move(key), std::prev(entries_.end()));
-  if (entries_.size() <= kMaxEntries) return;
+  // Of one server they live equally long: those that nobody will be given are in front.
+  while (entries_.size() > kMaxEntries || entries_.front().expiry - kMargin <= now) {
+    drop_oldest_locked();
+    if (entries_.empty()) return;
+  }
+}
+
+void UrlCache::drop_oldest_locked() {
   by_key_.erase(entries_.front().key);
   entries_.pop_front();
 }

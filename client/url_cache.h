@@ -21,7 +21,8 @@ class UrlCache {
   // A URL is not given out in the last seconds of its life, for a read takes time to arrive.
   static constexpr std::chrono::seconds kMargin{15};
 
-  void put(const ObjectInfo& object, Secret url, Clock::time_point expiry);
+  void put(const ObjectInfo& object, Secret url, Clock::time_point expiry,
+           Clock::time_point now = Clock::now());
   [[nodiscard]] std::optional<Secret> find(const ObjectInfo& object, Clock::time_point now = Clock::now());
   void drop(const ObjectInfo& object);
   [[nodiscard]] std::size_t size() const;
@@ -32,6 +33,8 @@ class UrlCache {
     Secret url;
     Clock::time_point expiry;
   };
+
+  void drop_oldest_locked();
 
   mutable std::mutex mutex_;
   std::list<Entry> entries_;                                            // Guarded by mutex_. Oldest first.

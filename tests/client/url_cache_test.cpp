@@ -35,6 +35,20 @@ TEST_CASE("url cache: another checksum at one address is another object") {
   CHECK_FALSE(urls.find(version("a", "1")));
 }
 
+TEST_CASE("url cache: URLs that have died go when the next one comes") {
+  UrlCache urls;
+  const auto now = UrlCache::Clock::now();
+  for (int i = 0; i < 100; ++i)
+    urls.put(version(std::to_string(i)), Secret("url"), now + std::chrono::seconds(60), now);
+  CHECK(urls.size() == 100);
+  const auto later = now + std::chrono::seconds(50);
+  urls.put(version("next"), Secret("url"), later + std::chrono::seconds(60), later);
+  CHECK(urls.size() == 1);
+  CHECK(urls.find(version("next"), later));
+  urls.put(version("dead"), Secret("url"), later, later);
+  CHECK_FALSE(urls.find(version("dead"), later));
+}
+
 TEST_CASE("url cache: does not grow without end") {
   UrlCache urls;
   const auto later = UrlCache::Clock::now() + std::chrono::hours(1);
