@@ -206,7 +206,10 @@ class DiskCachedStore final : public CachedStore {
       if (!fetch) return;
       at = fetch->begin();
       if (first_gap({at, fetch->end()}).begin > at) continue;  // It landed while we were taking off.
-      if (!fetch_from_below(object, *fetch, true)) return;
+      // A small object is on the disk as soon as it is here, and in the kernel's memory: who knows whether it
+      // will be read.
+      const bool stays = !files_ || object.size_bytes > kWholeBytes;
+      if (!fetch_from_below(object, *fetch, stays)) return;
       at = fetch->end();
       keep(object, block, std::move(fetch));
     }

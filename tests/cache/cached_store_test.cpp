@@ -309,6 +309,23 @@ TEST_CASE("F1: a fetch ahead that fails is told to nobody, and who reads there t
   CHECK((read(*cache, object, 0, text.size()).value() == text));
 }
 
+TEST_CASE("small objects that are fetched ahead wait on the disk for their reader, not in memory") {
+  CacheFixture f;
+  const auto cache = f.open();
+  const ObjectInfo one = f.lake.put("a", text_of_size(5000));
+  CHECK((read(*cache, one, 0, 5000).value() == text_of_size(5000)));
+  const std::uint64_t bytes_each = cache->use().bytes;
+  REQUIRE(bytes_each > 5000);
+  const ObjectInfo other = f.lake.put("b", text_of_size(5000, 2));
+  cache->will_read(other);
+  while (cache->use().bytes < 2 * bytes_each) std::this_thread::sleep_for(1ms);
+  std::this_thread::sleep_for(20ms);  // Who wrote it lets go of it.
+  CHECK(f.fetches() == 2);
+  for (const fs::path& file : block_files(f.path())) fs::remove(file);
+  CHECK((read(*cache, other, 0, 5000).value() == text_of_size(5000, 2)));
+  CHECK(f.fetches() == 3);
+}
+
 TEST_CASE("many readers of one small object cost one request") {
   CacheFixture f;
   const std::string text = text_of_size(kWhole);
