@@ -10,8 +10,8 @@ namespace lakefuse {
 
 namespace {
 
-// Of the longest pieces: as many as one reader has on their way.
-constexpr std::size_t kBuffersKept = 6;
+// Memory that waits for the next pieces: as much as readers in a row have on its way.
+constexpr std::size_t kMostWaiting = 6 * ReadAhead::kLongestPiece;
 
 }  // namespace
 
@@ -35,7 +35,7 @@ struct Fetches::Range {
 };
 
 Fetches::Fetches(std::uint64_t most_kept)
-    : most_kept_(most_kept), buffers_(ReadAhead::kLongestPiece, kBuffersKept) {}
+    : most_kept_(most_kept), buffers_(ReadAhead::kLongestPiece, kMostWaiting) {}
 
 Result<std::size_t> Fetches::take(const std::string& object, std::uint64_t offset, std::span<std::byte> out) {
   std::unique_lock lock(mutex_);

@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <bit>
 #include <new>
 
 #include "cache/disk.h"
@@ -9,52 +11,61 @@
 namespace lakefuse {
 namespace {
 
-constexpr std::align_val_t kAlignment{kDirectAlignment};
-
 // A large page is cleared, and looked up for the disk, at once and not in 512 steps.
-constexpr std::align_val_t kLargePage{2 << 20};
+constexpr std::size_t kLargePage = 2 << 20;
 
-std::byte* make_piece(std::size_t bytes) {
-  auto* const buffer = static_cast<std::byte*>(::operator new[](bytes, kLargePage));
-  ::madvise(buffer, bytes, MADV_HUGEPAGE);
+std::align_val_t alignment_of(std::size_t room) {
+  return std::align_val_t{room >= kLargePage ? kLargePage : kDirectAlignment};
+}
+
+std::byte* make(std::size_t room) {
+  auto* const buffer = static_cast<std::byte*>(::operator new[](room, alignment_of(room)));
+  if (room >= kLargePage) ::madvise(buffer, room, MADV_HUGEPAGE);
   return buffer;
 }
 
-void free_piece(std::byte* buffer) {
-  ::operator delete[](buffer, kLargePage);
+void destroy(std::byte* buffer, std::size_t room) {
+  ::operator delete[](buffer, alignment_of(room));
 }
 
 }  // namespace
 
 PieceBuffers::~PieceBuffers() {
-  for (std::byte* buffer : waiting_) free_piece(buffer);
+  for (const Waiting& one : waiting_) destroy(one.buffer, one.room);
 }
 
 PieceBuffers::Buffer PieceBuffers::take(std::size_t bytes) {
-  if (is_piece(bytes)) {
+  if (!is_kept(bytes)) return {make(bytes), {this, bytes}};
+  const std::size_t room = std::bit_ceil(bytes);
+  {
     const std::lock_guard lock(mutex_);
-    if (!waiting_.empty()) {
-      std::byte* const buffer = waiting_.back();
-      waiting_.pop_back();
+    const auto found = std::find_if(waiting_.rbegin(), waiting_.rend(),
+                                    [&](const Waiting& one) { return one.room == room; });
+    if (found != waiting_.rend()) {
+      std::byte* const buffer = found->buffer;
+      waiting_.erase(std::next(found).base());
+      waiting_bytes_ -= room;
       return {buffer, {this, bytes}};
     }
   }
-  std::byte* const buffer = is_piece(bytes) ? make_piece(piece_bytes_)
-                                            : static_cast<std::byte*>(::operator new[](bytes, kAlignment));
-  return {buffer, {this, bytes}};
+  return {make(room), {this, bytes}};
 }
 
 void PieceBuffers::give_back(std::byte* buffer, std::size_t bytes) {
-  if (is_piece(bytes)) {
-    const std::lock_guard lock(mutex_);
-    if (waiting_.size() < kept_) return waiting_.push_back(buffer);
+  if (!is_kept(bytes)) return destroy(buffer, bytes);
+  const std::lock_guard lock(mutex_);
+  waiting_.push_back({buffer, std::bit_ceil(bytes)});
+  waiting_bytes_ += waiting_.back().room;
+  while (waiting_bytes_ > most_waiting_) {
+    waiting_bytes_ -= waiting_.front().room;
+    destroy(waiting_.front().buffer, waiting_.front().room);
+    waiting_.pop_front();
   }
-  is_piece(bytes) ? free_piece(buffer) : ::operator delete[](buffer, kAlignment);
 }
 
-std::size_t PieceBuffers::waiting() const {
+std::size_t PieceBuffers::waiting_bytes() const {
   const std::lock_guard lock(mutex_);
-  return waiting_.size();
+  return waiting_bytes_;
 }
 
 }  // namespace lakefuse

@@ -1,19 +1,23 @@
 #pragma once
 
 #include <cstddef>
+#include <deque>
 #include <memory>
 #include <mutex>
-#include <vector>
 
 namespace lakefuse {
 
-// Memory for bytes that arrive, as the disk takes them without a copy. That of the longest pieces is used
-// again, for new memory costs the kernel as much as a third of the read does: it clears each page, and is
-// asked for each. Safe to use from many threads at once. REQUIRES: lives as long as what it gave.
+// Memory for bytes that arrive, as the disk takes them without a copy. That of long pieces is used again, for
+// new memory costs the kernel as much as a fifth of the read does: it clears each page, and is asked for
+// each. Safe to use from many threads at once. REQUIRES: lives as long as what it gave.
 class PieceBuffers {
  public:
-  // `kept`: how many buffers of `piece_bytes` wait for the next piece.
-  PieceBuffers(std::size_t piece_bytes, std::size_t kept) : piece_bytes_(piece_bytes), kept_(kept) {}
+  // Pieces of more than this are long.
+  static constexpr std::size_t kShortBytes = 128 << 10;
+
+  // Of up to `piece_bytes`; so many bytes of memory wait for the next piece, those that were used last.
+  PieceBuffers(std::size_t piece_bytes, std::size_t most_waiting)
+      : piece_bytes_(piece_bytes), most_waiting_(most_waiting) {}
   ~PieceBuffers();
   PieceBuffers(const PieceBuffers&) = delete;
   PieceBuffers& operator=(const PieceBuffers&) = delete;
@@ -27,19 +31,22 @@ class PieceBuffers {
   // Room for so many bytes, not cleared.
   Buffer take(std::size_t bytes);
 
-  [[nodiscard]] std::size_t waiting() const;
+  [[nodiscard]] std::size_t waiting_bytes() const;
 
  private:
-  [[nodiscard]] bool is_piece(std::size_t bytes) const {
-    return bytes <= piece_bytes_ && bytes > piece_bytes_ / 2;
-  }
+  struct Waiting {
+    std::byte* buffer;
+    std::size_t room;
+  };
+  [[nodiscard]] bool is_kept(std::size_t bytes) const { return bytes > kShortBytes && bytes <= piece_bytes_; }
   void give_back(std::byte* buffer, std::size_t bytes);
 
   const std::size_t piece_bytes_;
-  const std::size_t kept_;
+  const std::size_t most_waiting_;
 
-  mutable std::mutex mutex_;         // A leaf.
-  std::vector<std::byte*> waiting_;  // Guarded by mutex_. Last used last.
+  mutable std::mutex mutex_;     // A leaf. Guards all below.
+  std::deque<Waiting> waiting_;  // Used last: last.
+  std::size_t waiting_bytes_ = 0;
 };
 
 }  // namespace lakefuse

@@ -209,6 +209,7 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
 }
 
 void LakeView::note_size(const InodePtr& directory, std::size_t names) {
+  ++names;  // An empty directory is remembered, too.
   std::vector<NodeId> forgotten;
   {
     const std::lock_guard lock(mutex_);

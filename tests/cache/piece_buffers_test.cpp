@@ -13,36 +13,51 @@ TEST_SUITE_BEGIN("piece buffers");
 
 namespace {
 
-constexpr std::size_t kPiece = 64 << 10;
+constexpr std::size_t kPiece = 4 << 20;
+
+bool is_aligned(const PieceBuffers::Buffer& buffer) {
+  return reinterpret_cast<std::uintptr_t>(buffer.get()) % kDirectAlignment == 0;
+}
 
 }  // namespace
 
 TEST_CASE("the memory of a long piece is used again, that of a short one is not") {
-  PieceBuffers buffers(kPiece, 2);
-  auto one = buffers.take(kPiece);
-  const auto* const where = one.get();
-  CHECK(reinterpret_cast<std::uintptr_t>(where) % kDirectAlignment == 0);
-  one.reset();
-  CHECK(buffers.waiting() == 1);
-  auto again = buffers.take(kPiece / 2 + 1);  // A piece's end: its buffer is as large.
-  CHECK(again.get() == where);
-  again.reset();
-  again = buffers.take(kPiece);
-  CHECK(again.get() == where);
-  std::memset(again.get(), 1, kPiece);
-  buffers.take(kPiece / 2).reset();
-  buffers.take(kPiece + 1).reset();
-  CHECK(buffers.waiting() == 0);
+  PieceBuffers buffers(kPiece, 2 * kPiece);
+  for (const std::size_t bytes : {kPiece, kPiece / 4, 2 * PieceBuffers::kShortBytes}) {
+    CAPTURE(bytes);
+    const auto before = buffers.waiting_bytes();
+    auto one = buffers.take(bytes);
+    CHECK(is_aligned(one));
+    const auto* const where = one.get();
+    std::memset(one.get(), 1, bytes);
+    one.reset();
+    CHECK(buffers.waiting_bytes() == before + bytes);
+    auto again = buffers.take(bytes / 2 + 1);  // A piece's end: its memory is as large.
+    CHECK(again.get() == where);
+    again.reset();
+    again = buffers.take(bytes);
+    CHECK(again.get() == where);
+  }
+  const auto before = buffers.waiting_bytes();
+  CHECK(is_aligned(buffers.take(PieceBuffers::kShortBytes)));
+  CHECK(is_aligned(buffers.take(1)));
+  CHECK(is_aligned(buffers.take(kPiece + 1)));
+  CHECK(buffers.waiting_bytes() == before);
 }
 
-TEST_CASE("no more buffers wait than were asked for") {
-  PieceBuffers buffers(kPiece, 2);
+TEST_CASE("no more memory waits than was said, and what was used last waits longest") {
+  PieceBuffers buffers(kPiece, 2 * kPiece);
+  const std::byte* last = nullptr;
   {
     const auto one = buffers.take(kPiece), two = buffers.take(kPiece), three = buffers.take(kPiece);
     CHECK(one.get() != two.get());
     CHECK(two.get() != three.get());
+    last = one.get();  // The others go first.
   }
-  CHECK(buffers.waiting() == 2);
+  CHECK(buffers.waiting_bytes() == 2 * kPiece);
+  buffers.take(kPiece / 2).reset();
+  CHECK(buffers.waiting_bytes() == kPiece + kPiece / 2);
+  CHECK(buffers.take(kPiece).get() == last);
 }
 
 TEST_SUITE_END();
