@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -225,7 +226,7 @@ class Walk {
     const auto offset = static_cast<off_t>(dice(5) == 0 ? dice(200'000) : dice(6'000));
     const auto size = dice(4) == 0 ? dice(20'000) : dice(600);
     const std::string what = std::to_string(at) + " " + std::to_string(offset) + " " + std::to_string(size);
-    switch (dice(8)) {
+    switch (dice(10)) {
       case 0:
       case 1:
       case 2: {
@@ -245,6 +246,12 @@ class Walk {
           return ::fallocate(fd(side), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size + 1);
         });
         break;
+      case 6:
+        copy_one(at, offset, size);
+        break;
+      case 7:
+        map_one(slot, offset, size);
+        break;
       default: {
         std::array<std::string, 2> bytes{std::string(size, '\0'), std::string(size, '\0')};
         both("read " + what, [&](const auto& side) {
@@ -259,6 +266,39 @@ class Walk {
     ::fstat(slot.ours, &here);
     ::fstat(slot.local, &there);
     expect(std::to_string(here.st_size), std::to_string(there.st_size));
+  }
+
+  // Within a file, too: where the ranges meet, that is EINVAL.
+  void copy_one(std::size_t to, off_t offset, std::size_t size) {
+    const auto from = dice(kSlots);
+    const Slot source = slots_.at(from), target = slots_.at(to);
+    const auto from_offset = static_cast<off_t>(dice(6'000));
+    both("copy " + std::to_string(from) + " " + std::to_string(from_offset) + " to " + std::to_string(to) +
+             " " + std::to_string(offset) + " " + std::to_string(size),
+         [&](const auto& side) {
+           const bool is_ours = side == mount_.at();
+           off_t in = from_offset, out = offset;
+           return ::copy_file_range(is_ours ? source.ours : source.local, &in,
+                                    is_ours ? target.ours : target.local, &out, size, 0);
+         });
+  }
+
+  void map_one(const Slot& slot, off_t offset, std::size_t size) {
+    struct stat facts {};
+    if (::fstat(slot.local, &facts) != 0 || facts.st_size == 0) return;
+    const auto begin = offset % facts.st_size;
+    const auto count = std::min<off_t>(static_cast<off_t>(size), facts.st_size - begin);
+    const std::string bytes = pattern(static_cast<std::size_t>(count), dice(1000));
+    both("map " + std::to_string(begin) + " " + std::to_string(count), [&](const auto& side) {
+      const int fd = side == mount_.at() ? slot.ours : slot.local;
+      const auto whole = static_cast<std::size_t>(facts.st_size);
+      void* const mapped = ::mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+      if (mapped == MAP_FAILED) return -1;
+      std::copy(bytes.begin(), bytes.end(), static_cast<char*>(mapped) + begin);
+      const int synced = ::msync(mapped, whole, MS_SYNC);
+      ::munmap(mapped, whole);
+      return synced;
+    });
   }
 
   void close_one(std::size_t at) {
