@@ -8,7 +8,7 @@
 
 namespace lakefuse {
 
-// What the lake said of one object, or nothing: an optional ObjectInfo in a seventh of its memory, for those
+// What the lake said of one object, or nothing: an optional ObjectInfo in a quarter of its memory, for those
 // of which there are as many as names. Never changed once it is made: copies share it, also between threads.
 // What many have in common (directory, address but for its last part, content type, metadata's names) is
 // kept once for those that one thread makes in a row.
