@@ -57,6 +57,7 @@ struct FileRename {
   void change_names(std::optional<ObjectInfo> now_there) {
     core.view.changed_object(from_directory, inode->key, std::nullopt);
     if (now_there) core.vacated.forget(now_there->path);
+    if (now_there) core.released_claims.forget(now_there->path);
     if (now_there) core.view.changed_object(to_directory, new_name, std::move(now_there));
     core.view.changed_time(from_directory);
     core.view.changed_time(to_directory);
@@ -241,6 +242,7 @@ struct FileRename {
     if (!path) return path.error();
     auto removed = core.publisher.remove(*path, version, sight);
     if (removed) core.removed_from_lake(version.path);
+    if (removed) core.release_renamed(version);
     if (removed || removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
     core.view.distrust(from_directory, inode->key);
     core.view.distrust(to_directory, new_name);

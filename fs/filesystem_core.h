@@ -143,6 +143,8 @@ class FilesystemCore {
   Result<Claim> claim(const std::string& path, const Attributes& attributes, const Expectation& expected);
   // Claims that may be on the lake though nobody holds them (fs/released_claims.h): looked at again.
   void release_later(ReleasedClaims::Claim claim);
+  // A name that says lock is another name by now, as git's index.lock: its version may come back as they may.
+  void release_renamed(const ObjectInfo& old_version);
   // Gone from the lake, if what is there is this one.
   Result<> take_away(const ReleasedClaims::Claim& claim);
   void look_at_released_claims(Moment until);

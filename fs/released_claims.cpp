@@ -25,6 +25,11 @@ void ReleasedClaims::add(Claim claim) {
   if (claims_.size() < kMost || claim.record != nullptr) claims_.push_back(std::move(claim));
 }
 
+void ReleasedClaims::forget(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(claims_, [&](const Claim& claim) { return claim.version && claim.path == path; });
+}
+
 std::vector<ReleasedClaims::Claim> ReleasedClaims::take_due(Moment now) {
   const std::lock_guard lock(mutex_);
   const auto first = std::stable_partition(claims_.begin(), claims_.end(),
@@ -37,6 +42,12 @@ std::vector<ReleasedClaims::Claim> ReleasedClaims::take_due(Moment now) {
 void FilesystemCore::release_later(ReleasedClaims::Claim claim) {
   claim.due = std::chrono::steady_clock::now() + kUntilFirstLook;
   released_claims.add(std::move(claim));
+}
+
+void FilesystemCore::release_renamed(const ObjectInfo& old_version) {
+  const std::string& path = old_version.path;
+  if (rules.is_claimed(std::string_view(path).substr(path.rfind('/') + 1)))
+    release_later({.path = path, .nonce = {}, .version = old_version});
 }
 
 Result<> FilesystemCore::take_away(const ReleasedClaims::Claim& claim) {

@@ -117,6 +117,7 @@ Result<> FilesystemCore::remove_promised(const std::vector<RemovalRecord>& remov
     vacated.unhide(removal);
     spool->end_removal(removal.order);
     if (is_others) distrust_path(removal.path);
+    if (removal.version && !is_others) release_renamed(*removal.version);
   }
   return {};
 }
