@@ -303,9 +303,7 @@ TEST_CASE("rule 3: a claim that a commit brings back after it was removed is rem
   CHECK(write_file(mount / "a.lock", "2", O_EXCL) == kOk);
 }
 
-TEST_CASE(
-    "rule 3: a claim that a commit brings back after it was renamed is removed, and one renamed back is "
-    "not") {
+TEST_CASE("rule 3: a claim that a commit brings back after it was renamed is removed again") {
   for (const std::string mode : {"--writeback=off", "--writeback"}) {
     CAPTURE(mode);
     TestLake lake;
@@ -316,7 +314,7 @@ TEST_CASE(
     REQUIRE(rename_file(mount / "index.lock", mount / "index") == kOk);
     REQUIRE(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
     bring_back(lake, "index.lock", claim);
-    CHECK(eventually([&] { return lake.read("index.lock") == "<none>"; }, 5s));
+    CHECK(eventually([&] { return lake.read("index.lock") == "<none>"; }, 20s));
     CHECK(lake.read("index") == "1");
   }
 }
