@@ -48,7 +48,6 @@ void WriteQueue::post(Order order, Kind kind, Job job) {
   Entry& entry = entries_[order];
   entry.kind = kind;
   entry.job = std::move(job);
-  entry.is_posted_again = entry.state == State::kRunning;
   start_due_locked();
 }
 
@@ -86,7 +85,6 @@ void WriteQueue::start_locked(Entries::iterator at) {
   do {
     Entry& entry = at->second;
     entry.state = State::kRunning;
-    entry.is_posted_again = false;
     orders.push_back(at->first);
     if (!entry.removal) break;
     removals.push_back(*entry.removal);
@@ -117,10 +115,7 @@ void WriteQueue::run(std::vector<Order> orders, const Job& job) {
       }
       if (done || (is_final && orders.size() == 1)) {
         if (!done && entry.removal) given_up = std::move(entry.removal);
-        if (entry.is_posted_again)
-          entry.state = State::kWaiting;
-        else
-          entries_.erase(found);
+        entries_.erase(found);
         continue;
       }
       if (!entry.removal) entry.job = job;

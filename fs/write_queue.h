@@ -85,8 +85,7 @@ class WriteQueue {
     Job job;  // Not of a removal; nor of what is running, unless it was posted again.
     std::optional<RemovalRecord> removal;
     State state = State::kWaiting;
-    bool is_posted_again = false;  // While its job was giving up.
-    bool is_alone = false;         // A removal whose batch was refused.
+    bool is_alone = false;  // A removal whose batch was refused.
     int tries = 0;
     Moment due{};
     Moment failed_at{};
