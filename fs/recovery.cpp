@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <tuple>
 
 #include "client/nonce.h"
 #include "fs/filesystem_core.h"
@@ -40,9 +41,9 @@ std::string database_of(const std::string& path) {
 // above another version; `left` is in the order in which it was made.
 void drop_superseded(std::vector<LeftBehind>& left) {
   std::map<std::string, std::uint64_t> last;
-  std::map<std::pair<std::string, std::string>, const SpoolFile*> newest;
+  std::map<std::tuple<std::string, std::string, State>, const SpoolFile*> newest;
   const auto name_and_nonce = [](const SpoolRecord& record) {
-    return std::pair(record.path, nonce_of(record.meta.metadata));
+    return std::tuple(record.path, nonce_of(record.meta.metadata), record.state);
   };
   for (const LeftBehind& one : left) {
     if (one.record.state == State::kQueued)
@@ -74,15 +75,21 @@ void FilesystemCore::recover_all(std::vector<LeftBehind> left, std::vector<Remov
     return goes;
   });
   drop_superseded(left);
-  std::set<std::string> stay_here;
+  std::set<std::string> promised, stay_here;
+  for (const LeftBehind& one : left)
+    if (one.record.state == State::kQueued) promised.insert(one.record.path);
   for (const LeftBehind& one : left)
     if (!may_be_published(one.record)) stay_here.insert(one.record.path);
   for (LeftBehind& one : left) {
     // A newer journal beside an old database corrupts it on opening (W9): they wait together.
     const std::string database = database_of(one.record.path);
     const bool is_alone = !database.empty() && stay_here.contains(database);
+    // Half of a change over what was closed before would be a mixture, on the lake or not yet.
+    const bool is_half = one.record.state == State::kSynced && promised.contains(one.record.path);
     publishing.queue().comes_after(one.record.order);
-    recover(std::move(one), is_alone ? "its database waits for a person" : "");
+    recover(std::move(one), is_alone  ? "its database waits for a person"
+                            : is_half ? "it was being written over a version that was closed"
+                                      : "");
   }
   publish_recovered(std::move(removals));
 }

@@ -52,7 +52,8 @@ SpoolRecord record_of(const Inode& inode, const std::string& path, const Filesys
     record.reason = staging.failure->message;
     record.cause = to_word(staging.failure->code);
   }
-  record.order = staging.order;
+  // What is written over a sealed promise has no place yet.
+  record.order = staging.sealed && staging.wait == Wait::kClose ? 0 : staging.order;
   record.is_barrier = staging.is_barrier;
   record.since_seconds = staging.since_seconds;
   return record;

@@ -277,6 +277,26 @@ TEST_CASE("--writeback: a rename waits for nothing that is under way for the old
   CHECK(lake.read("b") == "old and new");
 }
 
+TEST_CASE("rule 10: what is written over a promise and never closed keeps no empty file back after a crash") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  Standstill standstill(lake);
+  CHECK(write_file(mount / "part", "promised") == kOk);
+  OpenFile half(mount / "part", O_WRONLY);
+  CHECK(half.write_at(0, "HALF") == kOk);
+  CHECK(half.sync() == kOk);
+  CHECK(write_file(mount / "_SUCCESS", "") == kOk);
+  mount.kill_hard([&] { half.close(); });
+  standstill.end();
+  mount.mount();
+  CHECK(flush(mount) == 3);
+  CHECK(joined(lake.keys()) == "_SUCCESS;part;");
+  CHECK(lake.read("part") == "promised");
+  CHECK(mount.pending() == Pending{{"part", "conflict"}});
+}
+
 TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when that cannot be published") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
