@@ -26,7 +26,8 @@ class LocalSpool final : public Spool {
         left_(take_left_files(slot_, space_)),
         left_renames_(lakefuse::take_left_renames(slot_)),
         left_removals_(lakefuse::take_left_removals(slot_)),
-        removals_(slot_) {}
+        removals_(slot_),
+        links_(state_dir_.get(), SpoolSlot::name_of(owner_, 0) + ".linked") {}
 
   Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) override {
     auto file = LocalSpoolFile::create(slot_, record, space_);
@@ -70,6 +71,8 @@ class LocalSpool final : public Spool {
     for (LeftFile& one : std::exchange(left_, {})) left.push_back(std::move(one.file));
     return left;
   }
+
+  LinkJournal& links() override { return links_; }
 
   std::size_t damaged_count() const override {
     std::lock_guard lock(mutex_);
@@ -117,7 +120,9 @@ class LocalSpool final : public Spool {
   std::map<std::string, std::weak_ptr<SpoolSlot>> adopted_;
   std::vector<std::shared_ptr<SpoolSlot>> kept_;  // Adopted ones with damage to count.
 
-  RemovalJournal removals_;  // Safe by itself.
+  // Safe by themselves.
+  RemovalJournal removals_;
+  LinkJournal links_;
 };
 
 // An ended mount may have left a slot that we cannot read: better no mount than one that forgets those files.

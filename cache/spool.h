@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "cache/link_journal.h"
 #include "cache/removal_journal.h"
 #include "cache/rename_journal.h"
 #include "cache/staged_file.h"
@@ -111,6 +112,9 @@ class Spool {
   // Removals that earlier mounts of this owner promised and did not do, each handed out once; promised by
   // this mount from now on.
   virtual std::vector<RemovalRecord> take_left_removals() = 0;
+
+  // What mounts of this owner have linked, over remounts.
+  virtual LinkJournal& links() = 0;
 
   // Files whose records could not be read. They are kept aside in `damaged/` for a person, never removed;
   // read_spools() shows them.

@@ -36,17 +36,29 @@ bool KnownVersions::Numbers::contains(std::uint64_t number) const {
   return std::ranges::binary_search(by_first_byte_[number >> 56], number);
 }
 
-bool KnownVersions::is_ours(const std::string& physical_address) const {
+bool KnownVersions::knows_locked(std::uint64_t number) const {
+  return ours_.young.contains(number) || ours_.old.contains(number);
+}
+
+void KnownVersions::add_locked(std::uint64_t number) {
+  ours_.grow(ours_bound_);
+  ours_.young.insert(number);
+}
+
+bool KnownVersions::is_ours(const std::string& physical_address) {
   const auto number = number_of(physical_address);
   const std::lock_guard lock(mutex_);
-  return ours_.young.contains(number) || ours_.old.contains(number);
+  if (knows_locked(number)) return true;
+  if (links_ == nullptr) return false;
+  for (const auto news : links_->take_news()) add_locked(news);
+  return knows_locked(number);
 }
 
 void KnownVersions::is_ours_now(const std::string& physical_address) {
   const auto number = number_of(physical_address);
+  if (links_ != nullptr) links_->add(number);
   const std::lock_guard lock(mutex_);
-  ours_.grow(ours_bound_);
-  ours_.young.insert(number);
+  add_locked(number);
 }
 
 void KnownVersions::met(const std::string& path, const ObjectInfo& version) {

@@ -8,18 +8,20 @@
 #include <unordered_map>
 #include <vector>
 
+#include "cache/link_journal.h"
 #include "fs/kept_object.h"
 
 namespace lakefuse {
 
-// What this mount knows of versions for as long as it serves: which of them it last met at a path, and which
-// addresses it linked itself. Bounded: what is oldest is forgotten first. Safe to use from many threads at
+// What this mount knows of versions: which of them it last met at a path, and which addresses mounts of this
+// state directory linked. Bounded: what is oldest is forgotten first. Safe to use from many threads at
 // once.
 class KnownVersions {
  public:
-  // `last_met`: how many paths; `ours`: how many addresses.
-  explicit KnownVersions(std::size_t last_met = 100'000, std::size_t ours = 1'000'000)
-      : met_bound_(last_met), ours_bound_(ours) {}
+  // `links`: what earlier mounts linked, and others beside this one; may be null. `last_met`: how many paths;
+  // `ours`: how many addresses.
+  explicit KnownVersions(LinkJournal* links, std::size_t last_met = 100'000, std::size_t ours = 1'000'000)
+      : links_(links), met_bound_(last_met), ours_bound_(ours) {}
 
   // The version that this mount last opened or published at a path: what a rename may replace there (W6).
   // REQUIRES: it is the version's path.
@@ -29,7 +31,8 @@ class KnownVersions {
   [[nodiscard]] std::optional<ObjectInfo> last_met(const std::string& path) const;
 
   void is_ours_now(const std::string& physical_address);
-  [[nodiscard]] bool is_ours(const std::string& physical_address) const;
+  // Reads what other mounts linked since, where it has to.
+  [[nodiscard]] bool is_ours(const std::string& physical_address);
 
  private:
   // Numbers that addresses are known by, sorted: eight bytes each.
@@ -55,6 +58,10 @@ class KnownVersions {
     }
   };
 
+  [[nodiscard]] bool knows_locked(std::uint64_t number) const;
+  void add_locked(std::uint64_t number);
+
+  LinkJournal* const links_;
   const std::size_t met_bound_;
   const std::size_t ours_bound_;
 

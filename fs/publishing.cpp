@@ -72,6 +72,7 @@ Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publ
       tree_(tree),
       view_(view),
       slots_(options.publishes_at_once),
+      versions_(spool == nullptr ? nullptr : &spool->links()),
       workers_(kBackgroundThreads) {}
 
 Publishing::~Publishing() = default;

@@ -18,7 +18,7 @@ ObjectInfo version(const std::string& path, const std::string& address) {
 }  // namespace
 
 TEST_CASE("what was met last at a path is known until it is removed") {
-  KnownVersions known;
+  KnownVersions known(nullptr);
   CHECK_FALSE(known.last_met("d/a"));
   known.met("d/a", version("d/a", "one"));
   known.met("d/b", version("d/b", "two"));
@@ -31,7 +31,7 @@ TEST_CASE("what was met last at a path is known until it is removed") {
 }
 
 TEST_CASE("of many, those that were met last are known, each by its last version") {
-  KnownVersions known(100, 100);
+  KnownVersions known(nullptr, 100, 100);
   known.met("a", version("a", "one"));
   for (int n = 0; n < 49; ++n) known.met(std::to_string(n), version(std::to_string(n), "x"));
   known.met("a", version("a", "two"));
@@ -48,7 +48,7 @@ TEST_CASE("of many, those that were met last are known, each by its last version
 }
 
 TEST_CASE("of many addresses the last are known for ours, and no other") {
-  KnownVersions known(100, 100);
+  KnownVersions known(nullptr, 100, 100);
   for (int n = 0; n < 1000; ++n) {
     known.is_ours_now("address" + std::to_string(n));
     known.is_ours_now("address" + std::to_string(n));

@@ -41,6 +41,20 @@ TEST_CASE("W1: an overwrite is on the branch when close returned 0, and the comm
   CHECK(lake.read("a.txt", before) == "old");
 }
 
+TEST_CASE(
+    "commit: what an earlier mount of this state directory wrote goes along, and another client's does not") {
+  TestLake lake;
+  Mounted mount(lake);
+  const auto commit = [&] { return mount.lakefuse({"commit", mount.at().string(), "-m", "m"}).exit_code; };
+  REQUIRE(write_file(mount / "a.txt", "mine") == kOk);
+  mount.remount();
+  REQUIRE(write_file(mount / "b.txt", "mine, too") == kOk);
+  CHECK(commit() == 0);
+  REQUIRE(write_file(mount / "a.txt", "mine again") == kOk);
+  lake.put("c.txt", "theirs");
+  CHECK(commit() == 1);
+}
+
 TEST_CASE("W1, W6: a large file goes up in parts, to a new name and over the version that was opened") {
   TestLake lake;
   NEEDS_DOUBLE(lake);

@@ -1,0 +1,73 @@
+#include "cache/link_journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <span>
+#include <utility>
+
+#include "cache/disk.h"
+
+namespace lakefuse {
+namespace {
+
+constexpr std::size_t kNumberBytes = sizeof(std::uint64_t);
+
+std::uint64_t size_of(int file) {
+  struct stat facts {};
+  return ::fstat(file, &facts) == 0 ? static_cast<std::uint64_t>(facts.st_size) : 0;
+}
+
+bool is_named(int file) {
+  struct stat facts {};
+  return ::fstat(file, &facts) == 0 && facts.st_nlink > 0;
+}
+
+// The younger half stays. REQUIRES: nobody else has it open.
+void shorten(int state_dir, const std::string& name, int file) {
+  const std::uint64_t size = size_of(file) / kNumberBytes * kNumberBytes;
+  const std::uint64_t from = size / 2 / kNumberBytes * kNumberBytes;
+  std::string half(size - from, '\0');
+  const auto got = read_fully(file, from, std::as_writable_bytes(std::span(half)));
+  if (got && *got == half.size()) (void)put_text(state_dir, name, half, Put::kRenamed);
+}
+
+}  // namespace
+
+LinkJournal::LinkJournal(int state_dir, const std::string& name, std::size_t most_bytes) {
+  for (bool may_shorten = true;; may_shorten = false) {
+    auto file = open_file(state_dir, name, O_CREAT | O_RDWR | O_APPEND);
+    if (!file) return;
+    const bool is_long = size_of(file->get()) > most_bytes;
+    if (may_shorten && is_long && ::flock(file->get(), LOCK_EX | LOCK_NB) == 0) {
+      shorten(state_dir, name, file->get());
+      continue;
+    }
+    // Whoever has it open keeps it from being shortened.
+    if (::flock(file->get(), LOCK_SH) != 0) return;
+    if (!is_named(file->get())) continue;  // It was, between our open and our lock.
+    file_ = std::move(*file);
+    return;
+  }
+}
+
+void LinkJournal::add(std::uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  if (file_) (void)!::write(file_.get(), &number, kNumberBytes);
+}
+
+std::vector<std::uint64_t> LinkJournal::take_news() {
+  const std::lock_guard lock(mutex_);
+  if (!file_) return {};
+  const std::uint64_t size = size_of(file_.get());
+  if (size < read_bytes_ + kNumberBytes) return {};
+  std::vector<std::uint64_t> numbers((size - read_bytes_) / kNumberBytes);
+  const auto got = read_fully(file_.get(), read_bytes_, std::as_writable_bytes(std::span(numbers)));
+  numbers.resize(got ? *got / kNumberBytes : 0);
+  read_bytes_ += numbers.size() * kNumberBytes;
+  return numbers;
+}
+
+}  // namespace lakefuse

@@ -1,0 +1,57 @@
+#include "cache/link_journal.h"
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+
+#include <memory>
+
+#include "tests/cache/spool_fixture.h"
+
+using namespace lakefuse;
+using namespace lakefuse::test;
+
+namespace {
+
+using Numbers = std::vector<std::uint64_t>;
+
+}  // namespace
+
+TEST_SUITE_BEGIN("link journal");
+
+TEST_CASE("what one mount linked the next one knows, and those beside it, each of them once") {
+  const ScratchDirectory scratch;
+  const UniqueFd directory(::open(scratch.path().c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+  LinkJournal one(directory.get(), "x.linked"), other(directory.get(), "x.linked");
+  LinkJournal another_branch(directory.get(), "y.linked");
+  CHECK(one.take_news().empty());
+  one.add(7);
+  other.add(8);
+  CHECK(one.take_news() == Numbers{7, 8});
+  CHECK(one.take_news().empty());
+  other.add(9);
+  CHECK(one.take_news() == Numbers{9});
+  CHECK(LinkJournal(directory.get(), "x.linked").take_news() == Numbers{7, 8, 9});
+  CHECK(another_branch.take_news().empty());
+}
+
+TEST_CASE("beyond its size the oldest are forgotten, by a mount that is alone") {
+  const ScratchDirectory scratch;
+  const UniqueFd directory(::open(scratch.path().c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+  const auto open = [&] { return std::make_unique<LinkJournal>(directory.get(), "x.linked", 64); };
+  auto mount = open();
+  for (std::uint64_t number = 1; number <= 10; ++number) mount->add(number);
+  auto beside = open();
+  CHECK(beside->take_news().size() == 10);
+  mount.reset();
+  beside.reset();
+  CHECK(open()->take_news() == Numbers{6, 7, 8, 9, 10});
+  CHECK(open()->take_news() == Numbers{6, 7, 8, 9, 10});
+}
+
+TEST_CASE("a file that cannot be used is done without") {
+  LinkJournal journal(-1, "x.linked");
+  journal.add(1);
+  CHECK(journal.take_news().empty());
+}
+
+TEST_SUITE_END();
