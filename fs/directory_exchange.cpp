@@ -90,6 +90,9 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
   }
   if (went) {
     (*journal)->end();
+    for (const InodePtr& inode : {one, other})
+      if (auto settled = settle_held(inode); !settled)
+        return settled.error().in("the names have changed places, and one file is not on the lake yet");
     return {};
   }
   // Back, unless a step is half done: then the record of it says how it goes on, and ours what comes then.
@@ -107,6 +110,15 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
   }
   return went.error().in("exchange is half done, the next mount settles it; " + path_of(aside) +
                          " is what was " + path_of(first));
+}
+
+// A file that was closed under a temporary name and has another one now waits for nothing any more.
+Result<> FilesystemCore::settle_held(const InodePtr& inode) {
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (inode->staging.wait != Wait::kRename || inode->writers > 0) return {};
+  }
+  return settle(inode);
 }
 
 void FilesystemCore::settle_left_exchange(RenameJournal& journal, std::vector<LeftBehind>& left) {

@@ -183,6 +183,7 @@ class FilesystemCore {
   Result<> rename_left(const std::string& from, const std::string& to, std::vector<LeftBehind>& left);
   // Where at least one of them is a directory (fs/directory_exchange.cpp).
   Result<> exchange_all(const InodePtr& one, const InodePtr& other);
+  Result<> settle_held(const InodePtr& inode);
   void settle_left_exchange(RenameJournal& journal, std::vector<LeftBehind>& left);
   // Names that are changing places are there all the time: who asks for one of them waits until they have.
   Result<> wait_for_exchange(const InodePtr& directory, std::string_view name);

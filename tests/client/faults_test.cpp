@@ -235,6 +235,7 @@ TEST_CASE("rule 1 of the client: changes are sent once, whatever the answer") {
       lake.server.clear_faults();
     };
     once("link_physical_address", [&] { return put(*store, "b", "x").error().code; });
+    CHECK(comes_true([&] { return lake.server.count("store_put") == 1; }));  // Not one of those below.
     once("delete_object", [&] { return store->remove(path("x")).error().code; });
     once("delete_objects", [&] { return store->remove_all(paths).error().code; });
     once("upload_object",

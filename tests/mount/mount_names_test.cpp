@@ -131,6 +131,18 @@ TEST_CASE("rename: EXCHANGE gives directories one another's names, with all that
         Names{"empty", "f/x", "f/z", "far/", "far/two/new", "far/two/sub/y", "far/two/x", "one/"});
 }
 
+TEST_CASE(
+    "exchange: what was held back under a temporary name is published when a directory's name is its own") {
+  TestLake lake;
+  lake.put("a/x", "x");
+  Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
+  REQUIRE(write_file(mount / "b.tmp", "closed") == kOk);
+  CHECK(exchange(mount / "a", mount / "b.tmp") == kOk);
+  CHECK(lake.keys() == Names{"a", "b.tmp/x"});
+  CHECK(lake.read("a") == "closed");
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("rename: who asks for a name while an EXCHANGE is under way finds one of the two, never nothing") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
