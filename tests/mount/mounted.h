@@ -52,6 +52,8 @@ class Mounted {
   // The program under test: of this build, or of another one that LAKEFUSE_TEST_PROGRAM names
   // (scripts/sanitize).
   static std::filesystem::path program();
+  // Another one uses its memory in its own way.
+  static bool is_of_this_build();
 
   // `lakefuse mount` that is expected to refuse: its exit code and its sentence.
   static Ran refused(TestLake& lake, const MountOptions& options = {});

@@ -56,6 +56,10 @@ stdfs::path Mounted::program() {
   return other != nullptr ? other : LAKEFUSE_PROGRAM;
 }
 
+bool Mounted::is_of_this_build() {
+  return std::getenv("LAKEFUSE_TEST_PROGRAM") == nullptr;
+}
+
 Mounted::Mounted(TestLake& lake, MountOptions options) : lake_(lake), options_(std::move(options)) {
   mountpoint_ = scratch_.path() / "mnt";
   log_file_ = scratch_.path() / "log";
