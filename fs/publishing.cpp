@@ -294,7 +294,7 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
       staging.wait = Wait::kNothing;
       staging.promised = false;  // Kept.
       inode->is_ours = false;
-      queue_.mend(staging.order);
+      queue_.mend(std::exchange(staging.order, 0));  // What is written from now on has no place yet.
     } else if (staging.wait != Wait::kQueue) {
       staging.wait = Wait::kClose;
     }

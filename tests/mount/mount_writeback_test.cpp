@@ -297,6 +297,25 @@ TEST_CASE("rule 10: what is written over a promise and never closed keeps no emp
   CHECK(mount.pending() == Pending{{"part", "conflict"}});
 }
 
+TEST_CASE(
+    "rule 10: what was published, and is open and written again, keeps no empty file back after a crash") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  OpenFile half(mount / "part", O_RDWR | O_CREAT);
+  CHECK(shell(mount.at(), "printf 'by another process' > part").exit_code == 0);
+  CHECK(flush(mount) == 0);
+  CHECK(half.write_at(0, "HALF") == kOk);
+  Standstill standstill(lake);
+  CHECK(write_file(mount / "_SUCCESS", "") == kOk);
+  mount.kill_hard([&] { half.close(); });
+  standstill.end();
+  mount.mount();
+  CHECK(flush(mount) == 3);
+  CHECK(joined(lake.keys()) == "_SUCCESS;part;");
+  CHECK(mount.pending() == Pending{{"part", "conflict"}});
+}
+
 TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when that cannot be published") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
