@@ -24,4 +24,23 @@ class Patience {
   std::stop_token outer_;
 };
 
+// While it lives, waits of this thread end with the Patience that the thread had, and when another stop is
+// asked for, too: of somebody who makes needless what is waited for.
+class PatienceUntil {
+ public:
+  explicit PatienceUntil(const std::stop_token& stop)
+      : by_waiter_(Patience::current(), Stop{either_}),
+        by_others_(stop, Stop{either_}),
+        patience_(either_.get_token()) {}
+
+ private:
+  struct Stop {
+    std::stop_source& source;
+    void operator()() const { source.request_stop(); }
+  };
+  std::stop_source either_;
+  const std::stop_callback<Stop> by_waiter_, by_others_;
+  const Patience patience_;
+};
+
 }  // namespace lakefuse

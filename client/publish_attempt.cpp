@@ -1,6 +1,5 @@
 #include "client/publish_attempt.h"
 
-#include <stop_token>
 #include <string>
 #include <utility>
 
@@ -57,10 +56,7 @@ Result<ObjectInfo> PublishAttempt::put_in_rounds() {
 
 // Two may end an upload: whoever waits for it, and whoever makes it needless.
 Result<> PublishAttempt::upload() {
-  std::stop_source either;
-  const std::stop_callback by_waiter(Patience::current(), [&] { either.request_stop(); });
-  const std::stop_callback by_unlink(job_.unwanted, [&] { either.request_stop(); });
-  const Patience patience(either.get_token());
+  const PatienceUntil patience(job_.unwanted);
   return entry_.upload();
 }
 

@@ -120,14 +120,8 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
       view(options, lake, tree, vacated),
       publishing(options, lake, publisher, tree, view, spool) {
   tree.root()->attributes = directory_attributes(nullptr, options, mounted_at);
-  publishing.set_forget_name([this](const InodePtr& directory, const std::string& name) {
-    std::function<void(NodeId, std::string)> forget;
-    {
-      const std::lock_guard lock(mutex);
-      forget = notes.forget_name;
-    }
-    if (forget) forget(directory->node, name);
-  });
+  publishing.set_forget_name(
+      [this](const InodePtr& directory, const std::string& name) { forget_name(directory->node, name); });
   publishing.queue().set_remover(
       {.remove = [this](const auto& removals) { return remove_promised(removals); },
        .give_up = [this](const auto& removal, const auto& why) { give_up_removal(removal, why); }});
@@ -154,6 +148,15 @@ Filesystem::~Filesystem() = default;
 
 const FilesystemOptions& Filesystem::options() const {
   return core_->options;
+}
+
+void FilesystemCore::forget_name(NodeId directory, const std::string& name) {
+  std::function<void(NodeId, std::string)> forget;
+  {
+    const std::lock_guard lock(mutex);
+    forget = notes.forget_name;
+  }
+  if (forget) forget(directory, name);
 }
 
 void FilesystemCore::note_failure(std::string_view operation, const Error& error, bool unseen) {

@@ -67,6 +67,8 @@ class FilesystemCore {
   NodeEntry entry_for(const InodePtr& inode, std::chrono::milliseconds valid);
   // Has the kernel give up the names that it was told first, where it was told many.
   void forget_told();
+  // The kernel asks for that name again. Under no lock.
+  void forget_name(NodeId directory, const std::string& name);
   // The inode of what the lake holds under a name: the one that was there if it is that version, or a new
   // one.
   InodePtr inode_for(const InodePtr& directory, const std::string& name, const std::string& key,

@@ -178,15 +178,7 @@ NodeEntry FilesystemCore::entry_for(const InodePtr& inode, std::chrono::millisec
 }
 
 void FilesystemCore::forget_told() {
-  const auto names = tree.told_beyond(kMostTold);
-  if (names.empty()) return;
-  std::function<void(NodeId, std::string)> forget;
-  {
-    const std::lock_guard lock(mutex);
-    forget = notes.forget_name;
-  }
-  if (!forget) return;
-  for (const auto& [directory, name] : names) forget(directory, name);
+  for (const auto& [directory, name] : tree.told_beyond(kMostTold)) forget_name(directory, name);
 }
 
 Result<NodeEntry> Filesystem::lookup(NodeId parent, std::string_view name) {

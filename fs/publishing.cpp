@@ -34,24 +34,6 @@ bool is_a_conflict(Errc code) {
   return code == Errc::kExists || code == Errc::kConflict;
 }
 
-// Waits of this thread end with its Patience, and when nobody wants the bytes any more.
-class UntilUnwanted {
- public:
-  explicit UntilUnwanted(const std::stop_token& unwanted)
-      : by_waiter_(Patience::current(), Stop{either_}),
-        by_others_(unwanted, Stop{either_}),
-        patience_(either_.get_token()) {}
-
- private:
-  struct Stop {
-    std::stop_source& source;
-    void operator()() const { source.request_stop(); }
-  };
-  std::stop_source either_;
-  const std::stop_callback<Stop> by_waiter_, by_others_;
-  const Patience patience_;
-};
-
 }  // namespace
 
 struct Publishing::Snapshot {
@@ -116,7 +98,7 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
     inode->publish_stop = std::stop_source();
     unwanted = inode->publish_stop.get_token();
   }
-  std::optional<UntilUnwanted> patience(unwanted);
+  std::optional<PatienceUntil> patience(unwanted);
   auto taken = snapshot(inode, aim, which);
   if (!taken) return taken.error();
   if (!taken->job) return {};
