@@ -118,7 +118,10 @@ struct FileRename {
 
   // --writeback: whether only the journal need know.
   [[nodiscard]] bool may_wait() const {
+    const std::string old_path = core.tree.last_path(inode);
+    const bool is_vacated = core.left_at(old_path).has_value();
     const std::lock_guard lock(inode->mutex);
+    if (is_vacated && core.may_be_linked_at(*inode, old_path)) return false;
     const Staging& staging = inode->staging;
     const bool is_closed =
         staging.wait == Wait::kQueue || staging.wait == Wait::kRename || staging.wait == Wait::kRetry;

@@ -160,6 +160,9 @@ class FilesystemCore {
   Result<Vacancy> vacancy(const std::string& path);
   // What a vacated name left on the lake and nothing of ours has replaced since.
   std::optional<ObjectInfo> left_at(const std::string& path);
+  // Whether a link of the inode at `path` has begun of which only the lake knows how it ends: what was left
+  // there may be replaced. REQUIRES: the inode's mutex is held.
+  static bool may_be_linked_at(const Inode& inode, const std::string& path);
   // Removes from the lake those below `prefix` whose time has come by `until`.
   void clear_vacated(const std::string& prefix, Moment until);
   void tick();

@@ -22,9 +22,11 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
   const auto path = tree.path(inode);
   if (!path) return Error{Errc::kNotFound, "unlink: the name is gone"};
   RemovalRecord removal{.path = *path};
+  const bool is_vacated = left_at(*path).has_value();
   bool may_be_there = false;
   {
     const std::lock_guard lock(inode->mutex);
+    if (is_vacated && may_be_linked_at(*inode, *path)) return false;
     inode->is_deleted = true;  // No publish begins any more,
     inode->publish_stop.request_stop();
     removal.version = inode->version;
@@ -54,6 +56,9 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
 
 Result<> FilesystemCore::remove_behind(RemovalRecord removal) {
   removal.order = publishing.queue().next();
+  // What takes the name next finds nothing there, but for what is left of a file that was renamed away.
+  const auto left = left_at(removal.path);
+  if (left && removal.version && same_version(*left, *removal.version)) vacated.forget(removal.path);
   publishing.versions().removed(removal.path);
   vacated.hide(removal);
   if (auto promised = spool->begin_removal(removal); !promised) {

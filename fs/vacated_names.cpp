@@ -88,6 +88,10 @@ std::optional<ObjectInfo> FilesystemCore::left_at(const std::string& path) {
   return std::nullopt;
 }
 
+bool FilesystemCore::may_be_linked_at(const Inode& inode, const std::string& path) {
+  return inode.staging.may_be_linked && !(inode.version && inode.version->path == path);
+}
+
 Result<FilesystemCore::Vacancy> FilesystemCore::vacancy(const std::string& path) {
   if (!left_at(path)) return Vacancy{Expectation::absent()};
   auto turn = vacating.take();

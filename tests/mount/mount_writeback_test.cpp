@@ -617,6 +617,51 @@ TEST_CASE(
   CHECK(lake.keys() == Names{"a", "b"});
 }
 
+TEST_CASE("--writeback: a name whose old object was renamed away as a backup can come, go and come again") {
+  TestLake lake;
+  lake.put("a", "old");
+  lake.put("b", "old");
+  Mounted mount(lake, {.flags = {"--writeback", "--temporary-age", "1h"}});
+  // Published over what is still there for the others, and removed.
+  CHECK(rename_file(mount / "a", mount / "a~") == kOk);
+  CHECK(write_file(mount / "a", "second") == kOk);
+  CHECK(flush(mount) == 0);
+  CHECK(remove_file(mount / "a") == kOk);
+  CHECK(write_file(mount / "a", "third") == kOk);
+  CHECK(flush(mount) == 0);
+  CHECK(lake.read("a") == "third");
+  if (!lake.is_real()) {
+    // Removed while it is on its way: only the lake knows whether it has replaced the old one.
+    CHECK(rename_file(mount / "b", mount / "b~") == kOk);
+    Gate gate = lake.server().hold("link_physical_address");
+    CHECK(write_file(mount / "b", "second") == kOk);
+    CHECK(gate.wait_for_arrivals(1));
+    auto removed = std::async(std::launch::async, [&] { return remove_file(mount / "b"); });
+    CHECK(removed.wait_for(200ms) == std::future_status::timeout);
+    gate.release();
+    CHECK(removed.get() == kOk);
+    CHECK(names_in(mount.at()) == Names{"a", "a~", "b~"});
+    CHECK(write_file(mount / "b", "third") == kOk);
+    CHECK(flush(mount) == 0);
+    CHECK(lake.read("b") == "third");
+    // The same with a new name for it.
+    lake.put("c", "old");
+    CHECK(eventually([&] { return read_file(mount / "c") == "old"; }));
+    CHECK(rename_file(mount / "c", mount / "c~") == kOk);
+    Gate other = lake.server().hold("link_physical_address");
+    CHECK(write_file(mount / "c", "second") == kOk);
+    CHECK(other.wait_for_arrivals(1));
+    auto renamed = std::async(std::launch::async, [&] { return rename_file(mount / "c", mount / "d"); });
+    CHECK(renamed.wait_for(200ms) == std::future_status::timeout);
+    other.release();
+    CHECK(renamed.get() == kOk);
+    CHECK(write_file(mount / "c", "third") == kOk);
+    CHECK(flush(mount) == 0);
+    CHECK(lake.read("c") == "third");
+    CHECK(lake.read("d") == "second");
+  }
+}
+
 TEST_CASE("--writeback: git, tar and sqlite leave on the lake what they left on the mount") {
   TestLake lake;
   Mounted mount(lake, {.flags = {"--writeback=all"}, .patience = 120s});
