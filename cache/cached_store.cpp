@@ -24,8 +24,8 @@ constexpr std::uint64_t kChunk = BlockFormat::kChunkBytes;
 constexpr std::uint64_t kWholeBytes = 1 << 20;
 
 // How many requests go ahead of readers side by side, and how far.
-constexpr std::size_t kAheadAtOnce = 8;
-constexpr std::uint64_t kMostAhead = 6 * ReadAhead::kLongestPiece;
+constexpr std::size_t kAheadAtOnce = 12;
+constexpr std::uint64_t kMostAhead = 12 * ReadAhead::kLongestPiece;
 // What has arrived waits in memory for its reader: all that is ahead of one, and the pieces that it is in.
 constexpr std::uint64_t kMostKept = kMostAhead + 2 * ReadAhead::kLongestPiece;
 // Without files it waits nowhere else.
@@ -38,7 +38,7 @@ constexpr std::size_t kWorthARequest = (256 << 10) / kChunk;
 // So much of a larger object is of a row: it is written behind its reader, who goes on, past the page cache.
 constexpr std::uint64_t kWorthHandingOver = 256 << 10;
 // Beyond, the disk does not keep up with the wire: the kernel may keep it for a while.
-constexpr std::uint64_t kMostUnwritten = 4 * kBlockBytes;
+constexpr std::uint64_t kMostUnwritten = 8 * kBlockBytes;
 
 class DiskCachedStore final : public CachedStore {
  public:
