@@ -116,8 +116,13 @@ Result<HandleId> Filesystem::opendir(NodeId node) {
 
 namespace {
 
+// Of a handle: whoever seeks farther back has the directory listed anew.
+constexpr std::size_t kMostRows = 20'000;
+
 void begin(FilesystemCore& core, DirectoryHandle& handle) {
   handle.rows.clear();
+  handle.dropped = 0;
+  handle.owed.clear();
   handle.has_local_rows = false;
   handle.listing.reset();
   handle.rows.push_back({.name = ".", .object = {}, .type = S_IFDIR});
@@ -126,9 +131,8 @@ void begin(FilesystemCore& core, DirectoryHandle& handle) {
   if (auto listing = core.view.list(handle.inode)) handle.listing.emplace(*std::move(listing));
 }
 
-// What this machine alone has, after all that the lake has; and beside what the lake does not know of yet.
-void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
-  handle.has_local_rows = true;
+// What this machine alone has, beside what the lake does not know of yet, and is in none of the rows.
+std::map<std::string, mode_t> here_alone(FilesystemCore& core, const DirectoryHandle& handle) {
   std::map<std::string, mode_t> here;
   for (const InodePtr& child : core.tree.children(handle.inode)) {
     const bool is_there = child->is_ours || child->is_local_directory ||
@@ -144,36 +148,62 @@ void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
       here.emplace(key, child == nullptr ? mode_t{S_IFREG} : type_of(child));
     }
   }
-  if (here.empty()) return;
+  if (here.empty()) return here;
   for (const DirectoryHandle::Row& row : handle.rows) here.erase(row.name);
-  for (const auto& [name, type] : here) handle.rows.push_back({.name = name, .object = {}, .type = type});
+  return here;
+}
+
+// They come after all that the lake has. Of those that were dropped nobody knows the names any more.
+void add_local_rows(FilesystemCore& core, DirectoryHandle& handle) {
+  handle.has_local_rows = true;
+  for (const auto& [name, type] : here_alone(core, handle))
+    if (handle.dropped == 0 || handle.owed.contains(name))
+      handle.rows.push_back({.name = name, .object = {}, .type = type});
+}
+
+void drop_told(FilesystemCore& core, DirectoryHandle& handle) {
+  if (handle.rows.size() <= kMostRows) return;
+  if (handle.dropped == 0)
+    for (const auto& [name, type] : here_alone(core, handle)) handle.owed.insert(name);
+  while (handle.rows.size() > kMostRows / 2) {
+    handle.rows.pop_front();
+    ++handle.dropped;
+  }
+}
+
+void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeView::Listing::Named>& page) {
+  for (auto& [key, is_the_prefix, holding] : page) {
+    const InodePtr child = core.tree.child(handle.inode, key);
+    if (child != nullptr && child->is_ours) {  // Among the local rows.
+      if (handle.dropped > 0) handle.owed.insert(key);
+      continue;
+    }
+    if (handle.dropped > 0) handle.owed.erase(key);
+    if (is_the_prefix) {
+      if (holding.is_prefix) handle.rows.push_back({.name = key, .object = {}, .type = S_IFDIR});
+      continue;
+    }
+    if (!holding.object) continue;
+    const mode_t type = attributes_of(holding.object, core.options).mode & S_IFMT;
+    handle.rows.push_back({.name = holding.is_prefix ? key + std::string(kBesidePrefix) : key,
+                           .object = std::move(holding.object),
+                           .type = type,
+                           .is_beside_prefix = holding.is_prefix});
+  }
 }
 
 // Brings one more row into being; false at the end.
 Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
+  drop_told(core, handle);
+  const auto before = handle.rows.size();
   while (handle.listing && !handle.listing->is_at_end()) {
     auto page = handle.listing->next();
     if (!page) return page.error();
     if (!*page) break;
-    const auto before = handle.rows.size();
-    for (auto& [key, is_the_prefix, holding] : **page) {
-      const InodePtr child = core.tree.child(handle.inode, key);
-      if (child != nullptr && child->is_ours) continue;  // Among the local rows.
-      if (is_the_prefix) {
-        if (holding.is_prefix) handle.rows.push_back({.name = key, .object = {}, .type = S_IFDIR});
-        continue;
-      }
-      if (!holding.object) continue;
-      const mode_t type = attributes_of(holding.object, core.options).mode & S_IFMT;
-      handle.rows.push_back({.name = holding.is_prefix ? key + std::string(kBesidePrefix) : key,
-                             .object = std::move(holding.object),
-                             .type = type,
-                             .is_beside_prefix = holding.is_prefix});
-    }
+    add_page(core, handle, **page);
     if (handle.rows.size() > before) return true;
   }
   if (handle.has_local_rows) return false;
-  const auto before = handle.rows.size();
   add_local_rows(core, handle);
   return handle.rows.size() > before;
 }
@@ -187,17 +217,18 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
   if (!found) return found.error();
   DirectoryHandle& handle = **found;
   const std::lock_guard reading(handle.mutex);
+  const auto from = static_cast<std::size_t>(offset);
   // rewinddir(3) shows what is there now.
-  if (offset == 0) begin(core, handle);
-  for (auto at = static_cast<std::size_t>(offset);; ++at) {
-    if (at >= handle.rows.size()) {
+  if (offset == 0 || from < handle.dropped) begin(core, handle);
+  for (std::size_t at = from;; ++at) {
+    while (at >= handle.dropped + handle.rows.size()) {
       // What is there goes out: the next page is on its way meanwhile.
-      if (at > static_cast<std::size_t>(offset) && at > 2) return {};
+      if (at > from && at > 2) return {};
       auto more = extend(core, handle);
       if (!more) return more.error();
       if (!*more) return {};
     }
-    DirectoryHandle::Row& row = handle.rows[at];
+    DirectoryHandle::Row& row = handle.rows[at - handle.dropped];
     NodeEntry looked_up;
     const bool is_of_page = plus && row.object;
     InodePtr inode = is_of_page ? nullptr : core.tree.child(handle.inode, row.name);

@@ -13,6 +13,9 @@
 namespace lakefuse {
 namespace {
 
+// A rename holds them all in memory, and takes four calls for each. A hostile listing has no end.
+constexpr std::size_t kMostMoves = 250'000;
+
 // What the copy of an object says: a copy's mtime is the moment of the copy, so that it says its original's.
 Metadata metadata_of_copy(const ObjectInfo& object) {
   Metadata said = object.metadata;
@@ -213,6 +216,9 @@ class DirectoryRename {
         moves_.push_back({std::move(entry.object), *std::move(path), std::nullopt, false});
       }
       if (!page->has_more || is_of_one_) return {};
+      if (moves_.size() >= kMostMoves)
+        return Error{Errc::kTooLarge, "rename of " + old_prefix_ + ": there are more than " +
+                                          std::to_string(kMostMoves) + " objects below it"};
       request.after = page->next;
     }
   }

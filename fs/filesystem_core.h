@@ -8,6 +8,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -44,7 +45,11 @@ struct DirectoryHandle {
     mode_t type;
     bool is_beside_prefix = false;  // Its key lacks the name's ending.
   };
-  std::deque<Row> rows;  // So far; offset n is rows[n - 1]'s end.
+  // The last that were told, for a listing may have no end: offset `dropped` + n is rows[n - 1]'s end.
+  std::deque<Row> rows;
+  std::size_t dropped = 0;
+  // Once some were dropped: what this machine alone has, and was not told so far.
+  std::set<std::string> owed;
   bool has_local_rows = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include "tests/devserver/json.h"
 #include "tests/devserver/records.h"
+#include "tests/devserver/text.h"
 
 namespace lakefuse::test::devserver {
 namespace {
@@ -116,6 +117,35 @@ HttpResponse CallExchange::answer(Body body) {
   return answer;
 }
 
+namespace {
+
+// Names as long as many are, numbered.
+std::string page_without_end(const Query& query) {
+  constexpr int kPage = 1000;
+  constexpr std::size_t kDigits = 12, kLength = 200;
+  const std::string prefix = query.text("prefix"), after = query.text("after");
+  std::uint64_t number = 0;
+  if (after.starts_with(prefix)) number = std::strtoull(after.c_str() + prefix.size(), nullptr, 10);
+  json::array results;
+  std::string path;
+  for (int n = 0; n < kPage; ++n) {
+    const std::string digits = std::to_string(++number);
+    path = prefix + std::string(kDigits - digits.size(), '0') + digits + std::string(kLength, 'n');
+    results.push_back({{"path", path},
+                       {"path_type", "object"},
+                       {"physical_address", "s3://lakefuse-dev/none/data/" + digits},
+                       {"checksum", digits},
+                       {"mtime", 1},
+                       {"size_bytes", 1}});
+  }
+  return json::serialize(
+      json::value{{"pagination",
+                   {{"has_more", true}, {"next_offset", path}, {"results", kPage}, {"max_per_page", kPage}}},
+                  {"results", std::move(results)}});
+}
+
+}  // namespace
+
 void CallExchange::spoil(HttpResponse& answer) const {
   for (const auto& [name, value] : fault_->headers) answer.set(name, value);
   const auto bytes = fault_->bytes;
@@ -148,6 +178,9 @@ void CallExchange::spoil(HttpResponse& answer) const {
       answer.file.reset();
       answer.declared_length.reset();
       answer.body = fault_->body.empty() ? "{\"this is\": no JSON at all" : fault_->body;
+      break;
+    case Kind::kEndlessList:
+      answer.body = page_without_end(Query(head_.query));
       break;
     default:
       break;  // Has done its part before, or is the work's own.

@@ -18,7 +18,7 @@ namespace {
 
 using Kind = Fault::Kind;
 
-constexpr std::array<std::pair<Kind, std::string_view>, 24> kNames{{
+constexpr std::array<std::pair<Kind, std::string_view>, 25> kNames{{
     {Kind::kStatus, "status"},
     {Kind::kStatusEarly, "status-early"},
     {Kind::kStatusAfter, "status-after"},
@@ -36,6 +36,7 @@ constexpr std::array<std::pair<Kind, std::string_view>, 24> kNames{{
     {Kind::kThrottle, "throttle"},
     {Kind::kEndlessHead, "endless-head"},
     {Kind::kEndlessBody, "endless-body"},
+    {Kind::kEndlessList, "endless-list"},
     {Kind::kFalse412Kept, "false-412-kept"},
     {Kind::kFalse412Dropped, "false-412-dropped"},
     {Kind::kConflict409, "conflict-409"},

@@ -33,6 +33,9 @@ struct Fault {
     kThrottle,     // Bodies, in and out, move at `bytes` a second.
     kEndlessHead,  // Does the work; the answer's headers never end.
     kEndlessBody,  // Does the work; `bytes` of blanks follow the body (0: they never end), in chunks.
+    // list_objects.
+    kEndlessList,  // A full page of names that follow what was asked for, and more behind it; there are
+                   // always more.
     // link_physical_address.
     kFalse412Kept,     // Conditional: our value is written and stays, and the answer is 412.
     kFalse412Dropped,  // Conditional: our value is written, 412 is answered, and `delay` later the value is

@@ -1,6 +1,9 @@
 // F4: what the lake or the store sends is hostile until checked.
 
+#include <dirent.h>
 #include <doctest/doctest.h>
+
+#include <memory>
 
 #include "tests/mount/mounted.h"
 
@@ -80,6 +83,44 @@ TEST_CASE(
     CHECK(names_in(mount / "dir") == std::vector<std::string>{"f"});
   }
   CHECK(peak_mebibytes(mount) < before + kMostMebibytes);
+}
+
+TEST_CASE("F4: a listing that never ends takes bounded memory, and what needs all of it fails") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("endless/x", "bytes");
+  lake.put("f", "bytes");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "1h"}});
+  CHECK(names_in(mount / "endless") == std::vector<std::string>{"x"});
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kEndlessList, .operation = "list_objects", .path = "endless/", .times = 0});
+  const auto mebibytes = [&] {
+    const std::string facts = read_local("/proc/" + std::to_string(mount.process()) + "/status");
+    return std::stoul(facts.substr(facts.find("VmRSS:") + 6)) / 1024;
+  };
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir((mount / "endless").c_str()), ::closedir);
+  REQUIRE(directory != nullptr);
+  const auto next_name = [&] {
+    const dirent* entry = ::readdir(directory.get());
+    return std::string(entry == nullptr ? "" : entry->d_name);
+  };
+  const auto read_names = [&](int count) {
+    std::string last;
+    for (int n = 0; n < count; ++n) last = next_name();
+    REQUIRE(last.size() > 200);
+  };
+  read_names(1000);
+  const long place = ::telldir(directory.get());
+  const std::string name_there = next_name();
+  read_names(120'000);  // What the mount remembers of a directory is full by now.
+  const auto before = mebibytes();
+  read_names(120'000);
+  CHECK(mebibytes() < before + 12);
+  ::seekdir(directory.get(), place);
+  CHECK(next_name() == name_there);
+  CHECK(read_file(mount / "f") == "bytes");
+  CHECK(rename_file(mount / "endless", mount / "other") == "rename: EFBIG");
+  CHECK(has(mount.log(), "more than 250000 objects"));
 }
 
 TEST_CASE("F4: a name with a NUL, or one that leads elsewhere, is hidden, whatever the server says it is") {
