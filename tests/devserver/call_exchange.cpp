@@ -187,7 +187,7 @@ void CallExchange::spoil(HttpResponse& answer) const {
   }
 }
 
-void CallExchange::finished(int status, std::uint64_t bytes_in, std::uint64_t bytes_out) {
+Call CallExchange::record(int status, std::uint64_t bytes_in, std::uint64_t bytes_out) const {
   Call call;
   call.operation = description_.operation;
   call.method = head_.method;
@@ -201,7 +201,17 @@ void CallExchange::finished(int status, std::uint64_t bytes_in, std::uint64_t by
   call.bytes_out = bytes_out;
   call.connection = head_.connection;
   for (const auto& [name, value] : head_.headers) call.headers.emplace(name, value);
-  conditions_.log.add(std::move(call));
+  return call;
+}
+
+void CallExchange::answering(int status, std::uint64_t bytes_in) {
+  number_ = conditions_.log.add(record(status, bytes_in, 0));
+}
+
+void CallExchange::finished(int status, std::uint64_t bytes_in, std::uint64_t bytes_out) {
+  Call call = record(status, bytes_in, bytes_out);
+  call.number = number_ == 0 ? conditions_.log.add(call) : number_;
+  conditions_.log.end(std::move(call));
 }
 
 std::chrono::nanoseconds real_latency(const std::string& operation, const HttpResponse& answer,

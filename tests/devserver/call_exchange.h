@@ -39,12 +39,14 @@ class CallExchange : public Exchange {
 
   Intake intake() override;
   HttpResponse answer(Body body) override;
+  void answering(int status, std::uint64_t bytes_in) override;
   void finished(int status, std::uint64_t bytes_in, std::uint64_t bytes_out) override;
 
  private:
   HttpResponse instead_of_work(const Fault& fault) const;
   HttpResponse do_work(Body body);
   void spoil(HttpResponse& answer) const;
+  Call record(int status, std::uint64_t bytes_in, std::uint64_t bytes_out) const;
   bool fault_is(Fault::Kind kind) const { return fault_ && fault_->kind == kind; }
 
   Conditions& conditions_;
@@ -53,6 +55,7 @@ class CallExchange : public Exchange {
   const Work work_;
   const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::optional<Fault> fault_;
+  std::uint64_t number_ = 0;  // In the log, once the answer is on its way.
 };
 
 // What a call takes on a real server with an S3 store (design.md section 3).

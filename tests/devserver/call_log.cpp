@@ -1,5 +1,6 @@
 #include "tests/devserver/call_log.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <system_error>
 
@@ -31,18 +32,26 @@ CallLog::~CallLog() {
   if (file_ != nullptr) std::fclose(file_);
 }
 
-void CallLog::add(Call call) {
+std::uint64_t CallLog::add(Call call) {
+  if (!counts_in_all(call)) return 0;
+  std::lock_guard lock(mutex_);
+  const std::uint64_t number = call.number = ++number_;
+  ++counts_[call.operation];
+  calls_.push_back(std::move(call));
+  grew_.notify_all();
+  return number;
+}
+
+void CallLog::end(Call call) {
   if (!counts_in_all(call)) return;
   std::lock_guard lock(mutex_);
-  call.number = ++number_;
   if (file_ != nullptr) {
     const std::string line = to_json_line(call) + "\n";
     std::fwrite(line.data(), 1, line.size(), file_);
     std::fflush(file_);
   }
-  ++counts_[call.operation];
-  calls_.push_back(std::move(call));
-  grew_.notify_all();
+  const auto at = std::ranges::lower_bound(calls_, call.number, {}, &Call::number);
+  if (at != calls_.end() && at->number == call.number) *at = std::move(call);  // Else it was cleared.
 }
 
 void CallLog::clear() {

@@ -124,6 +124,7 @@ class Connection {
     Intake intake = exchange->intake();
     if (intake.early) {
       intake.early->close = true;
+      exchange->answering(intake.early->status, 0);
       const std::uint64_t out = send(stream, *intake.early, is_head).value_or(0);
       exchange->finished(intake.early->status, 0, out);
       linger(stream);
@@ -144,6 +145,7 @@ class Connection {
       end_without_answer(stream, answer.wire.end);
       return false;
     }
+    exchange->answering(answer.status, bytes_in);
     const auto out = send(stream, answer, is_head);
     exchange->finished(out ? answer.status : 0, bytes_in, out.value_or(0));
     return out && !answer.close && !answer.wire.cut_after && answer.wire.length_error <= 0;

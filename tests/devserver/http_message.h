@@ -115,12 +115,14 @@ struct Intake {
   std::optional<HttpResponse> early;         // Answer this before the body and close.
 };
 
-// The life of one request, on one thread: take the body, answer, be told how it went.
+// The life of one request, on one thread: take the body, answer, be told that the answer goes out now, and
+// how it went.
 class Exchange {
  public:
   virtual ~Exchange() = default;
   virtual Intake intake() = 0;
   virtual HttpResponse answer(Body body) = 0;
+  virtual void answering(int status, std::uint64_t bytes_in) = 0;
   // `status` 0: no answer went out.
   virtual void finished(int status, std::uint64_t bytes_in, std::uint64_t bytes_out) = 0;
 };

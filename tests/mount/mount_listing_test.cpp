@@ -66,7 +66,7 @@ TEST_CASE("listing: the first names are there before the last page was asked for
   TestLake lake;
   NEEDS_DOUBLE(lake);
   fill(lake, 3500);
-  Mounted mount(lake);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
   REQUIRE(look(mount / "d") == kOk);
   Gate gate = lake.server().hold("list_objects");
   std::jthread first_page([&] { gate.release_one(); });
