@@ -157,7 +157,8 @@ class DiskCachedStore final : public CachedStore {
     if (!fetch) return std::size_t{0};
     if (const std::size_t held = load()) return held;  // It landed while we were taking off.
     const bool is_more_than_asked = fetch->end() > offset + out.size() || fetch->begin() < offset;
-    if (auto fetched = fetch_from_below(object, *fetch, is_more_than_asked); !fetched) {
+    const auto stay = is_more_than_asked ? stay_of(object) : Fetches::Stay::kNot;
+    if (auto fetched = fetch_from_below(object, *fetch, stay); !fetched) {
       if (fetched.error().code != Errc::kInterrupted) fetch->fail(fetched.error());
       return fetched.error();
     }
@@ -209,13 +210,18 @@ class DiskCachedStore final : public CachedStore {
       // A small object is on the disk as soon as it is here, and in the kernel's memory: who knows whether it
       // will be read.
       const bool stays = !files_ || object.size_bytes > kWholeBytes;
-      if (!fetch_from_below(object, *fetch, stays)) return;
+      if (!fetch_from_below(object, *fetch, stays ? stay_of(object) : Fetches::Stay::kNot)) return;
       at = fetch->end();
       keep(object, block, std::move(fetch));
     }
   }
 
-  Result<> fetch_from_below(const ObjectInfo& object, Fetches::Fetch& fetch, bool stays) {
+  // Of a small object all of it was to be read soon, or none.
+  static Fetches::Stay stay_of(const ObjectInfo& object) {
+    return object.size_bytes > kWholeBytes ? Fetches::Stay::kUntilRead : Fetches::Stay::kBriefly;
+  }
+
+  Result<> fetch_from_below(const ObjectInfo& object, Fetches::Fetch& fetch, Fetches::Stay stay) {
     ++misses_;
     const auto got = below_.read(object, fetch.begin(), fetch.bytes());
     if (!got) return got.error();
@@ -225,7 +231,7 @@ class DiskCachedStore final : public CachedStore {
                                              " bytes at " + std::to_string(fetch.begin()) +
                                              " where the object's size promises " + std::to_string(promised)};
     }
-    fetch.land(stays);
+    fetch.land(stay);
     return {};
   }
 

@@ -24,6 +24,7 @@ struct Fetches::Range {
   bool has_landed = false;
   bool is_over = false;  // Nobody fetches it any more: it has landed, failed, or was given up.
   bool stays = false;
+  std::chrono::steady_clock::time_point stays_until = {};
   bool is_owned = true;               // Its Fetch lives.
   std::uint64_t taken = 0;            // Bytes that were copied to readers.
   std::optional<Error> failure = {};  // Of a fetch that failed.
@@ -34,8 +35,8 @@ struct Fetches::Range {
   [[nodiscard]] std::uint64_t size() const { return end - begin; }
 };
 
-Fetches::Fetches(std::uint64_t most_kept)
-    : most_kept_(most_kept), buffers_(ReadAhead::kLongestPiece, kMostWaiting) {}
+Fetches::Fetches(std::uint64_t most_kept, std::chrono::milliseconds briefly)
+    : most_kept_(most_kept), briefly_(briefly), buffers_(ReadAhead::kLongestPiece, kMostWaiting) {}
 
 Result<std::size_t> Fetches::take(const std::string& object, std::uint64_t offset, std::span<std::byte> out) {
   std::unique_lock lock(mutex_);
@@ -80,6 +81,7 @@ std::unique_ptr<Fetches::Fetch> Fetches::begin(const std::string& object, std::u
 
 void Fetches::end(const std::shared_ptr<Range>& range) {
   std::list<std::shared_ptr<Range>> dropped;  // Freed after the lock is.
+  const auto now = std::chrono::steady_clock::now();
   const std::lock_guard lock(mutex_);
   range->is_over = true;
   range->is_owned = false;
@@ -89,9 +91,10 @@ void Fetches::end(const std::shared_ptr<Range>& range) {
     range->stays = false;
     ranges_.remove(range);
   }
-  for (auto at = ranges_.begin(); at != ranges_.end() && kept_ > most_kept_;) {
+  for (auto at = ranges_.begin(); at != ranges_.end();) {
     const auto oldest = at++;
     if ((*oldest)->is_owned) continue;
+    if (kept_ <= most_kept_ && now <= (*oldest)->stays_until) continue;
     kept_ -= (*oldest)->size();
     dropped.splice(dropped.end(), ranges_, oldest);
   }
@@ -110,10 +113,12 @@ std::span<std::byte> Fetches::Fetch::bytes() {
   return {range_->bytes.get(), static_cast<std::size_t>(range_->size())};
 }
 
-void Fetches::Fetch::land(bool stays) {
+void Fetches::Fetch::land(Stay stay) {
+  using Clock = std::chrono::steady_clock;
   const std::lock_guard lock(board_.mutex_);
   range_->has_landed = range_->is_over = true;
-  range_->stays = stays;
+  range_->stays = stay != Stay::kNot;
+  range_->stays_until = stay == Stay::kUntilRead ? Clock::time_point::max() : Clock::now() + board_.briefly_;
   board_.landed_.notify_all();
 }
 

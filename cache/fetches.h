@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <list>
@@ -23,7 +24,11 @@ namespace lakefuse {
 class Fetches {
  public:
   // `most_kept` bytes stay at most of what has arrived.
-  explicit Fetches(std::uint64_t most_kept);
+  explicit Fetches(std::uint64_t most_kept, std::chrono::milliseconds briefly = std::chrono::seconds(10));
+
+  // How long bytes stay that nobody has read yet: not at all, a while (as long as others come, that is:
+  // nobody looks at them but the next fetch), or until they are read.
+  enum class Stay { kNot, kBriefly, kUntilRead };
 
   // One range of one object, from its beginning to its end: whoever holds this fetches it.
   class Fetch;
@@ -41,6 +46,7 @@ class Fetches {
   void end(const std::shared_ptr<Range>& range);
 
   const std::uint64_t most_kept_;
+  const std::chrono::milliseconds briefly_;
   PieceBuffers buffers_;
 
   std::mutex mutex_;  // A leaf; held while bytes are copied to those who wait, which is shorter than a fetch.
@@ -62,8 +68,8 @@ class Fetches::Fetch {
   // Where the fetched bytes go, before land().
   [[nodiscard]] std::span<std::byte> bytes();
 
-  // All bytes are there: those who wait get them. With `stays`, they stay when this has gone.
-  void land(bool stays);
+  // All bytes are there: those who wait get them. They may stay when this has gone.
+  void land(Stay stay);
   // All who wait hear of it.
   void fail(const Error& why);
 

@@ -50,29 +50,35 @@ void PagesAhead::ask(const ListRequest& request) {
 }
 
 void PagesAhead::ask_row(const ListRequest& first, std::size_t pages, Moment oldest) {
-  const auto call = std::make_shared<Call>(Call{first});
+  std::shared_ptr<Call> call;
   {
     const std::lock_guard lock(mutex_);
-    ListRequest request = first;
-    for (; pages > 0; --pages) {
-      const auto there = find_locked(request);
-      if (there == calls_.end()) break;
-      Call& other = **there;
-      if (other.asked && *other.asked < oldest) {
-        calls_.erase(there);
-        break;
-      }
-      other.pages_behind = pages - 1;
-      if (!other.answer || !*other.answer || !(*other.answer)->has_more) return;
-      request.after = (*other.answer)->next;
-    }
-    if (pages == 0) return;
-    call->request.after = request.after;
-    call->pages_behind = pages - 1;
-    calls_.push_back(call);
-    if (calls_.size() > kMostKept) calls_.pop_front();
+    call = ask_row_locked(first, pages, oldest);
   }
-  workers_.post([this, call] { run(*call); });
+  if (call) workers_.post([this, call] { run(*call); });
+}
+
+std::shared_ptr<PagesAhead::Call> PagesAhead::ask_row_locked(const ListRequest& first, std::size_t pages,
+                                                             Moment oldest) {
+  ListRequest request = first;
+  for (; pages > 0; --pages) {
+    const auto there = find_locked(request);
+    if (there == calls_.end()) break;
+    Call& other = **there;
+    if (other.asked && *other.asked < oldest) {
+      calls_.erase(there);
+      break;
+    }
+    other.pages_behind = pages - 1;
+    if (!other.answer || !*other.answer || !(*other.answer)->has_more) return nullptr;
+    request.after = (*other.answer)->next;
+  }
+  if (pages == 0) return nullptr;
+  const auto call = std::make_shared<Call>(Call{std::move(request)});
+  call->pages_behind = pages - 1;
+  calls_.push_back(call);
+  if (calls_.size() > kMostKept) calls_.pop_front();
+  return call;
 }
 
 void PagesAhead::run(Call& call) {
@@ -82,18 +88,19 @@ void PagesAhead::run(Call& call) {
     call.asked = clock_now();
   }
   auto answer = lake_.list(call.request);
-  ListRequest next = call.request;
-  std::size_t behind = 0;
+  std::shared_ptr<Call> behind;
   {
     const std::lock_guard lock(mutex_);
-    if (answer && answer->has_more) {
+    // Before whoever waits for this page goes on, and asks for the next.
+    if (answer && answer->has_more && call.pages_behind > 0) {
+      ListRequest next = call.request;
       next.after = answer->next;
-      behind = call.pages_behind;
+      behind = ask_row_locked(next, call.pages_behind, *call.asked);
     }
     call.answer = std::move(answer);
     answered_.notify_all();
   }
-  if (behind > 0) ask_row(next, behind, *call.asked);
+  if (behind) workers_.post([this, behind] { run(*behind); });
 }
 
 Result<PagesAhead::Page> PagesAhead::take(const ListRequest& request, Moment oldest) {

@@ -36,6 +36,8 @@ class PagesAhead {
  private:
   struct Call;
   std::list<std::shared_ptr<Call>>::iterator find_locked(const ListRequest& request);
+  // The call that is to be begun, if any.
+  std::shared_ptr<Call> ask_row_locked(const ListRequest& first, std::size_t pages, Moment oldest);
   void run(Call& call);
 
   ObjectStore& lake_;

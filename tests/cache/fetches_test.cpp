@@ -51,9 +51,25 @@ TEST_CASE("who wants what is on its way waits and shares; others go their own wa
   std::this_thread::sleep_for(20ms);
   CHECK(shared == 0);
   fill(*fetch, 'x');
-  fetch->land(false);
+  fetch->land(Fetches::Stay::kNot);
   waiters.clear();
   CHECK(shared == 8);
+}
+
+TEST_CASE("what stays briefly is gone when others fetch later; what stays until it is read is not") {
+  Fetches fetches(kRoom, 20ms);
+  auto briefly = fetches.begin("object", 0, 10);
+  auto longer = fetches.begin("object", 10, 20);
+  for (auto* fetch : {&briefly, &longer}) fill(**fetch, 'x');
+  briefly->land(Fetches::Stay::kBriefly);
+  longer->land(Fetches::Stay::kUntilRead);
+  briefly.reset();
+  longer.reset();
+  std::this_thread::sleep_for(30ms);
+  CHECK(take(fetches, 0, 5) == "xxxxx");  // Nobody came who needed the room.
+  fetches.begin("another", 0, 10).reset();
+  CHECK(take(fetches, 5, 5).empty());
+  CHECK(take(fetches, 10, 5) == "xxxxx");
 }
 
 TEST_CASE("a fetch ends before what somebody else fetches") {
@@ -69,7 +85,7 @@ TEST_CASE("what arrived beyond what was asked for stays until it has been read, 
   const auto arrive = [&](std::uint64_t begin, std::uint64_t end, char letter) {
     const auto fetch = fetches.begin("object", begin, end);
     fill(*fetch, letter);
-    fetch->land(true);
+    fetch->land(Fetches::Stay::kUntilRead);
   };
   arrive(0, 10, 'a');
   arrive(10, 20, 'b');
@@ -111,7 +127,7 @@ TEST_CASE("F1: a waiter that is interrupted leaves at once, and the fetch goes o
   stop.request_stop();
   waiter.join();
   fill(*fetch, 'x');
-  fetch->land(false);
+  fetch->land(Fetches::Stay::kNot);
   CHECK(take(fetches, 0, 4) == "xxxx");
 }
 
