@@ -340,10 +340,13 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   else
     vacated.forget(*old_prefix);
   forget_views(*this, top);
+  view.forget_pages(new_prefix);
   view.changed_time(from);
   view.changed_time(to);
   for (const InodePtr& inode : tree.below(top)) publishing.save(inode);
-  if (auto removed = rename.remove_all(); !removed) {
+  const auto removed = rename.remove_all();
+  view.forget_pages(*old_prefix);
+  if (!removed) {
     view.distrust(from, old_key);
     return removed.error().in("rename made the new names, but some old ones are still there");
   }

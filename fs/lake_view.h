@@ -80,6 +80,8 @@ class LakeView {
   void changed_time(const InodePtr& directory);
   void changed_object(const InodePtr& directory, const std::string& key, std::optional<ObjectInfo> object);
   void changed_prefix(const InodePtr& directory, const std::string& key, bool is_prefix);
+  // What lies below that path is another directory's by now: pages that were asked for ahead are not.
+  void forget_pages(const std::string& path) { pages_.forget_below(path); }
   // What is known of a name was wrong: the next question goes to the lake.
   void distrust(const InodePtr& directory, const std::string& key);
   void changed_marker(const InodePtr& directory, std::optional<ObjectInfo> marker);

@@ -81,6 +81,11 @@ std::shared_ptr<PagesAhead::Call> PagesAhead::ask_row_locked(const ListRequest& 
   return call;
 }
 
+void PagesAhead::forget_below(const std::string& prefix) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(calls_, [&](const auto& call) { return call->request.prefix.starts_with(prefix); });
+}
+
 void PagesAhead::run(Call& call) {
   {
     const std::lock_guard lock(mutex_);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 
 #include "cache/workers.h"
 #include "client/object_store.h"
@@ -24,6 +25,9 @@ class PagesAhead {
   // The same for so many pages in a row, each as soon as the one before it is there. Those that are there
   // already, or on their way, stay unless they are from before `oldest`.
   void ask_row(const ListRequest& first, std::size_t pages, Moment oldest);
+
+  // Nobody is to be given what was asked for below that prefix so far.
+  void forget_below(const std::string& prefix);
 
   struct Page {
     ListPage page;

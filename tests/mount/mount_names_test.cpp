@@ -402,3 +402,17 @@ TEST_CASE("statfs: there is room, and names may be 255 bytes long") {
   CHECK(write_file(mount / std::string(255, 'n'), "x") == kOk);
   CHECK(write_file(mount / std::string(256, 'n'), "x") == "open: ENAMETOOLONG");
 }
+
+TEST_CASE("names: a directory that was renamed over one whose page was asked for ahead has its own names") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"d/a/f", "d/b/f", "d/c/f", "x/f"}) lake.put(key, "bytes");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  CHECK(names_in(mount / "d").size() == 3);
+  CHECK(make_directory(mount / "d/d") == kOk);
+  lake.server().clear_log();
+  for (const char* name : {"d/a", "d/b", "d/c"}) CHECK(look(mount / name) == kOk);
+  REQUIRE(lake.server().wait_for("list_objects", 4));  // That of d/d, too, which is empty.
+  CHECK(rename_file(mount / "x", mount / "d/d") == kOk);
+  CHECK(read_file(mount / "d/d/f") == "bytes");
+}
