@@ -81,8 +81,13 @@ class DiskCachedStore final : public CachedStore {
                           Condition condition) override {
     return below_.link(path, uploaded, meta, condition);
   }
-  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) override {
-    return below_.upload_parts(path, body);
+  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body, PartsAhead* ahead) override {
+    return below_.upload_parts(path, body, ahead);
+  }
+  Result<PartsTarget> begin_parts(const ObjectPath& path) override { return below_.begin_parts(path); }
+  Result<std::string> upload_part(const ObjectPath& path, const PartsTarget& target, std::size_t index,
+                                  const ByteSource& part) override {
+    return below_.upload_part(path, target, index, part);
   }
   Result<ObjectInfo> complete(const ObjectPath& path, const Uploaded& uploaded,
                               const EntryMeta& meta) override {

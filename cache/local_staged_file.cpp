@@ -108,7 +108,7 @@ Result<> LocalStagedFile::write_locked(std::uint64_t offset, std::span<const std
   if (auto fits = check_end(offset, bytes.size()); !fits) return fits;
   const ByteRange range{offset, offset + bytes.size()};
   if (auto room = space_->admit(bytes.size()); !room) return room;
-  if (auto kept = set_aside(range); !kept) return kept;
+  if (auto kept = will_change(range); !kept) return kept;
   if (auto wrote = write_fully(data_->get(), offset, bytes); !wrote) {
     // What went in before the disk was full must not show as a longer file; missing bytes stay missing.
     if (range.end > size_) std::ignore = ::ftruncate(data_->get(), static_cast<off_t>(size_));
@@ -119,7 +119,8 @@ Result<> LocalStagedFile::write_locked(std::uint64_t offset, std::span<const std
   return {};
 }
 
-Result<> LocalStagedFile::set_aside(ByteRange range) {
+Result<> LocalStagedFile::will_change(ByteRange range) {
+  watched_.changed(range);
   const auto moment = last_snapshot_.lock();
   return moment == nullptr ? Result<>{} : moment->keep(range);
 }
@@ -128,7 +129,7 @@ Result<> LocalStagedFile::truncate(std::uint64_t size) {
   if (auto fits = check_end(size, 0); !fits) return fits;
   std::lock_guard lock(mutex_);
   if (size == 0 && size_ > 0 && !last_snapshot_.expired()) return start_anew();
-  if (auto kept = set_aside({size, size_}); !kept) return kept;
+  if (auto kept = will_change({size, size_}); !kept) return kept;
   return resize(size);
 }
 
@@ -153,6 +154,7 @@ Result<> LocalStagedFile::start_anew() {
     return disk_error("cannot replace a staged file", errno);
   data_ = std::make_shared<const UniqueFd>(std::move(*file));
   last_snapshot_.reset();
+  watched_.clear();
   missing_.clear();
   size_ = 0;
   return {};
@@ -177,7 +179,7 @@ Result<> LocalStagedFile::zero(std::uint64_t offset, std::uint64_t length, bool 
   const std::uint64_t end = offset + length;
   const ByteRange range{offset, std::min(end, size_)};
   if (range.begin < range.end) {
-    if (auto kept = set_aside(range); !kept) return kept;
+    if (auto kept = will_change(range); !kept) return kept;
     if (auto wrote = write_zeros(range); !wrote) return wrote;
     missing_.remove(range);
   }
@@ -244,6 +246,16 @@ Result<std::shared_ptr<const ByteSource>> LocalStagedFile::freeze() {
   if (auto older = last_snapshot_.lock()) older->set_next(moment);
   last_snapshot_ = moment;
   return std::shared_ptr<const ByteSource>(std::make_shared<Snapshot>(std::move(moment)));
+}
+
+LocalStagedFile::Watch LocalStagedFile::watch(ByteRange range) {
+  std::lock_guard lock(mutex_);
+  return watched_.add(range);
+}
+
+bool LocalStagedFile::is_unchanged(const Watch& watch) const {
+  std::lock_guard lock(mutex_);
+  return watched_.has(watch);
 }
 
 Result<> LocalStagedFile::sync() {

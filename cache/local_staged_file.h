@@ -10,6 +10,7 @@
 #include "cache/set_aside.h"
 #include "cache/staged_file.h"
 #include "cache/unique_fd.h"
+#include "cache/watched_ranges.h"
 
 namespace lakefuse {
 
@@ -42,6 +43,8 @@ class LocalStagedFile final : public StagedFile {
   Result<std::uint64_t> seek_data(std::uint64_t offset) const override;
   Result<std::uint64_t> seek_hole(std::uint64_t offset) const override;
   Result<std::shared_ptr<const ByteSource>> freeze() override;
+  Watch watch(ByteRange range) override;
+  bool is_unchanged(const Watch& watch) const override;
   Result<> sync() override;
 
   [[nodiscard]] Shape shape() const;
@@ -57,7 +60,7 @@ class LocalStagedFile final : public StagedFile {
 
   // REQUIRE mutex_.
   Result<> write_locked(std::uint64_t offset, std::span<const std::byte> bytes);
-  Result<> set_aside(ByteRange range);
+  Result<> will_change(ByteRange range);  // For all who want the old bytes.
   Result<> resize(std::uint64_t size);
   Result<> start_anew();
   Result<> write_zeros(ByteRange range);
@@ -73,6 +76,7 @@ class LocalStagedFile final : public StagedFile {
   RangeSet missing_;  // All below size_.
   bool has_name_ = true;
   std::weak_ptr<SetAside> last_snapshot_;  // Gone: nobody reads old bytes of data_.
+  WatchedRanges watched_;
 };
 
 }  // namespace lakefuse

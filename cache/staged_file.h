@@ -61,6 +61,16 @@ class StagedFile {
   // outlives the StagedFile. Any number of them at once. kInvalid when something is missing.
   virtual Result<std::shared_ptr<const ByteSource>> freeze() = 0;
 
+  // Bytes that are on their way elsewhere while others are still written: is_unchanged() says true until a
+  // byte of the range is written, zeroed or cut off, or a range that overlaps it is watched.
+  // REQUIRES: the range is not empty.
+  struct Watch {
+    ByteRange range;
+    std::uint64_t id = 0;
+  };
+  virtual Watch watch(ByteRange range) = 0;
+  [[nodiscard]] virtual bool is_unchanged(const Watch& watch) const = 0;
+
   // fdatasync(2) of the bytes.
   virtual Result<> sync() = 0;
 };

@@ -24,6 +24,7 @@ class LakefsLake : public Lake {
   std::shared_ptr<ObjectStore> objects(const RepositoryInfo& repository, const std::string& ref,
                                        const ServerConfig& config) override {
     StoreFacts facts = config.facts;
+    facts.can_presign_parts_later = facts.can_presign_multipart && !config.version.is_older_than(1, 55);
     // Two repositories on one server, or one address on two servers, are different bytes.
     facts.installation = calls_->endpoint() + " " + repository.storage_namespace;
     AddressSpace space(repository.storage_namespace, facts.blockstore_type);

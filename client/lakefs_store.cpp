@@ -144,11 +144,27 @@ Result<ObjectInfo> LakefsStore::link(const ObjectPath& path, const Uploaded& upl
   return linked;
 }
 
-Result<Uploaded> LakefsStore::upload_parts(const ObjectPath& path, const ByteSource& body) {
-  if (!scope_.facts.can_presign_multipart)
-    return Error{Errc::kUnsupported,
-                 "upload of " + scope_.subject(path.str()) + ": the server offers no multipart upload"};
-  return multipart_.upload(path, body);
+Result<> LakefsStore::may_go_in_parts(const ObjectPath& path) const {
+  if (scope_.facts.can_presign_multipart) return {};
+  return Error{Errc::kUnsupported,
+               "upload of " + scope_.subject(path.str()) + ": the server offers no multipart upload"};
+}
+
+Result<Uploaded> LakefsStore::upload_parts(const ObjectPath& path, const ByteSource& body,
+                                           PartsAhead* ahead) {
+  if (auto may = may_go_in_parts(path); !may) return may.error();
+  return multipart_.upload(path, body, ahead);
+}
+
+Result<PartsTarget> LakefsStore::begin_parts(const ObjectPath& path) {
+  if (auto may = may_go_in_parts(path); !may) return may.error();
+  return multipart_.begin(path);
+}
+
+Result<std::string> LakefsStore::upload_part(const ObjectPath& path, const PartsTarget& target,
+                                             std::size_t index, const ByteSource& part) {
+  if (auto may = may_go_in_parts(path); !may) return may.error();
+  return multipart_.put_part(path, target, index, part);
 }
 
 Result<ObjectInfo> LakefsStore::complete(const ObjectPath& path, const Uploaded& uploaded,

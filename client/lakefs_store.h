@@ -24,7 +24,10 @@ class LakefsStore : public ObjectStore {
   Result<Uploaded> upload(const UploadTarget& target, const ByteSource& body) override;
   Result<ObjectInfo> link(const ObjectPath& path, const Uploaded& uploaded, const EntryMeta& meta,
                           Condition condition) override;
-  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) override;
+  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body, PartsAhead* ahead) override;
+  Result<PartsTarget> begin_parts(const ObjectPath& path) override;
+  Result<std::string> upload_part(const ObjectPath& path, const PartsTarget& target, std::size_t index,
+                                  const ByteSource& part) override;
   Result<ObjectInfo> complete(const ObjectPath& path, const Uploaded& uploaded,
                               const EntryMeta& meta) override;
   Result<> abandon(const ObjectPath& path, const Uploaded& uploaded) override;
@@ -37,6 +40,7 @@ class LakefsStore : public ObjectStore {
 
  private:
   void notice(const ObjectInfo& object);
+  [[nodiscard]] Result<> may_go_in_parts(const ObjectPath& path) const;
   Result<> may_link(const ObjectPath& path, const std::string& address);
   // Sends a change and reads the entry that it made, which must be about `path`.
   Result<ObjectInfo> change(const LakeCall& call, const ObjectPath& path);

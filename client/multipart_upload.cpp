@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <stop_token>
 #include <thread>
@@ -13,13 +15,7 @@
 namespace lakefuse {
 namespace {
 
-// S3 takes parts of 5 MiB and more, and 10,000 of them. A part is what is sent again after a failure.
-constexpr std::uint64_t kPartBytes = std::uint64_t{16} << 20;
-constexpr std::uint64_t kMostParts = 10'000;
-
-std::uint64_t part_bytes(std::uint64_t size) {
-  return std::max(kPartBytes, (size + kMostParts - 1) / kMostParts);
-}
+constexpr std::chrono::milliseconds kLastCall{500};
 
 // A source may be read by one at a time; what is read is digested and sent by all at once.
 class SharedSource {
@@ -58,7 +54,7 @@ std::string MultipartUpload::target(const std::string& id, const ObjectPath& pat
          query("path", path.str());
 }
 
-Result<wire::MultipartAnswer> MultipartUpload::begin(const ObjectPath& path, std::size_t parts) {
+Result<PartsTarget> MultipartUpload::begin(const ObjectPath& path, std::size_t parts) {
   LakeCall call{.name = "create_presign_multipart_upload",
                 .subject = scope_.subject(path.str()),
                 .method = "POST",
@@ -78,14 +74,14 @@ Result<wire::MultipartAnswer> MultipartUpload::begin(const ObjectPath& path, std
   return answer;
 }
 
-Result<Secret> MultipartUpload::fresh_url(const ObjectPath& path, const wire::MultipartAnswer& upload,
-                                          int number) {
+Result<Secret> MultipartUpload::fresh_url(const ObjectPath& path, const PartsTarget& target,
+                                          std::size_t index) {
   LakeCall call{.name = "upload_part",
                 .subject = scope_.subject(path.str()),
                 .method = "PUT",
-                .target = scope_.branch_target() + "/staging/pmpu/" + percent_encode(upload.upload_id) +
-                          "/parts/" + std::to_string(number) + "?" + query("path", path.str()),
-                .json = wire::address_body(upload.physical_address)};
+                .target = scope_.branch_target() + "/staging/pmpu/" + percent_encode(target.upload_id) +
+                          "/parts/" + std::to_string(index + 1) + "?" + query("path", path.str()),
+                .json = wire::address_body(target.physical_address)};
   call.sink.limit = wire::kMaxAnswerBytes;
   auto response = scope_.calls->call_for_json(call);
   if (!response) return response.error();
@@ -95,26 +91,42 @@ Result<Secret> MultipartUpload::fresh_url(const ObjectPath& path, const wire::Mu
 }
 
 // URLs live for minutes; an upload may take hours.
-Result<std::string> MultipartUpload::put_part(const ObjectPath& path, const wire::MultipartAnswer& upload,
-                                              int number, const ByteSource& part) {
-  UploadTarget where{upload.physical_address, upload.part_urls[static_cast<std::size_t>(number) - 1]};
+Result<std::string> MultipartUpload::put_part(const ObjectPath& path, const PartsTarget& target,
+                                              std::size_t index, const ByteSource& part) {
+  UploadTarget where{target.physical_address, {}};
+  bool has_url = index < target.part_urls.size();
+  if (has_url) where.presigned_url = target.part_urls[index];
   for (int tries = 1;; ++tries) {
-    auto etag = put_.put_part(where, number, part);
+    if (!has_url) {
+      auto url = fresh_url(path, target, index);
+      if (!url) return url.error();
+      where.presigned_url = *std::move(url);
+    }
+    auto etag = put_.put_part(where, static_cast<int>(index) + 1, part);
     if (etag || etag.error().code != Errc::kExpired || tries >= kMaxUploads) return etag;
-    auto url = fresh_url(path, upload, number);
-    if (!url) return url.error();
-    where.presigned_url = *std::move(url);
+    has_url = false;
   }
 }
 
-Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSource& body) {
-  const std::uint64_t each = part_bytes(body.size());
-  const auto parts = static_cast<std::size_t>((body.size() + each - 1) / each);
-  auto upload = begin(path, parts);
-  if (!upload) return upload.error();
-  Uploaded uploaded{upload->physical_address, {}, body.size(), OpenUpload{upload->upload_id, {}}};
+Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSource& body, PartsAhead* ahead) {
+  const std::size_t parts = PartPlan::count(body.size());
+  std::optional<PartsTarget> target;
+  if (ahead != nullptr) target = ahead->take();
+  if (!target) {
+    ahead = nullptr;
+    auto begun = begin(path, parts);
+    if (!begun) return begun.error();
+    target = *std::move(begun);
+  }
+  Uploaded uploaded{target->physical_address, {}, body.size(), OpenUpload{target->upload_id, {}}};
   std::vector<std::string>& etags = uploaded.open->etags;
   etags.resize(parts);
+  // What is under way already is waited for when all else has been sent.
+  std::vector<std::size_t> order(parts);
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  if (ahead != nullptr)
+    std::stable_partition(order.begin(), order.end(),
+                          [&](auto index) { return !ahead->is_under_way(index); });
 
   SharedSource source(body);
   std::atomic<std::size_t> next{0};
@@ -123,14 +135,18 @@ Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSourc
   std::stop_source stop;         // By the caller, or by the first failure.
   {
     const std::stop_callback by_caller(Patience::current(), [&] { stop.request_stop(); });
+    const auto send = [&](std::size_t index) -> Result<std::string> {
+      if (ahead != nullptr)
+        if (auto etag = ahead->etag(index)) return *std::move(etag);
+      const std::uint64_t begin = PartPlan::begin(index), end = std::min(PartPlan::end(index), body.size());
+      return put_part(path, *target, index, Part(source, begin, end - begin));
+    };
     const auto work = [&] {
       const Patience patience(stop.get_token());
-      for (std::size_t index; !stop.stop_requested() && (index = next++) < parts;) {
-        const std::uint64_t offset = index * each;
-        const Part part(source, offset, std::min(each, body.size() - offset));
-        auto etag = put_part(path, *upload, static_cast<int>(index) + 1, part);
+      for (std::size_t n; !stop.stop_requested() && (n = next++) < parts;) {
+        auto etag = send(order[n]);
         if (etag) {
-          etags[index] = *std::move(etag);
+          etags[order[n]] = *std::move(etag);
           continue;
         }
         const std::lock_guard lock(mutex);
@@ -143,7 +159,10 @@ Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSourc
       others.emplace_back(work);
     work();
   }
+  if (ahead != nullptr) ahead->end();  // What is put after an abort stays for ever.
   if (!failure && !Patience::current().stop_requested()) return uploaded;
+  std::optional<PatienceFor> patience;  // Whoever has lost his is answered within a second (F1).
+  if (Patience::current().stop_requested()) patience.emplace(kLastCall);
   if (auto abandoned = abandon(path, uploaded); !abandoned && failure)
     return failure->in("its parts stay in the store (" + abandoned.error().message + ")");
   return failure ? *failure : Error{Errc::kInterrupted, "\"" + path.str() + "\": nobody waits for it"};

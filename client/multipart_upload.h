@@ -17,7 +17,12 @@ class MultipartUpload {
 
   // Fails as ObjectStore::upload_parts(); parts of an upload that failed are freed, where the lake can be
   // asked.
-  Result<Uploaded> upload(const ObjectPath& path, const ByteSource& body);
+  Result<Uploaded> upload(const ObjectPath& path, const ByteSource& body, PartsAhead* ahead);
+
+  // As ObjectStore's, for what is not all known yet.
+  Result<PartsTarget> begin(const ObjectPath& path) { return begin(path, kFirstUrls); }
+  Result<std::string> put_part(const ObjectPath& path, const PartsTarget& target, std::size_t index,
+                               const ByteSource& part);
   Result<> abandon(const ObjectPath& path, const Uploaded& uploaded);
 
   // The call that completes it; its answer tells the address within the repository's namespace only.
@@ -25,10 +30,11 @@ class MultipartUpload {
                                     const EntryMeta& meta) const;
 
  private:
-  Result<wire::MultipartAnswer> begin(const ObjectPath& path, std::size_t parts);
-  Result<Secret> fresh_url(const ObjectPath& path, const wire::MultipartAnswer& upload, int number);
-  Result<std::string> put_part(const ObjectPath& path, const wire::MultipartAnswer& upload, int number,
-                               const ByteSource& part);
+  // URLs for 1 GiB: what is written more slowly than they live needs others in any case.
+  static constexpr std::size_t kFirstUrls = 64;
+
+  Result<PartsTarget> begin(const ObjectPath& path, std::size_t parts);
+  Result<Secret> fresh_url(const ObjectPath& path, const PartsTarget& target, std::size_t index);
   [[nodiscard]] std::string target(const std::string& id, const ObjectPath& path) const;
 
   const RefScope& scope_;

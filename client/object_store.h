@@ -11,6 +11,7 @@
 #include "client/byte_source.h"
 #include "client/error.h"
 #include "client/object_path.h"
+#include "client/parts_ahead.h"
 #include "client/secret.h"
 
 namespace lakefuse {
@@ -86,7 +87,8 @@ enum class Condition { kNone, kIfAbsent };
 struct StoreFacts {
   bool can_presign = false;
   bool can_presign_multipart = false;
-  std::string blockstore_type;  // "s3", "gs", "azure", "local", "mem".
+  bool can_presign_parts_later = false;  // A part's URL may be asked for once the upload has begun.
+  std::string blockstore_type;           // "s3", "gs", "azure", "local", "mem".
   // In bytes: what one PUT takes on S3 and Azure, or 10,000 parts.
   [[nodiscard]] std::uint64_t largest_object() const {
     return std::uint64_t{5} << (can_presign_multipart ? 40 : 30);
@@ -140,9 +142,16 @@ class ObjectStore {
                                   Condition condition) = 0;
 
   // All of `body` as a multipart upload, several parts at a time; each part may be sent more than once. Ends
-  // with complete() or abandon(). Where facts() say that there is no such thing: kUnsupported, without a
-  // call.
-  virtual Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) = 0;
+  // with complete() or abandon(). Of what began `ahead` (may be null) only those parts are sent that it does
+  // not have. Where facts() say that there is no such thing: kUnsupported, without a call.
+  virtual Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body,
+                                        PartsAhead* ahead) = 0;
+
+  // create_presign_multipart_upload, for a body that is not all known yet, and one of its parts (PartPlan);
+  // the part's ETag. Fail as upload_parts(); what was begun ends with upload_parts() or abandon().
+  virtual Result<PartsTarget> begin_parts(const ObjectPath& path) = 0;
+  virtual Result<std::string> upload_part(const ObjectPath& path, const PartsTarget& target,
+                                          std::size_t index, const ByteSource& part) = 0;
 
   // complete_presign_multipart_upload: makes the object and its entry, whatever is at `path`; the store sets
   // the mtime. Tried once, as link. kExpired: there is no such upload, perhaps because it is completed

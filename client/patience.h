@@ -1,6 +1,10 @@
 #pragma once
 
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <stop_token>
+#include <thread>
 #include <utility>
 
 namespace lakefuse {
@@ -40,6 +44,26 @@ class PatienceUntil {
   };
   std::stop_source either_;
   const std::stop_callback<Stop> by_waiter_, by_others_;
+  const Patience patience_;
+};
+
+// Waits of this thread end after so long, and not before, whoever asks for it: for a last call that somebody
+// who is in a hurry has to make.
+class PatienceFor {
+ public:
+  explicit PatienceFor(std::chrono::milliseconds time)
+      : timer_([this, time](const std::stop_token& is_over) {
+          std::mutex alone;
+          std::condition_variable_any never;
+          std::unique_lock lock(alone);
+          never.wait_for(lock, is_over, time, [] { return false; });
+          stop_.request_stop();
+        }),
+        patience_(stop_.get_token()) {}
+
+ private:
+  std::stop_source stop_;
+  const std::jthread timer_;
   const Patience patience_;
 };
 

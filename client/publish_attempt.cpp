@@ -34,11 +34,11 @@ PublishAttempt::PublishAttempt(ObjectStore& lake, const PublishJob& job, const B
 
 Result<ObjectInfo> PublishAttempt::run() {
   if (auto uploaded = upload(); !uploaded) return uploaded.error();
-  auto entry =
-      job_.unwanted.stop_requested()
-          ? Result<ObjectInfo>(Error{Errc::kInterrupted,
-                                     "\"" + job_.path.str() + "\" was removed while it was being uploaded"})
-          : put_in_rounds();
+  if (job_.unwanted.stop_requested()) {
+    entry_.abandon();
+    return Error{Errc::kInterrupted, "\"" + job_.path.str() + "\" was removed while it was being uploaded"};
+  }
+  auto entry = put_in_rounds();
   if (!entry && !may_be_done(entry.error().code)) withdraw();
   return entry;
 }
@@ -72,6 +72,7 @@ PublishAttempt::Verdict PublishAttempt::claim() {
   };
   PublishJob job = job_;
   job.target.reset();
+  job.ahead.reset();
   job.nonce = entry_.nonce();
   auto claimed = PublishAttempt(lake_, job, Nothing(), sleep_).run();
   if (!claimed) return claimed;

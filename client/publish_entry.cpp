@@ -38,7 +38,9 @@ Result<UploadTarget> PublishEntry::next_target() {
 }
 
 Result<Uploaded> PublishEntry::send_bytes() {
-  if (goes_in_parts_) return lake_.upload_parts(job_.path, body_);
+  if (goes_in_parts_)
+    return lake_.upload_parts(job_.path, body_,
+                              std::exchange(ahead_is_used_, true) ? nullptr : job_.ahead.get());
   auto target = next_target();
   if (!target) return target.error();
   return lake_.upload(*target, body_);

@@ -61,6 +61,7 @@ class PublishEntry {
   const bool goes_in_parts_;
 
   bool target_is_used_ = false;
+  bool ahead_is_used_ = false;
   int uploads_ = 0;
   Uploaded uploaded_;
   std::set<std::string> addresses_;    // Ours for certain.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <stop_token>
@@ -35,8 +36,9 @@ struct PublishJob {
   // attempt whose answer was lost is known for ours and replaced, instead of being a conflict. Empty:
   // publish() draws one.
   std::string nonce = {};
-  // From so many bytes on they go up in parts, where the lake offers that.
+  // From so many bytes on they go up in parts, where the lake offers that; some may be there already.
   std::uint64_t multipart_from = kMultipartFrom;
+  std::shared_ptr<PartsAhead> ahead = {};
   // Asked to stop when nobody wants the bytes any more (the file was removed): a running upload is dropped, a
   // link is waited for, since one that was left alone may be done a moment later (rule 7).
   std::stop_token unwanted = {};

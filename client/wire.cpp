@@ -284,11 +284,11 @@ Result<UploadTarget> parse_upload_target(std::string_view body) {
   return target;
 }
 
-Result<MultipartAnswer> parse_multipart(std::string_view body) {
+Result<PartsTarget> parse_multipart(std::string_view body) {
   auto document = parse_document(body);
   if (!document) return document.error();
   Fields fields(*document);
-  MultipartAnswer answer{fields.text("upload_id"), fields.text("physical_address"), {}};
+  PartsTarget answer{fields.text("physical_address"), fields.text("upload_id"), {}};
   if (!fields.good()) return fields.error();
   const json::value* urls = find(*document, "presigned_urls");
   if (urls == nullptr || !urls->is_array()) return untrustworthy("\"presigned_urls\" is no list");

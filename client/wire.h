@@ -36,12 +36,7 @@ Result<ListPage> parse_list(std::string_view body, const ListRequest& request);
 // presigned_url is empty where none was given.
 Result<UploadTarget> parse_upload_target(std::string_view body);
 
-struct MultipartAnswer {
-  std::string upload_id;
-  std::string physical_address;
-  std::vector<Secret> part_urls;
-};
-Result<MultipartAnswer> parse_multipart(std::string_view body);
+Result<PartsTarget> parse_multipart(std::string_view body);
 Result<Secret> parse_part_url(std::string_view body);
 
 struct DeleteFailure {

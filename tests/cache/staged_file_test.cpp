@@ -241,7 +241,9 @@ TEST_CASE("offsets that no file has are refused") {
 }
 
 TEST_CASE(
-    "W8: any sequence of calls leaves what a local file would hold, and every snapshot what it was then") {
+    "W8: any sequence of calls leaves what a local file would hold, every snapshot what it was then, and "
+    "what "
+    "is watched the same until it is told") {
   const auto seed = std::random_device{}();
   INFO("seed " << seed);
   MESSAGE("seed " << seed);
@@ -250,10 +252,11 @@ TEST_CASE(
     const auto upto = [&](std::uint64_t most) { return random() % (most + 1); };
     Fixture f(letters(round % 3 == 0 ? 0 : upto(6 * kBlock)));
     std::vector<std::pair<std::shared_ptr<const ByteSource>, std::string>> snapshots;
+    std::vector<std::pair<StagedFile::Watch, std::string>> watches;
     for (int step = 0; step < 150; ++step) {
       const std::string text(upto(random() % 4 == 0 ? 2 * kBlock : 500),
                              static_cast<char>('A' + random() % 26));
-      switch (random() % 9) {
+      switch (random() % 10) {
         case 0:
           f.write(upto(7 * kBlock), text);
           break;
@@ -281,18 +284,62 @@ TEST_CASE(
           f.complete(0, UINT64_MAX / 2);
           snapshots.emplace_back(f.file().freeze().value(), f.model());
           break;
-        case 8:
+        case 8: {
           if (snapshots.empty()) break;
           const auto one = snapshots.begin() + static_cast<long>(upto(snapshots.size() - 1));
           REQUIRE((text_of(*one->first) == one->second));
           if (random() % 2 == 0) snapshots.erase(one);
           break;
+        }
+        case 9: {
+          if (f.model().empty()) break;
+          const auto from = upto(f.model().size() - 1), length = 1 + upto(f.model().size() - 1 - from);
+          watches.emplace_back(f.file().watch({from, from + length}), f.model().substr(from, length));
+          break;
+        }
       }
       REQUIRE(f.file().size() == f.model().size());
+      for (const auto& [watch, then] : watches) {
+        if (!f.file().is_unchanged(watch)) continue;
+        REQUIRE(watch.range.end <= f.model().size());
+        REQUIRE((f.model().compare(watch.range.begin, then.size(), then) == 0));
+      }
     }
     f.check();
     for (const auto& [snapshot, then] : snapshots) REQUIRE((text_of(*snapshot) == then));
   }
+}
+
+TEST_CASE("a watched range is unchanged until a byte of it is written, zeroed or cut off, and no other") {
+  Fixture f(letters(kBlock));
+  f.complete(0, kBlock);
+  const auto fresh = [&] { return f.file().watch({100, 200}); };
+  auto watch = fresh();
+  f.write(0, std::string(100, 'x'));
+  f.write(200, "y");
+  f.append("z");
+  f.zero(200, 10, true);
+  f.truncate(200);
+  std::ignore = f.file().watch({0, 100});
+  CHECK(f.file().is_unchanged(watch));
+
+  f.write(199, "x");
+  CHECK_FALSE(f.file().is_unchanged(watch));
+  watch = fresh();
+  f.zero(50, 51, true);
+  CHECK_FALSE(f.file().is_unchanged(watch));
+  watch = fresh();
+  f.truncate(199);
+  f.truncate(300);
+  CHECK_FALSE(f.file().is_unchanged(watch));
+  watch = fresh();
+  std::ignore = fresh();  // Who watches after a change must not vouch for who watched before it.
+  CHECK_FALSE(f.file().is_unchanged(watch));
+  watch = fresh();
+  const auto reader = f.file().freeze().value();
+  f.truncate(0);
+  f.truncate(300);
+  CHECK_FALSE(f.file().is_unchanged(watch));
 }
 
 TEST_CASE("writers, readers, fetchers and snapshots at once: no snapshot changes, no append is lost") {

@@ -63,10 +63,10 @@ TEST_CASE("contract: an upload in parts is an object once it is completed, and o
     for (std::size_t at = 0; at < bytes.size(); at += 4096)
       bytes[at] = static_cast<char>('a' + at / 4096 % 23);
     if (!store->facts().can_presign_multipart) {
-      CHECK(store->upload_parts(path("big"), TextSource(bytes)).error().code == Errc::kUnsupported);
+      CHECK(store->upload_parts(path("big"), TextSource(bytes), nullptr).error().code == Errc::kUnsupported);
       return;
     }
-    const auto uploaded = must(store->upload_parts(path("big"), TextSource(bytes)));
+    const auto uploaded = must(store->upload_parts(path("big"), TextSource(bytes), nullptr));
     CHECK(uploaded.open->etags.size() == 3);
     CHECK(store->stat(path("big"), kEntry).error().code == Errc::kNotFound);
     const Metadata metadata{{"k", "v"}};
@@ -80,7 +80,7 @@ TEST_CASE("contract: an upload in parts is an object once it is completed, and o
     CHECK(lake.read(seen) == bytes);
     CHECK(store->complete(path("big"), uploaded, {}).error().code == Errc::kExpired);
 
-    const auto other = must(store->upload_parts(path("other"), TextSource(bytes)));
+    const auto other = must(store->upload_parts(path("other"), TextSource(bytes), nullptr));
     must(store->abandon(path("other"), other));
     must(store->abandon(path("other"), other));
     CHECK(store->complete(path("other"), other, {}).error().code == Errc::kExpired);

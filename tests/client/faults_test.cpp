@@ -465,7 +465,7 @@ TEST_CASE("faults: a part is sent again after what passes, to a fresh URL where 
     CAPTURE(fault.status);
     const auto store = lake.store();
     const FaultId id = lake.server.add_fault(fault);
-    auto uploaded = store->upload_parts(path("big"), TextSource(bytes));
+    auto uploaded = store->upload_parts(path("big"), TextSource(bytes), nullptr);
     REQUIRE_MESSAGE(uploaded.has_value(), uploaded.error().message);
     CHECK(lake.server.fired(id) == 1);
     REQUIRE(store->complete(path("big"), *uploaded, {}).has_value());
@@ -478,7 +478,8 @@ TEST_CASE("faults: an upload in parts that fails names the part, ends the others
   DoubleLake lake;
   const auto store = lake.store();
   lake.server.add_fault({.kind = Kind::kStatus, .operation = "store_put_part", .times = 0, .status = 400});
-  const auto uploaded = store->upload_parts(path("big"), TextSource(std::string(std::size_t{33} << 20, 'p')));
+  const auto uploaded =
+      store->upload_parts(path("big"), TextSource(std::string(std::size_t{33} << 20, 'p')), nullptr);
   REQUIRE_FALSE(uploaded.has_value());
   INFO(uploaded.error().message);
   CHECK(uploaded.error().message.find("store_put of part ") != std::string::npos);

@@ -62,9 +62,21 @@ Result<ObjectInfo> ForwardingStore::link(const ObjectPath& path, const Uploaded&
       });
 }
 
-Result<Uploaded> ForwardingStore::upload_parts(const ObjectPath& path, const ByteSource& body) {
+Result<Uploaded> ForwardingStore::upload_parts(const ObjectPath& path, const ByteSource& body,
+                                               PartsAhead* ahead) {
   return forward<Uploaded>(
-      "upload_parts", [&] { return behind_.upload_parts(path, body); }, nothing);
+      "upload_parts", [&] { return behind_.upload_parts(path, body, ahead); }, nothing);
+}
+
+Result<PartsTarget> ForwardingStore::begin_parts(const ObjectPath& path) {
+  return forward<PartsTarget>(
+      "begin_parts", [&] { return behind_.begin_parts(path); }, nothing);
+}
+
+Result<std::string> ForwardingStore::upload_part(const ObjectPath& path, const PartsTarget& target,
+                                                 std::size_t index, const ByteSource& part) {
+  return forward<std::string>(
+      "upload_part", [&] { return behind_.upload_part(path, target, index, part); }, nothing);
 }
 
 Result<ObjectInfo> ForwardingStore::complete(const ObjectPath& path, const Uploaded& uploaded,

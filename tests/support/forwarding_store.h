@@ -23,7 +23,10 @@ class ForwardingStore : public ObjectStore {
   Result<Uploaded> upload(const UploadTarget& target, const ByteSource& body) override;
   Result<ObjectInfo> link(const ObjectPath& path, const Uploaded& uploaded, const EntryMeta& meta,
                           Condition condition) override;
-  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body) override;
+  Result<Uploaded> upload_parts(const ObjectPath& path, const ByteSource& body, PartsAhead* ahead) override;
+  Result<PartsTarget> begin_parts(const ObjectPath& path) override;
+  Result<std::string> upload_part(const ObjectPath& path, const PartsTarget& target, std::size_t index,
+                                  const ByteSource& part) override;
   Result<ObjectInfo> complete(const ObjectPath& path, const Uploaded& uploaded,
                               const EntryMeta& meta) override;
   Result<> abandon(const ObjectPath& path, const Uploaded& uploaded) override;

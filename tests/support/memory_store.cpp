@@ -18,6 +18,7 @@ StoreFacts facts_of(MemoryStore::Presign presign) {
   StoreFacts facts;
   facts.can_presign = presign != MemoryStore::Presign::kOff;
   facts.can_presign_multipart = presign == MemoryStore::Presign::kMultipart;
+  facts.can_presign_parts_later = facts.can_presign_multipart;
   facts.blockstore_type = facts.can_presign ? "s3" : "mem";
   facts.installation = "memory";
   return facts;
@@ -163,16 +164,38 @@ Result<ObjectInfo> MemoryStore::link(const ObjectPath& path, const Uploaded& upl
   return entry;
 }
 
-Result<Uploaded> MemoryStore::upload_parts(const ObjectPath& path, const ByteSource& body) {
+Result<Uploaded> MemoryStore::upload_parts(const ObjectPath& path, const ByteSource& body,
+                                           PartsAhead* ahead) {
   if (!facts_.can_presign_multipart) return Error{Errc::kUnsupported, "no multipart uploads here"};
   enter("upload_parts");
   auto bytes = read_all(body);
   if (!bytes) return bytes.error();
+  const auto begun = ahead == nullptr ? std::nullopt : ahead->take();
   std::lock_guard lock(mutex_);
-  const std::string address = new_address_locked(path.str());
+  const std::string address = begun ? begun->physical_address : new_address_locked(path.str());
   bytes_[address] = *std::move(bytes);
   uploads_.insert(address);
   return Uploaded{address, {}, body.size(), OpenUpload{"upload of " + address, {"etag"}}};
+}
+
+Result<PartsTarget> MemoryStore::begin_parts(const ObjectPath& path) {
+  if (!facts_.can_presign_multipart) return Error{Errc::kUnsupported, "no multipart uploads here"};
+  enter("begin_parts");
+  std::lock_guard lock(mutex_);
+  const std::string address = new_address_locked(path.str());
+  uploads_.insert(address);
+  return PartsTarget{address, "upload of " + address, {}};
+}
+
+// What the bytes are is told by upload_parts(), all at once.
+Result<std::string> MemoryStore::upload_part(const ObjectPath&, const PartsTarget& target, std::size_t,
+                                             const ByteSource& part) {
+  enter("upload_part");
+  auto bytes = read_all(part);
+  if (!bytes) return bytes.error();
+  std::lock_guard lock(mutex_);
+  if (!uploads_.contains(target.physical_address)) return Error{Errc::kUnavailable, "NoSuchUpload"};
+  return checksum_of(*bytes);
 }
 
 Result<ObjectInfo> MemoryStore::complete(const ObjectPath& path, const Uploaded& uploaded,
