@@ -21,6 +21,7 @@ class RangeSet {
   void clear() { ends_.clear(); }
 
   [[nodiscard]] bool empty() const { return ends_.empty(); }
+  [[nodiscard]] std::size_t count() const { return ends_.size(); }
 
   // What of the set lies in `range`, first to last; and what of `range` the set leaves out.
   [[nodiscard]] std::vector<ByteRange> within(ByteRange range) const;

@@ -125,6 +125,7 @@ class DirectoryRename {
         }
       }
       staging.ahead.reset();
+      staging.parts.reset();
     }
   }
 

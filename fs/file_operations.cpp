@@ -188,8 +188,13 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
   if (!change) return change.error();
   auto& [lock, staged, file] = *change;
   Result<> written;
+  std::uint64_t at = offset;
   if ((*handle)->appends) {
-    if (auto at = staged.append(bytes); !at) written = at.error();
+    auto appended = staged.append(bytes);
+    if (appended)
+      at = *appended;
+    else
+      written = appended.error();
   } else {
     written = staged.write(offset, bytes);
   }
@@ -204,6 +209,9 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
     return why;
   }
   core.touch(*inode, (*handle)->appends);
+  const bool has_parts = core.publishing.wrote(*inode, {at, at + bytes.size()});
+  lock.unlock();
+  if (has_parts && !core.stays_here(inode)) core.publishing.send_ahead(inode);
   return bytes.size();
 }
 

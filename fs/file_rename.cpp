@@ -93,7 +93,8 @@ struct FileRename {
         inode->version = std::move(under_it);  // So that it goes when this name does.
         inode->staging.expected = expectation;
         inode->staging.exclusive = false;
-        inode->staging.ahead.reset();  // An address is bound to its path.
+        inode->staging.ahead.reset();  // An address is bound to its path, and so are parts.
+        inode->staging.parts.reset();
       }
       finish(std::nullopt);
       if (!is_open) return core.settle_in_turn(inode);
@@ -159,6 +160,7 @@ struct FileRename {
       staging.expected = std::move(expectation);
       staging.exclusive = false;
       staging.ahead.reset();
+      staging.parts.reset();
       staging.wait = Wait::kClose;
       staging.order = 0;  // After all that was promised by now.
       ++staging.generation;
@@ -342,6 +344,7 @@ void FilesystemCore::bury(const InodePtr& inode) {
     inode->is_deleted = true;
     inode->is_ours = false;
     inode->staging.wait = Wait::kNothing;
+    inode->staging.parts.reset();
     publishing.queue().mend(inode->staging.order);  // Whoever reads it yet.
     inode->attributes.ctime = now_on_the_clock();
     unwanted = inode->staging.spool;

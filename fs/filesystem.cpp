@@ -14,6 +14,7 @@ namespace lakefuse {
 namespace {
 
 constexpr std::chrono::milliseconds kProgressEvery{200};
+constexpr std::chrono::seconds kForTheStore{2};  // To free parts that nobody wants, at the mount's end.
 constexpr std::size_t kFailuresRemembered = 32;  // Enough for a person to read; the log has all.
 
 // As Publishing::describe(); litter is local while it is written, too.
@@ -277,6 +278,12 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
     });
   }
   jobs.wait(gives_up);
+  if (options.held_files && core.publishing.uploads().is_abandoning()) {
+    const auto last = std::min(deadline, std::chrono::steady_clock::now() + kForTheStore);
+    FlushJobs leftovers(core.publishing.workers());
+    leftovers.post([&core] { core.publishing.uploads().wait_for_abandoned(); });
+    leftovers.wait([&](std::size_t) { return std::chrono::steady_clock::now() >= last; });
+  }
   for (std::size_t n = 0; n < wanted.size(); ++n)
     if (!has_ended[n]) report.failed.push_back(core.publishing.describe(wanted[n]));
   return report;

@@ -14,6 +14,7 @@
 #include "client/publisher.h"
 #include "fs/attributes.h"
 #include "fs/directory_view.h"
+#include "fs/file_parts.h"
 #include "fs/filesystem.h"
 #include "fs/kept_object.h"
 #include "fs/rare.h"
@@ -96,7 +97,8 @@ struct Staging {
   int tries = 0;  // In a row without success.
   bool uploading = false;
   std::string theirs;  // A conflict: what the lake holds there, in words; empty until it was asked.
-  std::shared_ptr<AskedAhead> ahead;  // An upload's address, asked for while the file is still being written.
+  std::shared_ptr<AskedAhead> ahead;  // An upload's address, asked for while the file is still being written,
+  HeldParts parts;                    // or its first parts, sent meanwhile: of `spool`, or of what is sealed.
 };
 
 // A stop source whose state is made when somebody uses it. For one thread at once.

@@ -43,6 +43,7 @@ struct Publishing::Snapshot {
   bool exclusive = false;
   std::shared_ptr<AskedAhead> ahead;
   std::shared_ptr<SpoolFile> spool;  // Whose bytes they are.
+  HeldParts parts;                   // That are at the store already.
 };
 
 Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publisher& publisher, Tree& tree,
@@ -54,10 +55,16 @@ Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publ
       tree_(tree),
       view_(view),
       slots_(options.publishes_at_once),
+      uploads_(lake, spool != nullptr),
       versions_(spool == nullptr ? nullptr : &spool->links()),
       workers_(kBackgroundThreads) {}
 
-Publishing::~Publishing() = default;
+Publishing::~Publishing() {
+  for (const InodePtr& inode : staged()) {  // The tree lives longer than what sends them.
+    const std::lock_guard lock(inode->mutex);
+    inode->staging.parts.reset();
+  }
+}
 
 void Publishing::set_forget_name(ForgetName forget_name) {
   const std::lock_guard lock(mutex_);
@@ -237,6 +244,10 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   taken.job->nonce = staging.nonce;
   if (staging.ahead && staging.ahead->path == *own_path) taken.ahead = staging.ahead;
   staging.ahead.reset();
+  if (staging.parts && staging.parts->file() == taken.spool) {
+    taken.parts = std::move(staging.parts);
+    if (taken.parts->is_for(taken.job->path)) taken.job->ahead = taken.parts.share();
+  }
   staging.uploading = true;
   staging.may_be_linked = true;
   taken.job->unwanted = inode->publish_stop.get_token();
@@ -341,6 +352,7 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     staging.wait = Wait::kPerson;
     staging.failure = why;
     staging.since_seconds = std::time(nullptr);
+    staging.parts.reset();
     inode->is_ours = false;
     save_locked(*inode, path);
   }
@@ -416,6 +428,28 @@ void Publishing::ask_ahead(const InodePtr& inode) {
     // A failure is publish()'s to tell: it asks again.
     ahead->answer.set_value(target ? std::optional(*std::move(target)) : std::nullopt);
   });
+}
+
+bool Publishing::wrote(Inode& inode, ByteRange range) {
+  Staging& staging = inode.staging;
+  if (!uploads_.is_offered() || inode.is_deleted || staging.wait != Wait::kClose) return false;
+  if (staging.parts && staging.parts->file() != staging.spool) {
+    if (staging.sealed) return false;  // They are of what was promised.
+    staging.parts.reset();
+  }
+  if (!staging.parts) staging.parts = HeldParts(std::make_shared<FileParts>(uploads_, staging.spool));
+  return staging.parts->wrote(range) && staging.spool->bytes().size() >= kMultipartFrom;
+}
+
+void Publishing::send_ahead(const InodePtr& inode) {
+  const auto text = tree_.path(inode);
+  const auto path = ObjectPath::make(text.value_or(""));
+  if (!path) return;
+  const std::lock_guard lock(inode->mutex);
+  Staging& staging = inode->staging;
+  if (!staging.parts || staging.parts->file() != staging.spool || inode->is_deleted) return;
+  if (staging.wait != Wait::kClose || staging.spoilt) return;
+  if (!staging.parts->send(*path)) staging.parts.reset();  // Renamed since.
 }
 
 Result<> Publishing::complete(const InodePtr& inode, std::uint64_t offset, std::uint64_t length) {

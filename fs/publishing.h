@@ -80,6 +80,11 @@ class Publishing {
   // Asks for an upload's address while the file is still being written.
   void ask_ahead(const InodePtr& inode);
 
+  // Under the inode's mutex: that range of the staged bytes was written. True when parts of the file can go
+  // up before it is closed: send_ahead() begins that, for a file that will be published under its name.
+  bool wrote(Inode& inode, ByteRange range);
+  void send_ahead(const InodePtr& inode);
+
   // Bytes of the base that a range of the staged file still lacks come from the lake. Under no lock.
   Result<> complete(const InodePtr& inode, std::uint64_t offset, std::uint64_t length);
 
@@ -91,6 +96,7 @@ class Publishing {
 
   [[nodiscard]] KnownVersions& versions() { return versions_; }
   [[nodiscard]] WriteQueue& queue() { return queue_; }
+  [[nodiscard]] UploadsAhead& uploads() { return uploads_; }
   [[nodiscard]] Workers& workers() { return workers_; }
 
   // Starts what is due by now: retries, and what was held back and has aged.
@@ -133,6 +139,7 @@ class Publishing {
   std::map<NodeId, InodePtr> staged_;
   std::map<std::string, Error> untold_;  // By path.
 
+  UploadsAhead uploads_;
   KnownVersions versions_;
   WriteQueue queue_;
   Workers workers_;  // Last: its jobs use all above.

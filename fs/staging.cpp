@@ -109,7 +109,10 @@ Result<> FilesystemCore::truncate(const InodePtr& inode, std::uint64_t size) {
   auto change = begin_change(inode, size != 0);
   if (!change) return change.error();
   if (auto cut = change->bytes.truncate(size); !cut) return cut.error();
-  if (size == 0) inode->staging.spoilt.reset();  // Begun anew.
+  if (size == 0) {  // Begun anew.
+    inode->staging.spoilt.reset();
+    inode->staging.parts.reset();
+  }
   touch(*inode, false);
   return {};
 }
