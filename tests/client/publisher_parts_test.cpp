@@ -94,6 +94,18 @@ TEST_CASE("parts: a claim whose bytes are refused for good is taken back") {
   CHECK(lake.store.calls("abandon") == 1);
 }
 
+TEST_CASE("parts: a file that was removed when its bytes were up is not put there, and its parts are freed") {
+  Lake lake;
+  std::stop_source removed;
+  PublishJob job = large(Expectation::absent());
+  job.unwanted = removed.get_token();
+  lake.store.before_next("upload_parts", [&] { removed.request_stop(); });
+  const auto published = lake.publisher.publish(job, MemoryBytes("bytes"));
+  REQUIRE_FALSE(published.has_value());
+  CHECK_FALSE(lake.store.contents("a"));
+  CHECK(lake.store.calls("abandon") == 1);
+}
+
 TEST_CASE("parts: an upload that was completed already, its answer lost and its entry gone, is made anew") {
   Lake lake;
   const ObjectInfo base = lake.store.put("a", "old");
