@@ -1,12 +1,14 @@
 // W1, W5, W8: a large file goes up in parts while it is written, and close sends what is left.
 
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <optional>
 #include <set>
 #include <thread>
 
+#include "tests/mount/actor.h"
 #include "tests/mount/mounted.h"
 
 using namespace lakefuse::test;
@@ -148,6 +150,30 @@ TEST_CASE("F1: a dead server does not slow a write, and a close after it is back
   lake.server().start();
   REQUIRE(file.close() == kOk);
   CHECK((lake.read("big") == large_pattern() + "tail"));
+}
+
+TEST_CASE("F1: Ctrl-C ends a close that waits for parts under way, which are freed, and the bytes are kept") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  OpenFile file(mount / "big", O_WRONLY | O_CREAT | O_TRUNC);
+  Gate hangs = lake.server().hold("store_put_part");
+  REQUIRE(file.write(large_pattern()) == kOk);
+  REQUIRE(hangs.wait_for_arrivals(4));
+  Actor closer;
+  REQUIRE(closer("open 1 w " + (mount / "big").string()) == "ok");  // Who opened it last publishes it.
+  closer.tell("close 1");
+  std::this_thread::sleep_for(
+      300ms);  // A command of ours would inherit the file, and its exec would flush it.
+  const auto began = std::chrono::steady_clock::now();
+  closer.signal(SIGINT);
+  CHECK(closer.wait() == 128 + SIGINT);
+  CHECK(std::chrono::steady_clock::now() - began < 1s);
+  CHECK(is_abandoned(lake));
+  CHECK(lake.count("complete_presign_multipart_upload") == 0);
+  hangs.release();
+  REQUIRE(file.close() == kOk);
+  CHECK((lake.read("big") == large_pattern()));
 }
 
 TEST_CASE("W2: parts of a file that goes elsewhere or nowhere are freed") {
