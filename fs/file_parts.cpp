@@ -140,6 +140,12 @@ void FileParts::free_if_dropped_locked() {
   is_taken_ = true;
 }
 
+void FileParts::close() {
+  const std::lock_guard lock(mutex_);
+  is_closed_ = true;
+  ready_.clear();
+}
+
 void FileParts::drop() {
   const std::lock_guard lock(mutex_);
   is_closed_ = is_dropped_ = true;

@@ -39,6 +39,9 @@ class FileParts final : public PartsAhead, public std::enable_shared_from_this<F
   [[nodiscard]] bool send(const ObjectPath& path);
   [[nodiscard]] bool is_for(const ObjectPath& path);
 
+  // The file's bytes were frozen: what is not under way by now would be of what is written later.
+  void close();
+
   // Nobody wants it: nothing more goes up, and what is there is freed, behind. What was taken is its taker's.
   void drop();
 

@@ -246,6 +246,7 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   staging.ahead.reset();
   if (staging.parts && staging.parts->file() == taken.spool) {
     taken.parts = std::move(staging.parts);
+    taken.parts->close();
     if (taken.parts->is_for(taken.job->path)) taken.job->ahead = taken.parts.share();
   }
   staging.uploading = true;

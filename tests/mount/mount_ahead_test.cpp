@@ -112,6 +112,33 @@ TEST_CASE("W8: what is changed while it goes up is on the lake as it was at the 
   CHECK((lake.read("big") == bytes));
 }
 
+TEST_CASE(
+    "W4: what one program writes while another one's close publishes is no part of what that publishes") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  std::string bytes = large_pattern() + pattern(kPart, 3);
+  Gate address = lake.server().hold("get_physical_address");
+  Gate parts = lake.server().hold("store_put_part");
+  OpenFile file(mount / "big", O_WRONLY | O_CREAT);
+  Actor opener;
+  REQUIRE(opener("open 0 w " + (mount / "big").string()) == "ok");
+  REQUIRE(file.write(bytes) == kOk);
+  REQUIRE(parts.wait_for_arrivals(4));  // The fifth waits for one of them.
+  opener.tell("close 0");
+  std::this_thread::sleep_for(300ms);  // It has frozen the bytes, and waits for the address.
+  REQUIRE(file.write_at(4 * kPart, "x") == kOk);
+  parts.release();
+  CHECK(lake.server().wait_for("store_put_part", 4));
+  std::this_thread::sleep_for(200ms);  // For a fifth that must not come.
+  address.release();
+  CHECK(opener.answer() == "ok");
+  CHECK((lake.read("big") == bytes));
+  CHECK(file.close() == kOk);
+  bytes[4 * kPart] = 'x';
+  CHECK((lake.read("big") == bytes));
+}
+
 TEST_CASE("W1, F1: what fails while a file is written is told to nobody, and goes up with the close") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
