@@ -12,7 +12,9 @@ namespace lakefuse {
 Result<> discard_spooled(const std::filesystem::path& data_path) {
   const auto room = data_path.parent_path();
   const auto slot_path = room.parent_path();
-  const std::string id = id_of(data_path.filename(), ".data");
+  const std::string name = data_path.filename();
+  const bool is_journal = room.filename() == "damaged" && !id_of(name, kJournalEnding).empty();
+  const std::string id = id_of(name, is_journal ? kJournalEnding : ".data");
   const Error none{Errc::kNotFound, data_path.string() + " is no file that lakefuse keeps"};
   const bool is_a_room = room.filename() == "spool" || room.filename() == "damaged";
   if (id.empty() || !is_a_room || !SpoolSlot::is_name(slot_path.filename())) return none;
@@ -28,8 +30,16 @@ Result<> discard_spooled(const std::filesystem::path& data_path) {
   if (*slot == nullptr) return Error{Errc::kBusy, "a mount has " + data_path.string() + " now"};
   auto files = open_private_directory(slot_directory->get(), room.filename());
   if (!files) return files.error();
+  bool was_journaled = false;
+  auto records = (*slot)->take_left_records();
+  for (SpoolJournal::Left& left : records.files) {
+    if (is_journal || left.put.id != id) continue;
+    if (auto ended = SpoolJournal::end(left.place, id, JournalEnd::kGone); !ended) return ended;
+    SpoolJournal::leave(left.place);
+    was_journaled = true;
+  }
   // The bytes first, as in all discarding: a record alone is a trace that goes away.
-  if (::unlinkat(files->get(), (id + ".data").c_str(), 0) != 0)
+  if (::unlinkat(files->get(), name.c_str(), 0) != 0 && !(errno == ENOENT && was_journaled))
     return errno == ENOENT ? none : disk_error("cannot remove " + data_path.string(), errno);
   ::unlinkat(files->get(), (id + ".json").c_str(), 0);
   if (::fsync(files->get()) != 0)

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <set>
 
 #include "cache/disk.h"
 
@@ -36,13 +37,71 @@ void take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
     ::unlinkat(directory, (id + ".json").c_str(), 0);
     return;
   }
-  auto file = LocalSpoolFile::adopt(slot, id, *stored, space);
+  auto file = LocalSpoolFile::adopt(slot, id, *stored, space, {});
+  if (!file) return;
+  distrust_torn_bytes(*stored, (*file)->bytes().size());
+  found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
+}
+
+// Bytes without a record. A power cut leaves empty files so, of which nothing was promised.
+void judge_nameless(const std::shared_ptr<SpoolSlot>& slot, const std::string& id) {
+  const int directory = slot->files()->get();
+  if (is_there(directory, id + ".json")) return;
+  struct stat facts {};
+  if (::fstatat(directory, (id + ".data").c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return;
+  if (S_ISREG(facts.st_mode) && facts.st_size == 0)
+    ::unlinkat(directory, (id + ".data").c_str(), 0);
+  else
+    slot->put_aside(id);
+}
+
+// The bytes that a promise carries, where the file itself lost them.
+Result<> restore_bytes(int directory, const std::string& name, const std::string& bytes) {
+  auto file = open_file(directory, name, O_CREAT | O_TRUNC | O_RDWR);
+  return file ? write_fully(file->get(), 0, std::as_bytes(std::span(bytes))) : file.error();
+}
+
+// The same as take_file(), of a record in the journal.
+void take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Left left,
+                    const std::shared_ptr<FreeSpace>& space, std::vector<LeftFile>& found) {
+  const int directory = slot->files()->get();
+  const std::string& id = left.put.id;
+  const std::string name = id + ".data";
+  const auto drop = [&](JournalEnd how) {
+    std::ignore = SpoolJournal::end(left.place, id, how);
+    if (how == JournalEnd::kGone) ::unlinkat(directory, name.c_str(), 0);
+    SpoolJournal::leave(left.place);
+  };
+  if (is_there(directory, id + ".json")) return drop(JournalEnd::kMoved);  // Younger.
+  auto stored = parse_record(left.put.record);
+  if (!stored) {
+    slot->keep_damaged(left.place.file->name());
+    slot->put_aside(id);
+    return drop(JournalEnd::kMoved);
+  }
+  stored->boot = left.boot;
+  stored->durable = left.put.bytes.has_value();
+  if (stored->record.state == State::kClean) return drop(JournalEnd::kGone);
+  if (left.put.bytes && has_lost_bytes(directory, name, *stored)) {
+    if (!restore_bytes(directory, name, *left.put.bytes)) return;  // The next mount may have the room.
+  }
+  if (!is_there(directory, name)) return drop(JournalEnd::kGone);
+  auto file = LocalSpoolFile::adopt(slot, id, *stored, space, left.place);
   if (!file) return;
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
 }
 
 }  // namespace
+
+bool has_lost_bytes(int directory, const std::string& name, const StoredRecord& stored) {
+  if (stored.boot != boot_id()) return true;  // What is there was not synced.
+  struct stat facts {};
+  if (::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return true;
+  const State state = stored.record.state;
+  const bool is_closed = state == State::kHeld || state == State::kQueued;
+  return is_closed && static_cast<std::uint64_t>(facts.st_size) != stored.shape.size;
+}
 
 std::string id_of(const std::string& name, std::string_view ending) {
   if (!name.ends_with(ending)) return "";
@@ -70,11 +129,17 @@ std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
   std::vector<LeftFile> found;
   auto names = list_names(directory);
   if (!names) return {};
+  SpoolJournal::AllLeft journaled = slot->take_left_records();
+  std::set<std::string> known;
+  for (SpoolJournal::Left& one : journaled.files) {
+    known.insert(one.put.id);
+    take_journaled(slot, std::move(one), space, found);
+  }
   for (const std::string& name : *names) {
     if (name.ends_with(kHalfMade)) ::unlinkat(directory, name.c_str(), 0);
     if (const std::string id = id_of(name, ".json"); !id.empty()) take_file(slot, id, space, found);
-    if (const std::string id = id_of(name, ".data"); !id.empty() && !is_there(directory, id + ".json"))
-      slot->put_aside(id);
+    if (const std::string id = id_of(name, ".data"); !id.empty() && !known.contains(id))
+      judge_nameless(slot, id);
   }
   return found;
 }

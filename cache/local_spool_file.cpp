@@ -18,6 +18,17 @@ std::int64_t now_nanoseconds() {
       .count();
 }
 
+// Some ten thousand digits each; what has more is written to a file of its own.
+constexpr std::size_t kMostJournaledRanges = 1000;
+// Paths, reasons and metadata are far below a MiB, all of them.
+
+// What may stay for days must not keep a journal for so long.
+bool may_last(const SpoolRecord& record, bool is_durable) {
+  using State = SpoolRecord::State;
+  if (record.state == State::kFailed || record.state == State::kConflict) return true;
+  return record.state == State::kHeld && !is_durable;  // Litter.
+}
+
 }  // namespace
 
 Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::create(std::shared_ptr<SpoolSlot> slot,
@@ -52,7 +63,8 @@ Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::create(std::shared_ptr<S
 
 Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::adopt(std::shared_ptr<SpoolSlot> slot, std::string id,
                                                               const StoredRecord& stored,
-                                                              std::shared_ptr<FreeSpace> space) {
+                                                              std::shared_ptr<FreeSpace> space,
+                                                              SpoolJournal::Place place) {
   std::shared_ptr<LocalSpoolFile> file(
       new LocalSpoolFile(std::move(slot), std::move(id), stored.created_nanoseconds, stored.durable));
   const auto& directory = file->slot_->files();
@@ -63,6 +75,8 @@ Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::adopt(std::shared_ptr<Sp
       LocalStagedFile::open(directory, name, std::move(*data), stored.shape.missing, std::move(space));
   if (!bytes) return bytes.error();
   file->bytes_ = std::move(*bytes);
+  file->has_record_file_ = place.file == nullptr;
+  file->place_ = std::move(place);
   return file;
 }
 
@@ -70,29 +84,62 @@ Result<> LocalSpoolFile::save(const SpoolRecord& record, Safety safety) {
   std::lock_guard lock(mutex_);
   if (is_discarded_) return {};  // Nobody wants these bytes after a crash.
   // The shape first: what it says is here was written before the sync.
-  auto shape = bytes_->shape();
-  if (safety == Safety::kDurable)
-    if (auto synced = bytes_->sync(); !synced) return synced;
-  return put(record, std::move(shape), safety);
+  return put(record, bytes_->shape(), safety);
 }
 
 Result<> LocalSpoolFile::put(const SpoolRecord& record, LocalStagedFile::Shape shape, Safety safety) {
-  const bool durable = safety == Safety::kDurable;
-  const StoredRecord stored{record, std::move(shape), created_nanoseconds_, durable, boot_id()};
+  const bool is_durable = safety == Safety::kDurable;
+  StoredRecord stored{record, std::move(shape), created_nanoseconds_, is_durable, boot_id()};
   // After a power cut, a record that outlived it would speak for what has changed since.
-  const Put how = durable || was_durable_ ? Put::kSynced : Put::kRenamed;
-  auto put = put_text(slot_->files()->get(), id_ + ".json", to_json(stored), how);
-  was_durable_ = was_durable_ || (durable && put);
+  const bool is_promise = is_durable || was_durable_;
+  const bool is_small = stored.shape.missing.empty() && stored.shape.size <= kMostJournaledBytes;
+  const bool fits = !has_record_file_ && !may_last(record, is_durable) && (is_small || !is_promise) &&
+                    stored.shape.missing.size() <= kMostJournaledRanges;
+  return fits ? put_in_journal(std::move(stored), is_promise) : put_in_file(std::move(stored), is_durable);
+}
+
+Result<> LocalSpoolFile::put_in_journal(StoredRecord stored, bool is_promise) {
+  std::vector<std::byte> bytes(is_promise ? stored.shape.size : 0);
+  if (!bytes.empty()) {
+    const auto got = bytes_->read(0, bytes);
+    if (!got) return got.error();
+    if (*got != bytes.size()) return Error{Errc::kLocalIo, "a staged file ends before its size"};
+  }
+  stored.durable = is_promise;
+  const auto carried = is_promise ? std::optional(std::span<const std::byte>(bytes)) : std::nullopt;
+  auto put = slot_->journal().put(place_, id_, to_json(stored), carried);
+  was_durable_ = was_durable_ || (is_promise && put);
   return put;
+}
+
+Result<> LocalSpoolFile::put_in_file(StoredRecord stored, bool is_durable) {
+  // What the journal carried so far has to be in the file itself.
+  const bool were_carried = place_.is_promise;
+  if (is_durable || were_carried)
+    if (auto synced = bytes_->sync(); !synced) return synced;
+  stored.durable = is_durable || were_carried;
+  const Put how = stored.durable || was_durable_ ? Put::kSynced : Put::kRenamed;
+  if (auto put = put_text(slot_->files()->get(), id_ + ".json", to_json(stored), how); !put) return put;
+  has_record_file_ = true;
+  was_durable_ = was_durable_ || stored.durable;
+  if (place_.file == nullptr) return {};
+  // Durably, or it came back once this record is gone.
+  auto ended = SpoolJournal::end(place_, id_, JournalEnd::kMoved);
+  SpoolJournal::leave(place_);
+  return ended;
 }
 
 void LocalSpoolFile::discard() {
   std::lock_guard lock(mutex_);
   if (std::exchange(is_discarded_, true)) return;
-  if (bytes_) bytes_->unlink();
-  ::unlinkat(slot_->files()->get(), (id_ + ".json").c_str(), 0);
   // What would outlive a power cut must not come back by one: it may be removed from the lake by then.
-  if (was_durable_) ::fsync(slot_->files()->get());
+  if (place_.file != nullptr) std::ignore = SpoolJournal::end(place_, id_, JournalEnd::kGone);
+  if (bytes_) bytes_->unlink();
+  if (has_record_file_) {
+    ::unlinkat(slot_->files()->get(), (id_ + ".json").c_str(), 0);
+    if (was_durable_) ::fsync(slot_->files()->get());
+  }
+  SpoolJournal::leave(place_);
 }
 
 }  // namespace lakefuse

@@ -25,10 +25,11 @@ class LocalSpoolFile final : public SpoolFile {
                                                         const SpoolRecord& record,
                                                         std::shared_ptr<FreeSpace> space);
 
-  // The file that an earlier mount left under this id.
+  // The file that an earlier mount left under this id, with its record at `place` or in a file of its own.
   static Result<std::shared_ptr<LocalSpoolFile>> adopt(std::shared_ptr<SpoolSlot> slot, std::string id,
                                                        const StoredRecord& stored,
-                                                       std::shared_ptr<FreeSpace> space);
+                                                       std::shared_ptr<FreeSpace> space,
+                                                       SpoolJournal::Place place);
 
   const std::string& id() const override { return id_; }
   std::filesystem::path data_path() const override { return slot_->path() / "spool" / (id_ + ".data"); }
@@ -45,6 +46,8 @@ class LocalSpoolFile final : public SpoolFile {
         was_durable_(durable) {}
 
   Result<> put(const SpoolRecord& record, LocalStagedFile::Shape shape, Safety safety);
+  Result<> put_in_journal(StoredRecord stored, bool is_promise);
+  Result<> put_in_file(StoredRecord stored, bool is_durable);
 
   const std::shared_ptr<SpoolSlot> slot_;
   const std::string id_;
@@ -54,6 +57,10 @@ class LocalSpoolFile final : public SpoolFile {
   std::mutex mutex_;           // Held across the syncs: records reach the disk in the order of the calls.
   bool was_durable_;           // Guarded by mutex_. The record on disk must not get lost by replacing it.
   bool is_discarded_ = false;  // Guarded by mutex_.
+  // Guarded by mutex_. A record is in the journal first; once it has a file of its own it stays there, and
+  // where a crash leaves both, the file counts.
+  SpoolJournal::Place place_;
+  bool has_record_file_ = false;  // Guarded by mutex_.
 };
 
 }  // namespace lakefuse

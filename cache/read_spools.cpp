@@ -67,6 +67,9 @@ class SlotReader {
       if (name.ends_with(".data"))
         rows_.push_back(
             {0, unreadable(owner_, path_ / "damaged" / name, "the record of these bytes cannot be read")});
+      else if (name.ends_with(kJournalEnding))
+        rows_.push_back(
+            {0, unreadable(owner_, path_ / "damaged" / name, "a part of this journal cannot be read")});
   }
 
   void read_files() {
@@ -77,6 +80,35 @@ class SlotReader {
       if (!id_of(name, kRenameEnding).empty()) read_rename(files.get(), name);
       if (!id_of(name, kRemovalsEnding).empty()) read_removals(files.get(), name);
     }
+    for (const ReadJournal& one : read_journals(files.get()).puts) read_journaled(files.get(), one);
+  }
+
+  void read_journaled(int files, const ReadJournal& one) {
+    const std::string& id = one.put.id;
+    if (::faccessat(files, (id + ".json").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return;  // Younger.
+    const std::string name = id + ".data";
+    struct stat facts {};
+    const bool is_there = ::fstatat(files, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!is_there && !one.put.bytes) return;
+    auto stored = parse_record(one.put.record);
+    if (!stored) {
+      rows_.push_back({0, unreadable(owner_, path_ / "spool" / one.name, stored.error().message)});
+      return;
+    }
+    if (stored->record.state == State::kClean || stored->record.is_claim) return;
+    stored->boot = one.boot;
+    stored->durable = one.put.bytes.has_value();
+    auto size = is_there ? static_cast<std::uint64_t>(facts.st_size) : 0;
+    if (!in_use_ && one.put.bytes && has_lost_bytes(files, name, *stored)) {
+      size = one.put.bytes->size();
+      if (stored->record.reason.empty())
+        stored->record.reason =
+            "its bytes are in " + one.name + ": the next mount, or `lakefuse recover`, puts them back";
+    }
+    if (!in_use_) distrust_torn_bytes(*stored, size);
+    const bool is_whole = stored->shape.missing.empty();
+    rows_.push_back({stored->created_nanoseconds,
+                     {owner_, std::move(stored->record), path_ / "spool" / name, size, is_whole, in_use_}});
   }
 
   void read_rename(int files, const std::string& name) {

@@ -140,10 +140,10 @@ std::string to_json(const SpoolOwner& owner) {
 Result<SpoolOwner> parse_owner(std::string_view json_text) {
   auto format = parse_object(json_text, [](const json::object& in) { return number<int>(in, "format"); });
   if (!format) return format.error();
-  if (*format != kSpoolFormat)
+  if (*format < kOldestSpoolFormat || *format > kSpoolFormat)
     return Error{Errc::kUnsupported, "written in format " + std::to_string(*format) +
-                                         ", and this lakefuse knows format " + std::to_string(kSpoolFormat) +
-                                         ": use the version that wrote it"};
+                                         ", and this lakefuse knows formats up to " +
+                                         std::to_string(kSpoolFormat) + ": use the version that wrote it"};
   return parse_object(json_text, [](const json::object& in) {
     return SpoolOwner{text(in, "endpoint"), text(in, "repository"), text(in, "branch")};
   });

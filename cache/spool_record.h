@@ -20,8 +20,10 @@ struct StoredRecord {
   std::string boot;  // Of the machine, when it was written: another one now means a power cut.
 };
 
-// The format of slots and records. A slot says which one it has in owner.json; another one is refused.
-inline constexpr int kSpoolFormat = 1;
+// The format of slots and records. A slot says which one it has in owner.json; older ones are read (1 had no
+// journals) and are of this format from then on, later ones are refused.
+inline constexpr int kSpoolFormat = 2;
+inline constexpr int kOldestSpoolFormat = 1;
 
 [[nodiscard]] std::string to_json(const StoredRecord& stored);
 Result<StoredRecord> parse_record(std::string_view json);

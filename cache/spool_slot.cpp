@@ -92,6 +92,9 @@ Result<> SpoolSlot::furnish(int state_dir, const SpoolOwner& owner) {
     auto known = parse_owner(*text);
     if (!known) return known.error();
     if (*known != owner) return Error{Errc::kLocalIo, "holds the files of another branch"};
+    // Whoever knows the older format only must not take it for a slot whose records are gone.
+    if (*text != to_json(owner))
+      if (auto put = put_text(directory_.get(), kOwner, to_json(owner), Put::kSynced); !put) return put;
   } else {
     if (auto put = put_text(directory_.get(), kOwner, to_json(owner), Put::kSynced); !put) return put;
   }
@@ -104,6 +107,7 @@ Result<> SpoolSlot::furnish(int state_dir, const SpoolOwner& owner) {
     return disk_error("cannot sync", errno);
   files_ = std::make_shared<const UniqueFd>(std::move(*files));
   damaged_ = std::move(*damaged);
+  journal_ = std::make_unique<SpoolJournal>(files_);
   return {};
 }
 
@@ -121,6 +125,16 @@ void SpoolSlot::put_aside(const std::string& id) const {
   }
 }
 
+SpoolJournal::AllLeft SpoolSlot::take_left_records() const {
+  SpoolJournal::AllLeft left = journal_->take_left();
+  for (const std::string& journal : left.damaged) keep_damaged(journal);
+  return left;
+}
+
+void SpoolSlot::keep_damaged(const std::string& journal) const {
+  ::linkat(files_->get(), journal.c_str(), damaged_.get(), journal.c_str(), 0);
+}
+
 std::size_t SpoolSlot::damaged_count() const {
   auto names = list_names(damaged_.get());
   if (!names) return 0;
@@ -130,6 +144,7 @@ std::size_t SpoolSlot::damaged_count() const {
 }
 
 SpoolSlot::~SpoolSlot() {
+  journal_.reset();  // Its file goes where nothing is in it.
   if (remove_when_done_) remove_if_empty();
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cache/spool.h"
+#include "cache/spool_journal.h"
 #include "cache/unique_fd.h"
 #include "client/error.h"
 
@@ -17,8 +18,8 @@ namespace lakefuse {
 //                       lock         an open file description lock (fcntl): gone with its holder, kept over
 //                       fork, and
 //                                    `lakefuse pending` can ask for it without taking it
-//                       spool/       <id>.data and <id>.json of each staged file, <id>.rename of each
-//                       directory rename under way
+//                       spool/       <id>.data of each staged file, its record in a <id>.journal or in
+//                       <id>.json, <id>.rename of each directory rename under way
 //                       damaged/     what could not be read, for a person to look at; never removed
 //
 // Constant after construction, so safe to use from many threads at once.
@@ -42,9 +43,13 @@ class SpoolSlot {
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] const std::shared_ptr<const UniqueFd>& files() const { return files_; }  // spool/
+  [[nodiscard]] SpoolJournal& journal() const { return *journal_; }
 
   // Out of the way of good files: all of the id's files go to damaged/.
   void put_aside(const std::string& id) const;
+  // SpoolJournal::take_left(); a journal of which a part cannot be read is kept in damaged/ as well.
+  [[nodiscard]] SpoolJournal::AllLeft take_left_records() const;
+  void keep_damaged(const std::string& journal) const;
   [[nodiscard]] std::size_t damaged_count() const;
 
   // Makes the slot disappear, if it is empty, when its last user is gone.
@@ -62,6 +67,7 @@ class SpoolSlot {
   const UniqueFd lock_;
   std::shared_ptr<const UniqueFd> files_;
   UniqueFd damaged_;
+  std::unique_ptr<SpoolJournal> journal_;
   std::atomic<bool> remove_when_done_ = false;
 };
 

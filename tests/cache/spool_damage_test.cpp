@@ -52,7 +52,7 @@ TEST_CASE("files of a format that we do not know are refused with a sentence, ne
   f.leave(record_of("a", State::kFailed), "precious");
   const fs::path owner = f.file_ending(".data").parent_path().parent_path() / "owner.json";
   std::string text = slurp(owner);
-  text.replace(text.find("\"format\":1"), 10, "\"format\":9");
+  text.replace(text.find("\"format\":2"), 10, "\"format\":9");
   std::ofstream(owner, std::ios::trunc) << text;
   const auto opened = Spool::open(f.state(), kOwner, 0);
   CHECK(cause_of(opened) == Errc::kUnsupported);

@@ -222,7 +222,8 @@ TEST_CASE("a file without a name goes on without one") {
   CHECK(text_of(*snapshot) == "gone, but open");
   CHECK_FALSE(std::filesystem::exists(path));
   CHECK(f.spool_file().save({}, SpoolFile::Safety::kDurable).has_value());
-  CHECK(std::filesystem::is_empty(path.parent_path()));
+  for (const auto& left : std::filesystem::directory_iterator(path.parent_path()))
+    CHECK(left.path().extension() == ".journal");
 }
 
 TEST_CASE("a file that lacks bytes of its base is not uploaded by mistake") {

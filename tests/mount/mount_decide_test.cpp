@@ -205,7 +205,7 @@ TEST_CASE(
   mount.kill_hard();
   const auto owner = kept.parent_path().parent_path() / "owner.json";
   std::string text = read_local(owner);
-  const auto at = text.find("\"format\":1");
+  const auto at = text.find("\"format\":2");
   REQUIRE(at != std::string::npos);
   write_local(owner, text.replace(at, 10, "\"format\":9"));
   const Ran ran = Mounted::refused(lake, {.state_dir = mount.state_dir()});

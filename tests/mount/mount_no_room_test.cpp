@@ -30,7 +30,7 @@ TEST_CASE(
   SUBCASE("a close") {
     OpenFile written(mount / "d/new", O_WRONLY | O_CREAT);
     CHECK(written.write("new") == kOk);
-    disk.fill(".json.new");
+    disk.fill(".journal");
     CHECK(written.close() == kOk);
     CHECK(lake.read("d/new") == "new");
   }

@@ -257,7 +257,8 @@ TEST_CASE(
     cycle.check();
     return is_reached;
   });
-  visited.check({"create /ID/spool/ID.json.new", "write /ID/spool/ID.json.new", "sync /ID/spool/ID.json.new",
+  visited.check({"create /ID/spool/ID.journal", "write /ID/spool/ID.journal", "sync /ID/spool/ID.journal",
+                 "create /ID/spool/ID.json.new", "write /ID/spool/ID.json.new", "sync /ID/spool/ID.json.new",
                  "rename /ID/spool/ID.json", "create /ID/spool/ID.data", "truncate /ID/spool/ID.data",
                  "write /ID/spool/ID.data", "sync /ID/spool/ID.data", "sync /ID/spool",
                  "unlink /ID/spool/ID.data", "unlink /ID/spool/ID.json", "create /ID/spool/ID.rename.new",

@@ -64,7 +64,8 @@ class Rebuilding {
  private:
   void file(const std::string& identity, const stdfs::path& target) {
     std::string bytes = read_local(synced_ / identity);
-    if (const auto at = bytes.find(boot_); at != std::string::npos && target.extension() == ".json")
+    const bool has_record = target.extension() == ".json" || target.extension() == ".journal";
+    if (const auto at = bytes.find(boot_); at != std::string::npos && has_record)
       bytes.replace(at, boot_.size(), other_boot_);
     write_local(target, bytes);
     stdfs::permissions(target, stdfs::perms::owner_read | stdfs::perms::owner_write);

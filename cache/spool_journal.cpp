@@ -1,0 +1,229 @@
+#include "cache/spool_journal.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <set>
+
+#include "cache/disk.h"
+#include "cache/spool_record.h"
+
+namespace lakefuse {
+
+namespace {
+
+// A file that stays open for long keeps the journal that has its record: so much for each at most.
+constexpr std::uint64_t kFullJournal = 1 << 20;
+// How much room is asked for at once.
+constexpr std::uint64_t kRoom = 64 << 10;
+constexpr std::size_t kMostReadBytes = 1 << 30;
+
+std::string_view seed_of(std::string_view name) {
+  return name.substr(0, name.size() - std::min(name.size(), kJournalEnding.size()));
+}
+
+bool is_journal(std::string_view name) {
+  return name.ends_with(kJournalEnding) && is_random_name(seed_of(name));
+}
+
+}  // namespace
+
+Result<std::shared_ptr<JournalFile>> JournalFile::begin(std::shared_ptr<const UniqueFd> directory) {
+  const int in = directory->get();
+  std::string name = random_name() + std::string(kJournalEnding);
+  auto file = open_file(in, name, O_CREAT | O_EXCL | O_RDWR);
+  if (!file) return file.error();
+  const std::string head = journal_head(boot_id());
+  auto wrote = write_fully(file->get(), 0, std::as_bytes(std::span(head)));
+  if (wrote && ::fsync(in) != 0) wrote = disk_error("cannot sync the directory of " + name, errno);
+  if (!wrote) {
+    ::unlinkat(in, name.c_str(), 0);
+    return wrote.error().in(name);
+  }
+  return std::shared_ptr<JournalFile>(
+      new JournalFile(std::move(directory), std::move(name), *std::move(file), head.size()));
+}
+
+Result<std::shared_ptr<JournalFile>> JournalFile::adopt(std::shared_ptr<const UniqueFd> directory,
+                                                        std::string name) {
+  auto file = open_file(directory->get(), name, O_RDWR);
+  if (!file) return file.error();
+  struct stat facts {};
+  if (::fstat(file->get(), &facts) != 0) return disk_error("cannot stat " + name, errno);
+  return std::shared_ptr<JournalFile>(new JournalFile(std::move(directory), std::move(name), *std::move(file),
+                                                      static_cast<std::uint64_t>(facts.st_size)));
+}
+
+JournalFile::~JournalFile() {
+  if (in_it_ == 0) ::unlinkat(directory_->get(), name_.c_str(), 0);
+}
+
+std::string_view JournalFile::seed() const {
+  return seed_of(name_);
+}
+
+bool JournalFile::is_full() const {
+  const std::lock_guard lock(mutex_);
+  return is_broken_ || size_ >= kFullJournal;
+}
+
+Result<> JournalFile::reserve_locked(std::uint64_t end) {
+  if (end <= reserved_) return {};
+  const std::uint64_t wanted = (end / kRoom + 1) * kRoom;
+  const auto length = static_cast<off_t>(wanted - reserved_);
+  if (::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(reserved_), length) != 0 &&
+      errno != EOPNOTSUPP && errno != ENOSYS)
+    return disk_error("cannot make room for promises", errno);
+  reserved_ = wanted;
+  return {};
+}
+
+Result<std::uint64_t> JournalFile::append_promise(std::string_view entry) {
+  const std::lock_guard lock(mutex_);
+  if (auto room = reserve_locked(size_ + entry.size() + (promises_ + 1) * kJournalEndBytes); !room)
+    return room.error();
+  auto end = append_locked(entry);
+  if (end) ++promises_;
+  return end;
+}
+
+Result<std::uint64_t> JournalFile::append(std::string_view entry) {
+  const std::lock_guard lock(mutex_);
+  return append_locked(entry);
+}
+
+Result<std::uint64_t> JournalFile::append_locked(std::string_view entry) {
+  if (auto wrote = write_fully(file_.get(), size_, std::as_bytes(std::span(entry))); !wrote) {
+    std::ignore = ::ftruncate(file_.get(), static_cast<off_t>(size_));
+    return wrote.error().in(name_);
+  }
+  size_ += entry.size();
+  return size_;
+}
+
+Result<> JournalFile::sync(std::uint64_t end) {
+  const std::lock_guard syncing(syncing_);
+  if (synced_ >= end) return {};  // By somebody who came after us.
+  std::uint64_t written = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_broken_) return Error{Errc::kLocalIo, "cannot sync " + name_ + ": an earlier sync of it failed"};
+    written = size_;
+  }
+  if (::fdatasync(file_.get()) != 0) {
+    const std::lock_guard lock(mutex_);
+    is_broken_ = true;  // What the kernel dropped then, a later sync would call safe.
+    return disk_error("cannot sync " + name_, errno);
+  }
+  synced_ = written;
+  return {};
+}
+
+Result<std::shared_ptr<JournalFile>> SpoolJournal::current() {
+  const std::lock_guard lock(mutex_);
+  if (current_ != nullptr && !current_->is_full()) return current_;
+  auto fresh = JournalFile::begin(directory_);
+  if (fresh) current_ = *fresh;
+  return fresh;
+}
+
+Result<> SpoolJournal::put(Place& place, std::string_view id, std::string_view record,
+                           const std::optional<std::span<const std::byte>>& bytes) {
+  auto file = current();
+  if (!file) return file.error();
+  const std::string entry = journal_put((*file)->seed(), id, ++last_order_, record, bytes);
+  const auto end = bytes ? (*file)->append_promise(entry) : (*file)->append(entry);
+  if (!end) return end.error();
+  if (auto synced = bytes ? (*file)->sync(*end) : Result<>(); !synced) {
+    // The death of this process would leave it, though nobody relies on it.
+    if (place.file == *file)
+      place.is_promise = true;
+    else
+      std::ignore = (*file)->append(journal_end((*file)->seed(), id, JournalEnd::kMoved));
+    return synced;
+  }
+  if (place.file != *file) {
+    (*file)->enter();
+    Place old = std::exchange(place, Place{*file, false});
+    // A journal may go before an older one does.
+    if (old.file != nullptr) std::ignore = SpoolJournal::end(old, id, JournalEnd::kMoved);
+    leave(old);
+  }
+  place.is_promise = bytes.has_value();
+  return {};
+}
+
+Result<> SpoolJournal::end(const Place& place, std::string_view id, JournalEnd how) {
+  const auto end = place.file->append(journal_end(place.file->seed(), id, how));
+  if (!end) return end.error();
+  return place.is_promise ? place.file->sync(*end) : Result<>();
+}
+
+void SpoolJournal::leave(Place& place) {
+  if (place.file != nullptr) place.file->leave();
+  place = Place{};
+}
+
+SpoolJournal::AllLeft SpoolJournal::take_left() {
+  ReadJournals read = read_journals(directory_->get());
+  std::map<std::string, std::shared_ptr<JournalFile>> files;
+  for (const std::string& name : read.names)
+    if (auto file = JournalFile::adopt(directory_, name)) files.emplace(name, *std::move(file));
+  const auto adopted = [&](const ReadJournal& from) {
+    const auto found = files.find(from.name);
+    return Place{found == files.end() ? nullptr : found->second, from.put.bytes.has_value()};
+  };
+  for (const ReadJournal& superseded : read.older)
+    if (const Place place = adopted(superseded); place.file != nullptr)
+      std::ignore = end(place, superseded.put.id, JournalEnd::kMoved);
+  for (const std::string& id : read.gone)  // Their end came, and then a crash.
+    if (::faccessat(directory_->get(), (id + ".json").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+      ::unlinkat(directory_->get(), (id + ".data").c_str(), 0);
+  AllLeft all;
+  for (auto& [name, file] : files) all.journals.push_back(file);
+  for (ReadJournal& one : read.puts) {
+    Place place = adopted(one);
+    if (place.file == nullptr) continue;
+    place.file->enter();
+    last_order_ = std::max(last_order_.load(), one.put.order);
+    all.files.push_back({std::move(one.put), std::move(one.boot), std::move(place)});
+  }
+  all.damaged = std::move(read.damaged);
+  return all;
+}
+
+ReadJournals read_journals(int directory) {
+  ReadJournals all;
+  std::map<std::string, ReadJournal> last;
+  std::set<std::string> gone;
+  auto names = list_names(directory);
+  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+    if (!is_journal(name)) continue;
+    const auto text = read_text(directory, name, kMostReadBytes);
+    if (!text) continue;
+    JournalContents contents = parse_journal(seed_of(name), *text);
+    if (contents.is_damaged) all.damaged.push_back(name);
+    all.names.push_back(name);
+    gone.insert(contents.gone.begin(), contents.gone.end());
+    for (JournalContents::Put& put : contents.puts) {
+      const std::string id = put.id;
+      ReadJournal one{std::move(put), contents.boot, name};
+      const auto [known, is_new] = last.try_emplace(id, one);
+      if (is_new) continue;
+      if (known->second.put.order < one.put.order) std::swap(known->second, one);
+      all.older.push_back(std::move(one));
+    }
+  }
+  for (auto& [id, one] : last) {
+    gone.erase(id);
+    all.puts.push_back(std::move(one));
+  }
+  all.gone.assign(gone.begin(), gone.end());
+  return all;
+}
+
+}  // namespace lakefuse
