@@ -88,9 +88,11 @@ std::string journal_end(std::string_view name, std::string_view id, JournalEnd e
 
 JournalContents parse_journal(std::string_view name, std::string_view text) {
   JournalContents contents;
+  const std::size_t size = text.size();
   if (const auto line = text.find('\n'); text.starts_with(kFirstLine) && line != text.npos) {
     contents.boot = text.substr(kFirstLine.size(), line - kFirstLine.size());
     text.remove_prefix(line + 1);
+    contents.end = line + 1;
   }
   std::map<std::string, JournalContents::Put> puts;
   std::set<std::string> gone;
@@ -108,6 +110,7 @@ JournalContents parse_journal(std::string_view name, std::string_view text) {
     const std::string id(head->id, kIdDigits);
     const auto payload = text.substr(sizeof *head, head->record_bytes + head->data_bytes);
     text.remove_prefix(sizeof *head + payload.size());
+    contents.end = size - text.size();
     if (head->kind != Kind::kRecord && head->kind != Kind::kPromise) {
       puts.erase(id);
       if (head->kind == Kind::kGone) gone.insert(id);

@@ -41,6 +41,7 @@ struct JournalContents {
   std::vector<Put> puts;          // The last of each id that has no end.
   std::vector<std::string> gone;  // Ids that have one, and whose record is not elsewhere.
   bool is_damaged = false;        // Something in the middle could not be read: entries come after it.
+  std::size_t end = 0;            // Behind the last entry.
 };
 
 // Reads what it can. A tail that was cut short or torn was never promised.

@@ -17,6 +17,9 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::uint64_t kWorthEmptying = 1 << 20;
+// How far the file is made longer than its lines: a sync of what is written within that need not write down
+// a new length as well, which costs as much as the line.
+constexpr std::uint64_t kRoom = 64 << 10;
 
 struct Line {
   RemovalRecord record;
@@ -78,6 +81,9 @@ Result<> RemovalJournal::open_locked() {
 }
 
 Result<> RemovalJournal::append_locked(const std::string& line) {
+  if (size_ + line.size() > room_ &&
+      ::fallocate(file_.get(), 0, static_cast<off_t>(size_), static_cast<off_t>(line.size() + kRoom)) == 0)
+    room_ = size_ + line.size() + kRoom;
   if (auto wrote = write_fully(file_.get(), size_, std::as_bytes(std::span(line))); !wrote)
     return wrote.error().in(name_);  // Half a line, which the next one overwrites.
   size_ += line.size();
@@ -114,7 +120,7 @@ void RemovalJournal::end(std::uint64_t order) {
   const std::lock_guard lock(mutex_);
   if (left_.erase(order) == 0) return;
   if (left_.empty() && size_ > kWorthEmptying && ::ftruncate(file_.get(), 0) == 0) {
-    size_ = 0;
+    size_ = room_ = 0;
     return;
   }
   std::ignore = append_locked(json::serialize(json::object{{"order", order}, {"end", true}}) + "\n");

@@ -48,6 +48,7 @@ class RemovalJournal {
   std::mutex mutex_;              // Held over writes, not over syncs. Guards all below.
   UniqueFd file_;                 // Opened by the first promise.
   std::uint64_t size_ = 0;        // Of the file, which is emptied now and then,
+  std::uint64_t room_ = 0;        // the length of the file, whose end may be blank,
   std::uint64_t written_ = 0;     // and of all that was ever written to it.
   std::set<std::uint64_t> left_;  // Orders that are promised.
 

@@ -18,7 +18,8 @@ namespace {
 
 // A file that stays open for long keeps the journal that has its record: so much for each at most.
 constexpr std::uint64_t kFullJournal = 1 << 20;
-// How much room is asked for at once.
+// How much room is asked for at once. The file is as long as that room: a sync of what is written within it
+// need not write down a new length as well, which costs as much as the bytes.
 constexpr std::uint64_t kRoom = 64 << 10;
 constexpr std::size_t kMostReadBytes = 1 << 30;
 
@@ -49,13 +50,12 @@ Result<std::shared_ptr<JournalFile>> JournalFile::begin(std::shared_ptr<const Un
 }
 
 Result<std::shared_ptr<JournalFile>> JournalFile::adopt(std::shared_ptr<const UniqueFd> directory,
-                                                        std::string name) {
+                                                        std::string name, std::uint64_t end) {
   auto file = open_file(directory->get(), name, O_RDWR);
   if (!file) return file.error();
-  struct stat facts {};
-  if (::fstat(file->get(), &facts) != 0) return disk_error("cannot stat " + name, errno);
-  return std::shared_ptr<JournalFile>(new JournalFile(std::move(directory), std::move(name), *std::move(file),
-                                                      static_cast<std::uint64_t>(facts.st_size)));
+  if (::ftruncate(file->get(), static_cast<off_t>(end)) != 0) return disk_error("cannot cut " + name, errno);
+  return std::shared_ptr<JournalFile>(
+      new JournalFile(std::move(directory), std::move(name), *std::move(file), end));
 }
 
 JournalFile::~JournalFile() {
@@ -75,8 +75,8 @@ Result<> JournalFile::reserve_locked(std::uint64_t end) {
   if (end <= reserved_) return {};
   const std::uint64_t wanted = (end / kRoom + 1) * kRoom;
   const auto length = static_cast<off_t>(wanted - reserved_);
-  if (::fallocate(file_.get(), FALLOC_FL_KEEP_SIZE, static_cast<off_t>(reserved_), length) != 0 &&
-      errno != EOPNOTSUPP && errno != ENOSYS)
+  if (::fallocate(file_.get(), 0, static_cast<off_t>(reserved_), length) != 0 && errno != EOPNOTSUPP &&
+      errno != ENOSYS)
     return disk_error("cannot make room for promises", errno);
   reserved_ = wanted;
   return {};
@@ -98,7 +98,7 @@ Result<std::uint64_t> JournalFile::append(std::string_view entry) {
 
 Result<std::uint64_t> JournalFile::append_locked(std::string_view entry) {
   if (auto wrote = write_fully(file_.get(), size_, std::as_bytes(std::span(entry))); !wrote) {
-    std::ignore = ::ftruncate(file_.get(), static_cast<off_t>(size_));
+    if (::ftruncate(file_.get(), static_cast<off_t>(size_)) == 0) reserved_ = size_;
     return wrote.error().in(name_);
   }
   size_ += entry.size();
@@ -171,8 +171,8 @@ void SpoolJournal::leave(Place& place) {
 SpoolJournal::AllLeft SpoolJournal::take_left() {
   ReadJournals read = read_journals(directory_->get());
   std::map<std::string, std::shared_ptr<JournalFile>> files;
-  for (const std::string& name : read.names)
-    if (auto file = JournalFile::adopt(directory_, name)) files.emplace(name, *std::move(file));
+  for (const auto& [name, end] : read.ends)
+    if (auto file = JournalFile::adopt(directory_, name, end)) files.emplace(name, *std::move(file));
   const auto adopted = [&](const ReadJournal& from) {
     const auto found = files.find(from.name);
     return Place{found == files.end() ? nullptr : found->second, from.put.bytes.has_value()};
@@ -207,7 +207,7 @@ ReadJournals read_journals(int directory) {
     if (!text) continue;
     JournalContents contents = parse_journal(seed_of(name), *text);
     if (contents.is_damaged) all.damaged.push_back(name);
-    all.names.push_back(name);
+    all.ends.emplace(name, contents.end);
     gone.insert(contents.gone.begin(), contents.gone.end());
     for (JournalContents::Put& put : contents.puts) {
       const std::string id = put.id;

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -22,9 +23,9 @@ class JournalFile {
  public:
   // A new one; its name is on disk when this returns.
   static Result<std::shared_ptr<JournalFile>> begin(std::shared_ptr<const UniqueFd> directory);
-  // One that an earlier mount left, `size` bytes long.
+  // One that an earlier mount left, with entries up to `end`: what is behind them goes.
   static Result<std::shared_ptr<JournalFile>> adopt(std::shared_ptr<const UniqueFd> directory,
-                                                    std::string name);
+                                                    std::string name, std::uint64_t end);
   ~JournalFile();  // What nobody is in goes.
   JournalFile(const JournalFile&) = delete;
   JournalFile& operator=(const JournalFile&) = delete;
@@ -45,7 +46,11 @@ class JournalFile {
 
  private:
   JournalFile(std::shared_ptr<const UniqueFd> directory, std::string name, UniqueFd file, std::uint64_t size)
-      : directory_(std::move(directory)), name_(std::move(name)), file_(std::move(file)), size_(size) {}
+      : directory_(std::move(directory)),
+        name_(std::move(name)),
+        file_(std::move(file)),
+        size_(size),
+        reserved_(size) {}
 
   Result<> reserve_locked(std::uint64_t end);
   Result<std::uint64_t> append_locked(std::string_view entry);
@@ -57,7 +62,7 @@ class JournalFile {
 
   mutable std::mutex mutex_;    // Held over writes, not over syncs.
   std::uint64_t size_;          // Guarded by mutex_.
-  std::uint64_t reserved_ = 0;  // Guarded by mutex_. On the disk, for entries to come.
+  std::uint64_t reserved_;      // Guarded by mutex_. On the disk, for entries to come.
   std::uint64_t promises_ = 0;  // Guarded by mutex_. That were ever made here.
   bool is_broken_ = false;      // Guarded by mutex_.
 
@@ -122,9 +127,10 @@ struct ReadJournal {
 };
 struct ReadJournals {
   std::vector<ReadJournal> puts;
-  std::vector<ReadJournal> older;  // Of the same ids, in other journals.
-  std::vector<std::string> gone;   // Ids that none puts.
-  std::vector<std::string> names, damaged;
+  std::vector<ReadJournal> older;             // Of the same ids, in other journals.
+  std::vector<std::string> gone;              // Ids that none puts.
+  std::map<std::string, std::uint64_t> ends;  // By name: where its entries end.
+  std::vector<std::string> damaged;           // Names.
 };
 [[nodiscard]] ReadJournals read_journals(int directory);
 

@@ -42,13 +42,14 @@ bool can_write(std::string_view fdinfo) {
 }
 
 // What one file of fdinfo says.
-Holds held_by(const std::filesystem::path& fdinfo, int mount_id, std::uint64_t ino) {
+Holds held_by(const std::filesystem::path& fdinfo, std::optional<int> mount_id, std::uint64_t ino) {
   const auto text = read_proc_file(fdinfo);
   if (!text) return Holds::kNo;  // Closed since the directory was read.
   const auto mount = proc_field(*text, "mnt_id");
   const auto inode = proc_field(*text, "ino");
   if (!mount || !inode) return Holds::kUnknown;  // Linux before 5.14.
-  const bool same = proc_number<int>(*mount) == mount_id && proc_number<std::uint64_t>(*inode) == ino;
+  const bool same =
+      (!mount_id || proc_number<int>(*mount) == mount_id) && proc_number<std::uint64_t>(*inode) == ino;
   return same && can_write(*text) ? Holds::kYes : Holds::kNo;
 }
 
@@ -60,7 +61,7 @@ std::optional<pid_t> process_of(pid_t tid) {
   return group ? proc_number<pid_t>(*group) : std::nullopt;
 }
 
-std::optional<bool> holds_descriptor(pid_t process, int mount_id, std::uint64_t ino) {
+std::optional<bool> holds_descriptor(pid_t process, std::optional<int> mount_id, std::uint64_t ino) {
   const auto path = proc(process) / "fdinfo";
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), &::closedir);
   if (!directory) return std::nullopt;

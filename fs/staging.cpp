@@ -224,6 +224,8 @@ Result<> FilesystemCore::close_file(const std::shared_ptr<FileHandle>& handle, c
   }
   const auto closer = caller.tid == 0 ? std::nullopt : process_of(caller.tid);
   const auto still_open = [&](pid_t process) -> std::optional<bool> {
+    // Few hold any inode of that number, and the list of mounts is long.
+    if (const auto any = holds_descriptor(process, std::nullopt, inode->ino); any == false) return false;
     const auto mount = mount_id_of(process, device);
     return mount ? holds_descriptor(process, *mount, inode->ino) : std::nullopt;
   };

@@ -87,6 +87,8 @@ TEST_CASE("processes: the same inode number on another mount is another file") {
   const OpenFile file;
   CHECK(holds_descriptor(::getpid(), file.mount() + 1, file.ino()) == false);
   CHECK(holds_descriptor(::getpid(), file.mount(), file.ino() + 1) == false);
+  CHECK(holds_descriptor(::getpid(), std::nullopt, file.ino()) == true);
+  CHECK(holds_descriptor(::getpid(), std::nullopt, file.ino() + 1) == false);
 }
 
 TEST_CASE("processes: a process that has ended holds nothing") {
