@@ -107,7 +107,7 @@ HttpResponse CallExchange::answer(Body body) {
   }
   HttpResponse answer = do_work(std::move(body));
   if (const double factor = conditions_.latency; factor > 0) {
-    const auto takes = real_latency(operation, answer, head_.query) * factor;
+    const auto takes = real_latency(operation, answer, head_) * factor;
     conditions_.sleeper.sleep_until(start_ + std::chrono::duration_cast<std::chrono::nanoseconds>(takes));
   }
   if (fault_is(Kind::kStallAfter)) conditions_.sleeper.sleep_for(fault_->delay);
@@ -215,7 +215,7 @@ void CallExchange::finished(int status, std::uint64_t bytes_in, std::uint64_t by
 }
 
 std::chrono::nanoseconds real_latency(const std::string& operation, const HttpResponse& answer,
-                                      const std::string& query) {
+                                      const RequestHead& head) {
   static const std::map<std::string, double> kMilliseconds{{"get_physical_address", 0.9},
                                                            {"store_put", 3.8},
                                                            {"store_put_part", 3.8},
@@ -238,11 +238,16 @@ std::chrono::nanoseconds real_latency(const std::string& operation, const HttpRe
   if (operation == "list_objects") {
     // 14 ms, or 100 with presigned URLs, for a full page; a page of one is about a stat. A record is about
     // 200 bytes.
-    const bool presign = query.find("presign=true") != std::string::npos;
+    const bool presign = head.query.find("presign=true") != std::string::npos;
     const double fill = std::min(1.0, static_cast<double>(answer.body.size()) / (presign ? 600e3 : 200e3));
     milliseconds = 4.4 + fill * (presign ? 95.6 : 9.6);
   } else if (const auto found = kMilliseconds.find(operation); found != kMilliseconds.end()) {
     milliseconds = found->second;
+  }
+  if (operation == "delete_objects") {
+    // 24 ms for a thousand names that are staged (141 where they are committed); a name is about 30 bytes.
+    const auto bytes = head.header("content-length");
+    milliseconds += 0.016 * (bytes ? std::strtod(bytes->c_str(), nullptr) / 30 : 0);
   }
   return std::chrono::nanoseconds(static_cast<std::int64_t>(milliseconds * 1e6));
 }

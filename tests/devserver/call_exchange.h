@@ -60,6 +60,6 @@ class CallExchange : public Exchange {
 
 // What a call takes on a real server with an S3 store (design.md section 3).
 std::chrono::nanoseconds real_latency(const std::string& operation, const HttpResponse& answer,
-                                      const std::string& query);
+                                      const RequestHead& head);
 
 }  // namespace lakefuse::test::devserver

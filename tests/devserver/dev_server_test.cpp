@@ -234,6 +234,11 @@ TEST_CASE("real delays take their time, and can be scaled") {
   const auto start = std::chrono::steady_clock::now();
   lake.client.stat("a");
   CHECK(std::chrono::steady_clock::now() - start >= std::chrono::milliseconds(44));
+  const auto before_batch = std::chrono::steady_clock::now();
+  const json::array names(1000, "a name of some thirty bytes");
+  lake.client.send_json("POST", "/repositories/lake/branches/main/objects/delete",
+                        json::object{{"paths", names}});
+  CHECK(std::chrono::steady_clock::now() - before_batch >= std::chrono::milliseconds(240));
   lake.server.set_latency(0);
 }
 
