@@ -5,6 +5,7 @@
 #include <string>
 
 #include "fs/filesystem_core.h"
+#include "fs/leaving.h"
 
 namespace lakefuse {
 namespace {
@@ -82,7 +83,13 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
     core.tree.unname(inode);
     return {};
   }
+  std::optional<FilesystemCore::Leaving> leaving;
   if (const auto below = core.tree.path(inode)) {
+    if (core.vacated.hides_below(*below)) {
+      // First what is above, which may hold nothing else once this one is empty.
+      if (auto kept = core.keep_directory(*directory, inode->key + "/"); !kept) return kept.error();
+      leaving.emplace(core, inode, *below);
+    }
     if (auto first = core.catch_up(*below); !first) return first;
     core.clear_vacated(*below, Moment::max());
   }
@@ -98,6 +105,7 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
     core.view.distrust(*directory, inode->key);
     return removed.error();
   }
+  if (leaving) leaving->is_gone();
   core.view.changed_prefix(*directory, inode->key, false);
   core.view.changed_time(*directory);
   core.tree.unname(inode);

@@ -207,6 +207,9 @@ class FilesystemCore {
   // What the write queue does of those: directories that they empty stay, as they do on any disk.
   Result<> keep_directories(const std::vector<RemovalRecord>& removals);
   Result<> remove_promised(const std::vector<RemovalRecord>& removals);
+  // An rmdir of that directory waits for them: what empties it need not keep it. When it ends, and the
+  // directory is still there, it is kept.
+  class Leaving;
   void give_up_removal(const RemovalRecord& removal, const Error& why);
   // The name is the lake's no more, and this inode never will be published, by the next mount neither.
   void bury(const InodePtr& inode);
@@ -244,9 +247,10 @@ class FilesystemCore {
   std::atomic<dev_t> device{0};
   std::atomic<std::uint64_t> unseen_failures{0};
 
-  std::mutex mutex;  // A leaf. Guards the three below.
+  std::mutex mutex;  // A leaf. Guards the four below.
   std::deque<RecentFailure> failures;
   std::vector<std::pair<InodePtr, std::string>> exchanging;  // Directories and names in them.
+  std::multiset<std::string> leaving;  // Paths of directories whose rmdir waits for what was promised.
   Filesystem::KernelNotes notes;
 
   Publishing publishing;  // Its jobs use all above.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "fs/filesystem_core.h"
+#include "fs/leaving.h"
 #include "fs/log.h"
 
 namespace lakefuse {
@@ -69,6 +70,25 @@ Result<> FilesystemCore::remove_behind(RemovalRecord removal) {
   return {};
 }
 
+FilesystemCore::Leaving::Leaving(FilesystemCore& core, InodePtr directory, std::string path)
+    : core_(core), directory_(std::move(directory)), path_(std::move(path)) {
+  const std::lock_guard lock(core_.mutex);
+  core_.leaving.insert(path_);
+}
+
+FilesystemCore::Leaving::~Leaving() {
+  {
+    const std::lock_guard lock(core_.mutex);
+    core_.leaving.erase(core_.leaving.find(path_));
+  }
+  if (is_gone_) return;
+  // By a worker: whoever waited for the rmdir may be interrupted.
+  core_.publishing.workers().post([&core = core_, directory = directory_] {
+    if (auto kept = core.keep_directory(directory, ""); !kept)
+      log_warn("a directory that rmdir could not remove may be gone: " + kept.error().message);
+  });
+}
+
 Result<> FilesystemCore::keep_directories(const std::vector<RemovalRecord>& removals) {
   std::map<std::string, std::set<std::string>> going;  // By directory.
   for (const RemovalRecord& removal : removals) {
@@ -76,6 +96,10 @@ Result<> FilesystemCore::keep_directories(const std::vector<RemovalRecord>& remo
     if (directory.size() > options.prefix.size()) going[directory].insert(removal.path);
   }
   for (const auto& [path, names] : going) {
+    {
+      const std::lock_guard lock(mutex);
+      if (leaving.contains(path)) continue;
+    }
     const auto [directory, rest] = nearest_directory(path);
     const bool is_known = rest.empty();
     const bool will_stay = is_known && tree.with_view(directory, [](const DirectoryView& known) {

@@ -338,6 +338,36 @@ TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when th
   CHECK(lake.keys() == Names{"d/", "e/", "f", "g"});
 }
 
+TEST_CASE(
+    "rmdir behind promised unlinks makes no marker only to remove it; where it fails the directory stays") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* name : {"d/a", "d/b", "stays"}) lake.put(name, "x");
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount / "d").size() == 2);
+  Standstill standstill(lake);
+  for (const char* name : {"d/a", "d/b"}) CHECK(remove_file(mount / name) == kOk);
+  auto removed = std::async(std::launch::async, [&] { return remove_directory(mount / "d"); });
+  CHECK(removed.wait_for(200ms) == std::future_status::timeout);
+  SUBCASE("it is removed") {
+    standstill.end();
+    CHECK(removed.get() == kOk);
+    CHECK(lake.count("link_physical_address") == 0);
+    CHECK(lake.keys() == Names{"stays"});
+    CHECK(names_in(mount.at()) == Names{"stays"});
+  }
+  SUBCASE("the lake refuses the look into it") {
+    // Of the batch's look, one by one, there is none.
+    const auto fault = lake.server().add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = "list_objects", .times = 1, .status = 403});
+    standstill.end();
+    CHECK(removed.get() == "rmdir: EACCES");
+    CHECK(lake.server().fired(fault) == 1);
+    CHECK(eventually([&] { return lake.keys() == Names{"d/", "stays"}; }));
+    CHECK(names_in(mount.at()) == Names{"d", "stays"});
+  }
+}
+
 TEST_CASE("rule 4: a storm of unlinks becomes batch deletes, and another client's new version stays") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
