@@ -13,6 +13,7 @@ namespace lakefuse {
 namespace {
 
 constexpr std::string_view kFirstLine = "lakefuse journal 1 ";
+constexpr std::string_view kBootDigits = "0123456789abcdefghijklmnopqrstuvwxyz-";
 constexpr std::string_view kMark = "LfJ\n";
 constexpr std::size_t kIdDigits = 32;
 
@@ -90,9 +91,12 @@ JournalContents parse_journal(std::string_view name, std::string_view text) {
   JournalContents contents;
   const std::size_t size = text.size();
   if (const auto line = text.find('\n'); text.starts_with(kFirstLine) && line != text.npos) {
-    contents.boot = text.substr(kFirstLine.size(), line - kFirstLine.size());
-    text.remove_prefix(line + 1);
-    contents.end = line + 1;
+    const auto boot = text.substr(kFirstLine.size(), line - kFirstLine.size());
+    if (!boot.empty() && boot.find_first_not_of(kBootDigits) == boot.npos) {
+      contents.boot = boot;
+      contents.end = line + 1;
+      text.remove_prefix(contents.end);
+    }
   }
   std::map<std::string, JournalContents::Put> puts;
   std::set<std::string> gone;

@@ -18,10 +18,6 @@ std::int64_t now_nanoseconds() {
       .count();
 }
 
-// Some ten thousand digits each; what has more is written to a file of its own.
-constexpr std::size_t kMostJournaledRanges = 1000;
-// Paths, reasons and metadata are far below a MiB, all of them.
-
 // What may stay for days must not keep a journal for so long.
 bool may_last(const SpoolRecord& record, bool is_durable) {
   using State = SpoolRecord::State;
@@ -93,22 +89,22 @@ Result<> LocalSpoolFile::put(const SpoolRecord& record, LocalStagedFile::Shape s
   // After a power cut, a record that outlived it would speak for what has changed since.
   const bool is_promise = is_durable || was_durable_;
   const bool is_small = stored.shape.missing.empty() && stored.shape.size <= kMostJournaledBytes;
-  const bool fits = !has_record_file_ && !may_last(record, is_durable) && (is_small || !is_promise) &&
-                    stored.shape.missing.size() <= kMostJournaledRanges;
-  return fits ? put_in_journal(std::move(stored), is_promise) : put_in_file(std::move(stored), is_durable);
+  if (!has_record_file_ && !may_last(record, is_durable) && (is_small || !is_promise))
+    if (const std::string text = to_json(stored); text.size() <= kMostJournaledRecord)
+      return put_in_journal(text, is_promise ? std::optional(stored.shape.size) : std::nullopt);
+  return put_in_file(std::move(stored), is_durable);
 }
 
-Result<> LocalSpoolFile::put_in_journal(StoredRecord stored, bool is_promise) {
-  std::vector<std::byte> bytes(is_promise ? stored.shape.size : 0);
+Result<> LocalSpoolFile::put_in_journal(std::string_view record, std::optional<std::uint64_t> promised) {
+  std::vector<std::byte> bytes(promised.value_or(0));
   if (!bytes.empty()) {
     const auto got = bytes_->read(0, bytes);
     if (!got) return got.error();
     if (*got != bytes.size()) return Error{Errc::kLocalIo, "a staged file ends before its size"};
   }
-  stored.durable = is_promise;
-  const auto carried = is_promise ? std::optional(std::span<const std::byte>(bytes)) : std::nullopt;
-  auto put = slot_->journal().put(place_, id_, to_json(stored), carried);
-  was_durable_ = was_durable_ || (is_promise && put);
+  const auto carried = promised ? std::optional(std::span<const std::byte>(bytes)) : std::nullopt;
+  auto put = slot_->journal().put(place_, id_, record, carried);
+  was_durable_ = was_durable_ || (promised && put);
   return put;
 }
 

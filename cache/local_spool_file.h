@@ -46,7 +46,8 @@ class LocalSpoolFile final : public SpoolFile {
         was_durable_(durable) {}
 
   Result<> put(const SpoolRecord& record, LocalStagedFile::Shape shape, Safety safety);
-  Result<> put_in_journal(StoredRecord stored, bool is_promise);
+  // `promised`: the size of the file, all of whose bytes go with it.
+  Result<> put_in_journal(std::string_view record, std::optional<std::uint64_t> promised);
   Result<> put_in_file(StoredRecord stored, bool is_durable);
 
   const std::shared_ptr<SpoolSlot> slot_;

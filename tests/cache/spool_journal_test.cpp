@@ -91,6 +91,12 @@ TEST_CASE("the last entry of an id counts; a tail that was cut short or torn was
     }
   }
   CHECK(parse_journal(kName, whole + more).puts[1].bytes == "newer bytes");
+  CHECK(parse_journal(kName, "").puts.empty());
+  // Where the first line is not as it was, all that follows is read, and damage.
+  const auto beheaded = parse_journal(kName, "x" + whole);
+  CHECK(beheaded.boot.empty());
+  CHECK(beheaded.puts.size() == 2);
+  CHECK(beheaded.is_damaged);
 }
 
 TEST_CASE("a damaged entry costs no other one, and bytes of a user that look like an entry are none") {
@@ -270,6 +276,20 @@ TEST_CASE("a record that is written anew behind a full journal is handed out onc
   CHECK(paths_of(left) == std::multiset<std::string>{"log", "x"});
   CHECK(left[0].record.order == 7);
   CHECK(read_all(left[0].file->bytes()) == "12");
+}
+
+TEST_CASE("a record that is too large for an entry has a file of its own") {
+  SpoolFixture f;
+  kill_after(f, [](Spool& spool) {
+    const auto file = file_of(spool, "a", "mine");
+    SpoolRecord record = record_of("a", State::kQueued);
+    record.meta.metadata["large"] = std::string(kMostJournaledRecord, 'x');
+    return file && file->save(record, Safety::kDurable);
+  });
+  const auto left = f.open()->take_left_behind();
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].record.state == State::kQueued);
+  CHECK(left[0].record.meta.metadata.at("large").size() == kMostJournaledRecord);
 }
 
 TEST_CASE("what a person discards from outside is promised no more") {
