@@ -82,7 +82,7 @@ void take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Left l
   stored->boot = left.boot;
   stored->durable = left.put.bytes.has_value();
   if (stored->record.state == State::kClean) return drop(JournalEnd::kGone);
-  if (left.put.bytes && has_lost_bytes(directory, name, *stored)) {
+  if (left.put.bytes && has_lost_bytes(directory, name, *stored, *left.put.bytes)) {
     if (!restore_bytes(directory, name, *left.put.bytes)) return;  // The next mount may have the room.
   }
   if (!is_there(directory, name)) return drop(JournalEnd::kGone);
@@ -94,13 +94,15 @@ void take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Left l
 
 }  // namespace
 
-bool has_lost_bytes(int directory, const std::string& name, const StoredRecord& stored) {
-  if (stored.boot != boot_id()) return true;  // What is there was not synced.
+bool has_lost_bytes(int directory, const std::string& name, const StoredRecord& stored,
+                    const std::string& bytes) {
   struct stat facts {};
   if (::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return true;
+  const bool has_size = static_cast<std::uint64_t>(facts.st_size) == bytes.size();
+  if (stored.boot != boot_id())  // What is there was not synced.
+    return !has_size || read_text(directory, name, bytes.size()).value_or(bytes + "?") != bytes;
   const State state = stored.record.state;
-  const bool is_closed = state == State::kHeld || state == State::kQueued;
-  return is_closed && static_cast<std::uint64_t>(facts.st_size) != stored.shape.size;
+  return (state == State::kHeld || state == State::kQueued) && !has_size;
 }
 
 std::string id_of(const std::string& name, std::string_view ending) {

@@ -44,7 +44,8 @@ void distrust_torn_bytes(StoredRecord& stored, std::uint64_t size);
 
 // Whether the file `name` is not what the journal promises of it: the bytes that it carries have to be put
 // back.
-bool has_lost_bytes(int directory, const std::string& name, const StoredRecord& stored);
+bool has_lost_bytes(int directory, const std::string& name, const StoredRecord& stored,
+                    const std::string& bytes);
 
 // "id" of "id.json" and "id.data"; empty for all other names.
 std::string id_of(const std::string& name, std::string_view ending);

@@ -1,5 +1,7 @@
 // What a state directory holds, for people who look at it from outside (cache/spool.h). It takes no lock, so
-// all of it may change or vanish meanwhile: what is gone was discarded and is left out.
+// all of it may change or vanish meanwhile: what is gone was discarded and is left out. Only where a power
+// cut left bytes in the journal alone it takes the slot for a moment, as a mount does, and so puts them back:
+// they are shown for being copied.
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -41,8 +43,8 @@ SpooledFile unreadable(const SpoolOwner& owner, const std::filesystem::path& pat
 
 class SlotReader {
  public:
-  SlotReader(std::filesystem::path path, UniqueFd directory, std::vector<Row>& rows)
-      : path_(std::move(path)), directory_(std::move(directory)), rows_(rows) {}
+  SlotReader(int state_dir, std::filesystem::path path, UniqueFd directory, std::vector<Row>& rows)
+      : state_dir_(state_dir), path_(std::move(path)), directory_(std::move(directory)), rows_(rows) {}
 
   void read() {
     auto text = read_text(directory_.get(), "owner.json", 64 << 10);
@@ -53,11 +55,31 @@ class SlotReader {
     }
     owner_ = std::move(*owner);
     in_use_ = SpoolSlot::is_taken(directory_.get());
+    if (!in_use_ && lacks_bytes()) put_back_bytes();
     read_damaged();
     read_files();
   }
 
  private:
+  bool lacks_bytes() const {
+    const UniqueFd files = open_directory(directory_.get(), "spool");
+    if (!files) return false;
+    const auto journals = read_journals(files.get());
+    return std::any_of(journals.puts.begin(), journals.puts.end(), [&](const ReadJournal& one) {
+      const auto stored = one.put.bytes ? parse_record(one.put.record) : Error{Errc::kInvalid, ""};
+      if (!stored) return false;
+      StoredRecord promised = *stored;
+      promised.boot = one.boot;
+      return has_lost_bytes(files.get(), one.put.id + ".data", promised, *one.put.bytes);
+    });
+  }
+
+  void put_back_bytes() const {
+    const auto slot = SpoolSlot::take(state_dir_, path_, owner_);
+    if (!slot || *slot == nullptr) return;
+    std::ignore = take_left_files(*slot, std::make_shared<FreeSpace>((*slot)->files(), 0));
+  }
+
   bool is_furnished() const { return bool(open_directory(directory_.get(), "spool")); }
 
   void read_damaged() {
@@ -98,13 +120,7 @@ class SlotReader {
     if (stored->record.state == State::kClean || stored->record.is_claim) return;
     stored->boot = one.boot;
     stored->durable = one.put.bytes.has_value();
-    auto size = is_there ? static_cast<std::uint64_t>(facts.st_size) : 0;
-    if (!in_use_ && one.put.bytes && has_lost_bytes(files, name, *stored)) {
-      size = one.put.bytes->size();
-      if (stored->record.reason.empty())
-        stored->record.reason =
-            "its bytes are in " + one.name + ": the next mount, or `lakefuse recover`, puts them back";
-    }
+    const auto size = is_there ? static_cast<std::uint64_t>(facts.st_size) : 0;
     if (!in_use_) distrust_torn_bytes(*stored, size);
     const bool is_whole = stored->shape.missing.empty();
     rows_.push_back({stored->created_nanoseconds,
@@ -154,6 +170,7 @@ class SlotReader {
         {stored->created_nanoseconds, {owner_, std::move(stored->record), path, size, is_whole, in_use_}});
   }
 
+  const int state_dir_;
   const std::filesystem::path path_;
   const UniqueFd directory_;
   std::vector<Row>& rows_;
@@ -173,7 +190,7 @@ Result<std::vector<SpooledFile>> read_spools(const std::filesystem::path& state_
   for (const std::string& name : *names) {
     if (!SpoolSlot::is_name(name)) continue;
     if (UniqueFd slot = open_directory(directory.get(), name))
-      SlotReader(state_dir / name, std::move(slot), rows).read();
+      SlotReader(directory.get(), state_dir / name, std::move(slot), rows).read();
   }
   std::stable_sort(rows.begin(), rows.end(),
                    [](const Row& a, const Row& b) { return a.created_nanoseconds < b.created_nanoseconds; });
