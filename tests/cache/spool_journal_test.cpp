@@ -280,6 +280,54 @@ TEST_CASE("a record that is written anew behind a full journal is handed out onc
   CHECK(read_all(left[0].file->bytes()) == "12");
 }
 
+TEST_CASE("a record that moved to another journal does not come back once that one is gone") {
+  SpoolFixture f;
+  kill_after(f, [](Spool& spool) {
+    const auto fill = [&] {  // A journal and more.
+      for (int n = 0; n < 20; ++n) {
+        const auto file = file_of(spool, "x", std::string(60'000, 'x'));
+        if (!file || !file->save(record_of("x", State::kQueued), Safety::kDurable)) return false;
+        file->discard();
+      }
+      return true;
+    };
+    const auto moves = file_of(spool, "moves", "1");
+    const bool is_fine = moves && moves->save(record_of("moves", State::kSynced), Safety::kDurable) &&
+                         promise(spool, "stays", "2") && fill() &&
+                         moves->save(record_of("moves", State::kQueued), Safety::kDurable);
+    if (is_fine) moves->discard();
+    return is_fine && fill();
+  });
+  CHECK(files_ending(f, ".journal").size() == 2);
+  CHECK(paths_of(f.open()->take_left_behind()) == std::multiset<std::string>{"stays"});
+}
+
+TEST_CASE("where a crash leaves a record in two journals, the younger counts, and the older never again") {
+  for (const bool is_younger_first : {false, true}) {
+    SpoolFixture f;
+    kill_after(f, [](Spool& spool) { return promise(spool, "a", "mine"); });
+    const fs::path journal = f.file_ending(".journal");
+    const auto put = parse_journal(journal.stem().string(), slurp(journal)).puts.at(0);
+    const auto write = [&](const std::string& name, std::uint64_t order, const std::string& bytes) {
+      std::ofstream(journal.parent_path() / (name + ".journal"))
+          << journal_head("another")
+          << journal_put(name, put.id, order, put.record, std::as_bytes(std::span(bytes)));
+      fs::permissions(journal.parent_path() / (name + ".journal"),
+                      fs::perms::owner_read | fs::perms::owner_write);
+    };
+    fs::remove(journal);
+    write(kOne, is_younger_first ? 2 : 1, is_younger_first ? "new!" : "old.");
+    write(kTwo, is_younger_first ? 1 : 2, is_younger_first ? "old." : "new!");
+    {
+      const auto left = f.open()->take_left_behind();
+      REQUIRE(left.size() == 1);
+      CHECK(read_all(left[0].file->bytes()) == "new!");
+      left[0].file->discard();
+    }
+    CHECK(f.open()->take_left_behind().empty());
+  }
+}
+
 TEST_CASE("a record that is too large for an entry has a file of its own") {
   SpoolFixture f;
   kill_after(f, [](Spool& spool) {
