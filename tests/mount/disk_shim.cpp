@@ -6,7 +6,7 @@
 //     LAKEFUSE_TEST_DISK          the test's directory: kill_at (a number: steps count while it is there),
 //     steps
 //                                 (one line each), synced/ (what a power cut would leave), full (how names
-//                                 end that have no room)
+//                                 end that have no room), unsynced (how those end whose syncs fail)
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -153,13 +153,18 @@ bool is_last(const char* call, const std::string& path) {
   return ++steps_seen == std::atol(text);
 }
 
-bool is_full(const std::string& path) {
-  const int asked = raw_open(control() + "/full", O_RDONLY);
+// Whether the path ends as the test has written into that file of its directory.
+bool is_named_by(const char* file, const std::string& path) {
+  const int asked = raw_open(control() + "/" + file, O_RDONLY);
   if (asked < 0) return false;
   char text[32] = {};
   const ssize_t got = ::read(asked, text, sizeof text);
   ::close(asked);
   return got > 0 && path.ends_with(std::string(text, static_cast<std::size_t>(got)));
+}
+
+bool is_full(const std::string& path) {
+  return is_named_by("full", path);
 }
 
 [[noreturn]] void end() {
@@ -179,6 +184,10 @@ template <class Sync>
 int sync_as_step(int fd, Sync* next) {
   const std::string path = path_of(fd);
   return as_step("sync", path, [&] {
+    if (is_ours(path) && is_named_by("unsynced", path)) {
+      errno = EIO;
+      return -1;
+    }
     if (is_ours(path)) keep_synced(fd);
     return next(fd);
   });

@@ -30,6 +30,8 @@ class FragileDisk {
   void kill_at(std::size_t n) const;
   // From now on there is no room for what goes to files whose names end so; "": there is room again.
   void fill(const std::string& ending) const;
+  // From now on syncs of files whose names end so fail; "": they do not.
+  void fail_syncs(const std::string& ending) const;
   // Steps are no longer counted.
   void calm() const;
   [[nodiscard]] bool is_reached() const;

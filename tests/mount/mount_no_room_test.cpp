@@ -97,3 +97,34 @@ TEST_CASE(
   }
   CHECK(mount.pending().empty());
 }
+
+TEST_CASE(
+    "--writeback: a journal whose sync failed promises nothing more, and what was promised before is kept") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const FragileDisk disk;
+  Mounted mount(lake, {.flags = {"--writeback"},
+                       .state_dir = disk.state_dir(),
+                       .environment = disk.environment(),
+                       .may_end_hard = true});
+  REQUIRE(names_in(mount.at()).empty());
+  Gate waits = lake.server().hold("store_put");
+  CHECK(write_file(mount / "before", "b") == kOk);
+  disk.fail_syncs(".journal");
+  const std::jthread releasing([&] {
+    std::this_thread::sleep_for(300ms);
+    waits.release();
+  });
+  CHECK(write_file(mount / "meanwhile", "m") == kOk);
+  CHECK(lake.read("meanwhile") == "m");  // It was published at its close.
+  disk.fail_syncs("");
+  lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer, .operation = "store_put", .times = 0});
+  CHECK(write_file(mount / "after", "a") == kOk);
+  const auto left = disk.cut_power(FragileDisk::Names::kSynced);
+  mount.kill_hard();
+  lake.server().clear_faults();
+  Mounted next(lake, {.flags = {"--writeback"}, .state_dir = left});
+  CHECK(next.lakefuse({"flush", next.at().string()}).exit_code == 0);
+  CHECK(lake.keys() == Names{"after", "before", "meanwhile"});
+  CHECK(lake.read("after") == "a");
+}

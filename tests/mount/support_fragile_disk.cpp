@@ -103,6 +103,11 @@ void FragileDisk::fill(const std::string& ending) const {
   stdfs::rename(control_ / "full.new", control_ / "full");
 }
 
+void FragileDisk::fail_syncs(const std::string& ending) const {
+  write_local(control_ / "unsynced.new", ending);
+  stdfs::rename(control_ / "unsynced.new", control_ / "unsynced");
+}
+
 void FragileDisk::calm() const {
   stdfs::remove(control_ / "kill_at");
 }
