@@ -134,10 +134,9 @@ struct FileRename {
   Result<> move_behind() {
     const auto old_path = core.tree.path(inode);
     if (!old_path) return Error{Errc::kNotFound, "rename of " + core.tree.last_path(inode) + ": it is gone"};
-    Expectation expectation = expected();
-    auto under_it = on_lake();
     std::string nonce = draw_nonce();
     bool may_be_linked = false;
+    std::optional<Expectation> of_replaced;
     if (replaced != nullptr) {
       const std::lock_guard lock(replaced->mutex);
       replaced->is_deleted = true;
@@ -145,9 +144,13 @@ struct FileRename {
       if (replaced->staging.dirty) {  // What is on its way there may be in our place by then, and is ours.
         nonce = replaced->staging.nonce;
         may_be_linked = replaced->staging.may_be_linked;
-        if (expectation.kind != Expectation::Kind::kAnything) expectation = replaced->staging.expected;
+        of_replaced = replaced->staging.expected;
       }
     }
+    // Only now: a publish of it that ended just before has said what is there, and no other one will.
+    Expectation expectation = expected();
+    if (of_replaced && expectation.kind != Expectation::Kind::kAnything) expectation = *of_replaced;
+    auto under_it = on_lake();
     RemovalRecord old_name{.path = *old_path};
     bool is_on_lake = false;
     {

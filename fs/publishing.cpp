@@ -269,6 +269,7 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     if (inode->is_deleted) return;
     if (directory != nullptr && tree_.path(inode) == info.path)
       view_.changed_object(directory, inode->key, info);
+    versions_.met(info.path, info);  // Before it is clean: a rename over it goes by the one or the other.
     staging.failure.reset();
     staging.tries = 0;
     staging.expected = Expectation::of(info);
@@ -293,7 +294,6 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
       staging.wait = Wait::kClose;
     }
   }
-  versions_.met(info.path, info);
   std::ignore = untold(info.path);  // It is there after all.
   drop_if_clean(inode);
   save(inode);  // Where it is kept for its writer, it says what it became.
