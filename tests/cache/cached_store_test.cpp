@@ -54,6 +54,7 @@ TEST_CASE("R2: content read once is not fetched again, by this mount, the next o
     const auto cache = f.open();
     CHECK((read(*cache, object, 0, text.size() + 10).value() == text));
     CHECK(f.fetches() == 4);
+    while (cache->use().on_the_way > 0) std::this_thread::sleep_for(1ms);  // Until all of it is on the disk.
     CHECK((read(*cache, object, 0, text.size()).value() == text));
     CHECK(f.fetches() == 4);
     CHECK(cache->use().hits == 4);
