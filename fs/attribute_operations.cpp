@@ -125,10 +125,21 @@ Result<> FilesystemCore::change_directory(const InodePtr& inode, const Attribute
   if (!text) return Error{Errc::kNotFound, "setattr: the directory is gone"};
   auto path = ObjectPath::make(*text);
   if (!path) return path.error();
-  const auto marker = tree.with_view(inode, [](const DirectoryView& known) { return known.marker; });
-  auto changed = marker
-                     ? publisher.set_metadata(*path, *marker, metadata_of(after, options, marker->checksum))
-                     : publish_empty(*text, after, Expectation::absent());
+  const auto marker_known = [&] {
+    return tree.with_view(inode, [](const DirectoryView& known) {
+      return std::pair(known.marker_seen.has_value(), known.marker);
+    });
+  };
+  if (!marker_known().first)  // Nobody has looked since it was renamed with a directory above.
+    if (auto looked = view.look_into(inode); !looked && looked.error().code != Errc::kNotFound)
+      return looked.error();
+  const auto set = [&](const ObjectInfo& marker) {
+    return publisher.set_metadata(*path, marker, metadata_of(after, options, marker.checksum));
+  };
+  const auto marker = marker_known().second;
+  auto changed = marker ? set(*marker) : publish_empty(*text, after, Expectation::absent());
+  if (!marker && !changed && changed.error().code == Errc::kExists)  // Another client made it just now.
+    if (const auto there = lake.stat(*path, ObjectStore::Look::kEntry)) changed = set(*there);
   if (!changed) return changed.error();
   view.changed_marker(inode, *changed);
   const std::lock_guard lock(inode->mutex);

@@ -416,3 +416,21 @@ TEST_CASE("names: a directory that was renamed over one whose page was asked for
   CHECK(rename_file(mount / "x", mount / "d/d") == kOk);
   CHECK(read_file(mount / "d/d/f") == "bytes");
 }
+
+TEST_CASE("names: a directory that came along in a rename, or that another client made, takes a new mode") {
+  TestLake lake;
+  lake.put("only/prefix", "bytes");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  REQUIRE(make_directory(mount / "d") == kOk);
+  REQUIRE(make_directory(mount / "d/below") == kOk);
+  REQUIRE(rename_file(mount / "d", mount / "c") == kOk);
+  CHECK(::chmod((mount / "c/below").c_str(), 0700) == 0);
+  CHECK((facts_of(mount / "c/below").st_mode & 07777) == 0700);
+  REQUIRE(look(mount / "only") == kOk);
+  lake.put("only/", "");
+  CHECK(::chmod((mount / "only").c_str(), 0700) == 0);
+  REQUIRE(mount.unmount() == 0);
+  mount.mount();
+  CHECK((facts_of(mount / "c/below").st_mode & 07777) == 0700);
+  CHECK((facts_of(mount / "only").st_mode & 07777) == 0700);
+}
