@@ -10,7 +10,7 @@ namespace lakefuse {
 
 namespace {
 
-// Memory that waits for the next pieces: as much as readers in a row have on its way.
+// Memory that waits for the next pieces: half of what readers in a row have on its way.
 constexpr std::size_t kMostWaiting = 6 * ReadAhead::kLongestPiece;
 
 }  // namespace

@@ -126,8 +126,7 @@ void FileParts::send_one() {
     part.etag = *etag;
   } else if (!is_closed_ && bytes.is_unchanged(part.watch)) {
     log_debug("what is left goes up with the close: " + etag.error().message);
-    is_closed_ = true;
-    ready_.clear();
+    close_locked();
   }
   post_locked();
   free_if_dropped_locked();
@@ -140,24 +139,27 @@ void FileParts::free_if_dropped_locked() {
   is_taken_ = true;
 }
 
-void FileParts::close() {
-  const std::lock_guard lock(mutex_);
+void FileParts::close_locked() {
   is_closed_ = true;
   ready_.clear();
 }
 
+void FileParts::close() {
+  const std::lock_guard lock(mutex_);
+  close_locked();
+}
+
 void FileParts::drop() {
   const std::lock_guard lock(mutex_);
-  is_closed_ = is_dropped_ = true;
-  ready_.clear();
+  close_locked();
+  is_dropped_ = true;
   if (!is_taken_) stop_.request_stop();
   free_if_dropped_locked();
 }
 
 std::optional<PartsTarget> FileParts::take() {
   const std::lock_guard lock(mutex_);
-  is_closed_ = true;
-  ready_.clear();
+  close_locked();
   if (!target_) {
     is_dropped_ = true;  // What begins just now is not waited for.
     return std::nullopt;

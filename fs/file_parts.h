@@ -60,6 +60,7 @@ class FileParts final : public PartsAhead, public std::enable_shared_from_this<F
   void begin();
   void send_one();
   // REQUIRE mutex_.
+  void close_locked();
   void post_locked();
   std::optional<std::size_t> next_locked();
   void free_if_dropped_locked();
