@@ -72,6 +72,14 @@ class SpoolFixture {
     FAIL("no file ends in " << ending);
     return {};
   }
+  // Has the only slot say another format than ours; answers the file that says it.
+  [[nodiscard]] std::filesystem::path say_format(int format) const {
+    const auto owner = file_ending(".data").parent_path().parent_path() / "owner.json";
+    std::string text = slurp(owner);
+    text.replace(text.find("\"format\":2"), 10, "\"format\":" + std::to_string(format));
+    std::ofstream(owner, std::ios::trunc) << text;
+    return owner;
+  }
 
  private:
   ScratchDirectory scratch_;

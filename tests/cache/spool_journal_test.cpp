@@ -356,10 +356,7 @@ TEST_CASE("what a person discards from outside is promised no more") {
 TEST_CASE("a state directory of the format before journals is read, and is of this one from then on") {
   SpoolFixture f;
   f.leave(record_of("a", State::kFailed), "precious");
-  const fs::path owner = f.file_ending(".data").parent_path().parent_path() / "owner.json";
-  std::string text = slurp(owner);
-  text.replace(text.find("\"format\":2"), 10, "\"format\":1");
-  std::ofstream(owner, std::ios::trunc) << text;
+  const fs::path owner = f.say_format(1);
   CHECK(read_spools(f.state())->size() == 1);
   CHECK(f.open()->take_left_behind().size() == 1);
   CHECK(slurp(owner).find("\"format\":2") != std::string::npos);
