@@ -200,6 +200,23 @@ void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeVie
   }
 }
 
+// Of a row that has an object: we may have changed its name since the page was asked for. Null: it is no file
+// any more.
+InodePtr inode_of(FilesystemCore& core, const DirectoryHandle& handle, const DirectoryHandle::Row& row) {
+  std::string key = row.name;
+  if (row.is_beside_prefix) key.resize(key.size() - kBesidePrefix.size());
+  const std::lock_guard naming(core.naming);
+  // First whether it is ours: what is so no longer is in the view already.
+  const InodePtr child = core.tree.child(handle.inode, row.name);
+  if (child != nullptr && child->is_ours) return child;
+  const KeptObject object = core.tree.with_view(handle.inode, [&](const DirectoryView& view) {
+    const Holding* const known = view.last_known(key);
+    return known == nullptr ? row.object : known->object;
+  });
+  if (!object) return nullptr;
+  return core.inode_for(handle.inode, row.name, key, {.object = object, .is_prefix = false});
+}
+
 // Brings one more row into being; false at the end.
 Result<bool> extend(FilesystemCore& core, DirectoryHandle& handle) {
   drop_told(core, handle);
@@ -237,21 +254,15 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
       if (!*more) return {};
     }
     DirectoryHandle::Row& row = handle.rows[at - handle.dropped];
+    // What is too old to be believed becomes no file: whoever wants that asks anew.
+    const bool is_of_page = plus && row.object && handle.listing->valid().count() > 0;
+    const InodePtr inode = is_of_page ? inode_of(core, handle, row) : core.tree.child(handle.inode, row.name);
+    if (is_of_page && inode == nullptr) continue;
     NodeEntry looked_up;
-    const bool is_of_page = plus && row.object;
-    InodePtr inode = is_of_page ? nullptr : core.tree.child(handle.inode, row.name);
-    if (plus && at >= 2 && row.type != S_IFDIR) {
-      if (row.object) {
-        const std::lock_guard naming(core.naming);
-        std::string key = row.name;
-        if (row.is_beside_prefix) key.resize(key.size() - kBesidePrefix.size());
-        inode =
-            core.inode_for(handle.inode, row.name, key, Holding{.object = row.object, .is_prefix = false});
-        looked_up = core.entry_for(inode, handle.listing->valid());
-      } else if (inode != nullptr && inode->is_ours) {
-        looked_up = core.entry_for(inode, core.view.ttl());
-      }
-    }
+    if (is_of_page)
+      looked_up = core.entry_for(inode, handle.listing->valid());
+    else if (plus && inode != nullptr && inode->is_ours && row.type != S_IFDIR)
+      looked_up = core.entry_for(inode, core.view.ttl());
     DirEntry entry{.name = row.name, .ino = 0, .type = row.type, .next = static_cast<off_t>(at + 1)};
     entry.ino = inode != nullptr ? inode->ino
                 : at == 0        ? handle.inode->ino

@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <fstream>
 #include <memory>
@@ -39,6 +41,12 @@ class Reading {
       if (row->d_name == last) break;
     }
     return names;
+  }
+  // Some names, by one call; how many rows that makes so far, "." and ".." among them.
+  int read_some() {
+    std::array<char, 4096> rows{};
+    CHECK(::getdents64(::dirfd(stream_.get()), rows.data(), rows.size()) > 0);
+    return static_cast<int>(::lseek(::dirfd(stream_.get()), 0, SEEK_CUR));
   }
   void rewind() { ::rewinddir(stream_.get()); }
   [[nodiscard]] bool finds(const char* name) const {
@@ -96,6 +104,43 @@ TEST_CASE("listing: R3: a page that waited for its reader is believed no longer 
   std::this_thread::sleep_for(400ms);
   reading.read_to();
   CHECK(std::filesystem::file_size(mount / "d" / name_of(1400)) == 6);
+}
+
+TEST_CASE(
+    "listing: what is changed in a directory while it is read is not undone by the rest of the listing") {
+  TestLake lake;
+  const std::string much(200, 'n');  // The kernel asks for a few of such names at once.
+  const auto long_name = [&](int n) { return name_of(n) + much; };
+  constexpr int kFiles = 40;
+  for (int n = 0; n < kFiles; ++n) lake.put("d/" + long_name(n), "x");
+  Arguments flags{"--metadata-ttl", "60s"};
+  SUBCASE("published at the close") {}
+  SUBCASE("published behind") {
+    flags.push_back("--writeback");
+  }
+  Mounted mount(lake, {.flags = flags});
+  const auto at = [&](int n) { return mount / "d" / long_name(n); };
+  Reading reading(mount / "d");
+  const int next = reading.read_some() - 2;
+  REQUIRE(next < kFiles - 10);
+  CHECK(write_file(at(next), "longer") == kOk);
+  CHECK(write_file(at(next + 1), "longer") == kOk);
+  CHECK(::unlink(at(next + 2).c_str()) == 0);
+  CHECK(::rename(at(next + 3).c_str(), (mount / "d" / "moved").c_str()) == 0);
+  CHECK(::rename(at(next + 4).c_str(), at(next + 5).c_str()) == 0);
+  CHECK(write_file(at(next + 5), "longer", O_APPEND) == kOk);
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  CHECK(reading.read_to() == kFiles - next - 3 + 1);  // Three are gone, one is new.
+  CHECK(std::filesystem::file_size(at(next)) == 6);
+  CHECK(read_file(at(next)) == "longer");
+  CHECK(look(at(next + 2)) == "stat: ENOENT");
+  CHECK(look(at(next + 3)) == "stat: ENOENT");
+  CHECK(look(at(next + 4)) == "stat: ENOENT");
+  CHECK(read_file(at(next + 5)) == "xlonger");
+  // Nor is it taken for another client's change.
+  CHECK(write_file(at(next + 1), "and more", O_APPEND) == kOk);
+  mount.lakefuse({"flush", mount.at().string()});
+  CHECK(lake.read("d/" + long_name(next + 1)) == "longerand more");
 }
 
 TEST_CASE("R3: in a directory that is held open what other clients made and removed shows, too") {
