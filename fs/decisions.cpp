@@ -48,6 +48,7 @@ Result<> publish_at(FilesystemCore& core, const InodePtr& inode, const std::stri
   }
   auto done = core.publishing.publish_in_turn(inode, Publishing::Aim{path, expected});
   if (done) {
+    core.publishing.took_name(inode);
     core.distrust_path(path);
     return {};
   }

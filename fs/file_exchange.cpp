@@ -129,6 +129,7 @@ Result<> FilesystemCore::exchange_files(const InodePtr& one, const InodePtr& oth
   }
   for (const InodePtr& directory : {one_directory, other_directory}) view.changed_time(directory);
   for (const InodePtr& inode : {one, other}) {
+    publishing.took_name(inode);
     const std::lock_guard lock(inode->mutex);
     inode->attributes.ctime = now_on_the_clock();
   }

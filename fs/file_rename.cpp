@@ -70,7 +70,7 @@ struct FileRename {
   void finish(std::optional<ObjectInfo> now_there) {
     change_names(std::move(now_there));
     if (replaced != nullptr) core.bury(replaced);
-    core.publishing.save(inode);
+    core.publishing.took_name(inode);
     {
       const std::lock_guard lock(inode->mutex);
       inode->attributes.ctime = now_on_the_clock();
@@ -111,7 +111,10 @@ struct FileRename {
       now_there = inode->version;
     }
     if (old_version) {
-      if (auto done = give_up_old_name(*old_version); !done) return done.error();
+      if (auto done = give_up_old_name(*old_version); !done) {
+        core.publishing.took_name(inode);
+        return done.error();
+      }
     }
     finish(std::move(now_there));
     return {};

@@ -41,6 +41,7 @@ struct Publishing::Snapshot {
   std::shared_ptr<const ByteSource> bytes;
   std::uint64_t generation = 0;
   bool exclusive = false;
+  bool is_elsewhere = false;  // Not under the name that it has.
   std::shared_ptr<AskedAhead> ahead;
   std::shared_ptr<SpoolFile> spool;  // Whose bytes they are.
   HeldParts parts;                   // That are at the store already.
@@ -236,6 +237,7 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   taken.bytes = *std::move(frozen);
   taken.generation = staging.generation;
   taken.exclusive = staging.exclusive;
+  taken.is_elsewhere = aim.has_value();
   taken.job.emplace(PublishJob{.path = *std::move(path), .meta = record.meta});
   taken.job->expected = options_.on_conflict == OnConflict::kOverwrite && !staging.exclusive
                             ? Expectation::anything()
@@ -287,17 +289,24 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     staging.dirty = staging.generation != snapshot.generation || staging.spool != snapshot.spool;
     if (!staging.dirty) {
       staging.wait = Wait::kNothing;
-      staging.promised = false;  // Kept.
-      inode->is_ours = false;
+      staging.promised = false;                      // Kept.
       queue_.mend(std::exchange(staging.order, 0));  // What is written from now on has no place yet.
     } else if (staging.wait != Wait::kQueue) {
       staging.wait = Wait::kClose;
     }
   }
   std::ignore = untold(info.path);  // It is there after all.
+  if (!snapshot.is_elsewhere) took_name(inode);
+  if (needless != nullptr) needless->discard();
+}
+
+void Publishing::took_name(const InodePtr& inode) {
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (!inode->staging.dirty) inode->is_ours = false;
+  }
   drop_if_clean(inode);
   save(inode);  // Where it is kept for its writer, it says what it became.
-  if (needless != nullptr) needless->discard();
 }
 
 Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename) {

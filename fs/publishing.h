@@ -40,6 +40,9 @@ class Publishing {
     Expectation expected;
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
+  // What was published by an Aim has that name now, or will never have it. Until then its old name stays its
+  // own, whatever the lake says of it.
+  void took_name(const InodePtr& inode);
 
   // --writeback: safe on this machine now, published in its turn. Takes no turn: an upload of an older
   // version may be under way. False: it cannot be made safe here, and nothing is promised.

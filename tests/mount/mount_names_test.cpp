@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <optional>
 #include <thread>
 
 #include "tests/mount/mounted.h"
@@ -158,6 +159,53 @@ TEST_CASE("rename: who asks for a name while an EXCHANGE is under way finds one 
     if (!is_changed) CHECK(seen == "one/x");
     if (!is_changed && seen != "one/x") break;
   }
+}
+
+TEST_CASE("rename: who asks while a directory's old names are taken away is not told of them after that") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"beside", "old/x"}) lake.put(key, key);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "500ms"}});
+  REQUIRE(look(mount / "old") == kOk);
+  REQUIRE(look(mount / "beside") == kOk);
+  Gate gate = lake.server().hold("delete_object");
+  std::jthread changer([&] { CHECK(rename_file(mount / "old", mount / "new") == kOk); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  std::this_thread::sleep_for(550ms);
+  std::jthread other([&] { look(mount / "old"); });  // Is told that it is there, and waits with the kernel.
+  CHECK(look(mount / "beside") == kOk);
+  std::this_thread::sleep_for(100ms);
+  gate.release();
+  other.join();
+  changer.join();
+  CHECK(look(mount / "old") == "stat: ENOENT");
+  CHECK(names_in(mount.at()) == Names{"beside", "new"});
+}
+
+TEST_CASE("rename: who asks for a file while an EXCHANGE is under way does not take its name away") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"one", "two"}) lake.put(key, key);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "20ms"}});
+  REQUIRE(look(mount / "one") == kOk);
+  REQUIRE(look(mount / "two") == kOk);
+  std::optional<Gate> gate = lake.server().hold("link_physical_address", "one");  // The second of the two.
+  std::jthread changer([&] { CHECK(exchange(mount / "one", mount / "two") == kOk); });
+  REQUIRE(gate->wait_for_arrivals(1));
+  std::this_thread::sleep_for(50ms);
+  std::vector<std::jthread> others;  // They ask, and then wait for the directory with the kernel.
+  for (const char* name : {"one", "two"}) others.emplace_back([&, name] { look(mount / name); });
+  std::this_thread::sleep_for(100ms);
+  gate.reset();
+  others.clear();
+  changer.join();
+  CHECK(read_file(mount / "one") == "two");
+  CHECK(read_file(mount / "two") == "one");
+  CHECK(write_file(mount / "one", "!", O_APPEND) == kOk);
+  CHECK(write_file(mount / "two", "?", O_APPEND) == kOk);
+  CHECK(lake.read("one") == "two!");
+  CHECK(lake.read("two") == "one?");
+  CHECK(mount.pending().empty());
 }
 
 TEST_CASE("rename: an EXCHANGE of directories that fails half way leaves both what they were") {
