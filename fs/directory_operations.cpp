@@ -210,8 +210,8 @@ InodePtr inode_of(FilesystemCore& core, const DirectoryHandle& handle, const Dir
   const InodePtr child = core.tree.child(handle.inode, row.name);
   if (child != nullptr && child->is_ours) return child;
   const KeptObject object = core.tree.with_view(handle.inode, [&](const DirectoryView& view) {
-    const Holding* const known = view.last_known(key);
-    return known == nullptr ? row.object : known->object;
+    const auto known = view.find(key, handle.listing->began());
+    return known ? known->first.object : row.object;
   });
   if (!object) return nullptr;
   return core.inode_for(handle.inode, row.name, key, {.object = object, .is_prefix = false});

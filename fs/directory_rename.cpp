@@ -322,17 +322,21 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   }
   if (auto noted = rename.all_copied(); !noted) return give_up(noted.error());
   const std::string old_key = top->key;
+  const auto old_name_is_gone = [&] {
+    if (is_directory)  // The object that stood beside the old prefix, if any, is no part of this.
+      view.changed_prefix(from, old_key, false);
+    else
+      view.changed_object(from, old_key, std::nullopt);
+  };
   {
     const std::lock_guard lock(naming);
     if (replaced != nullptr) tree.unname(replaced);
     tree.move(top, to, new_name);
-    if (is_directory) {  // The object that stood beside the old prefix, if any, is no part of this.
-      view.changed_prefix(from, old_key, false);
+    old_name_is_gone();
+    if (is_directory)
       view.changed_prefix(to, new_name, rename.has_objects());
-    } else {
-      view.changed_object(from, old_key, std::nullopt);
+    else
       view.changed_object(to, new_name, rename.only_copy());
-    }
   }
   rename.tell(below);
   // What the lake still held there went along.
@@ -347,6 +351,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   for (const InodePtr& inode : tree.below(top)) publishing.save(inode);
   const auto removed = rename.remove_all();
   view.forget_pages(*old_prefix);
+  old_name_is_gone();  // Whoever asked meanwhile was told of what was still there.
   if (!removed) {
     view.distrust(from, old_key);
     return removed.error().in("rename made the new names, but some old ones are still there");

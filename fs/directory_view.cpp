@@ -44,6 +44,11 @@ std::size_t DirectoryView::drop_if(Predicate&& predicate) {
 void DirectoryView::saw(const std::string& name, Holding holding, Moment asked, Moment began) {
   const auto [place, is_new] = known_.try_emplace(name);
   Known& known = place->second;
+  // Absent from a whole listing that was asked for later.
+  if (is_new && complete_since_ && *complete_since_ > asked) {
+    known_.erase(place);
+    return;
+  }
   if (is_new) return keep(known, {.holding = std::move(holding), .since = asked});
   if (known.since > asked) return;
   if (known.since >= began && !known.is_ours) {

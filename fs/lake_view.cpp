@@ -81,8 +81,8 @@ Result<Holding> LakeView::look(const InodePtr& directory, const std::string& key
   if (!holding) return holding;
   tree_.with_view(directory, [&](DirectoryView& view) {
     view.saw(key, *holding, asked);
-    // A change of our own that is younger than the answer counts.
-    if (const Holding* last = view.last_known(key)) *holding = *last;
+    // A change of our own that is younger than the answer counts, and so does a younger listing.
+    if (auto last = view.find(key, asked)) *holding = std::move(last->first);
   });
   return holding;
 }
@@ -201,7 +201,8 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
     }
     if (!of.began) return view.size();
     // An object and a prefix of one name know of each other only now.
-    for (auto& entry : named) entry.holding = *view.last_known(entry.key);
+    for (auto& entry : named)
+      if (auto last = view.find(entry.key, *of.began)) entry.holding = std::move(last->first);
     return view.size();
   });
   note_size(directory, names);

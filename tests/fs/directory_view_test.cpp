@@ -59,6 +59,19 @@ TEST_CASE("our own change is not forgotten while an older listing is under way")
   CHECK(view.last_known("a")->object->physical_address == "ours");
 }
 
+TEST_CASE("a page that comes late brings back no name that a younger listing lacks") {
+  DirectoryView view;
+  view.saw("a", object("one"), kStart);
+  view.changed("a", {}, kStart + 1s);
+  view.saw_all(kStart + 2s);
+  view.saw("a", object("one"), kStart);
+  const auto found = view.find("a", kStart);
+  REQUIRE(found);
+  CHECK(found->first.is_nothing());
+  view.saw("a", object("two"), kStart + 3s);
+  CHECK(view.find("a", kStart + 3s));
+}
+
 TEST_CASE("what is distrusted and then forgotten is asked for") {
   DirectoryView view;
   view.saw("a", object("one"), kStart);

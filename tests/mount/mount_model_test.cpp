@@ -14,6 +14,7 @@
 #include <array>
 #include <cstdlib>
 #include <deque>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -81,9 +82,9 @@ std::vector<std::string> tree_of(const stdfs::path& top, const std::string& belo
 
 class Walk {
  public:
-  // `waits`: what was closed may not be on the lake yet.
-  Walk(TestLake& lake, Mounted& mount, unsigned long seed, bool waits)
-      : lake_(lake), mount_(mount), waits_(waits), dice_(seed) {}
+  // `waits`: what was closed may not be on the lake yet. A fifo that somebody reads answers as no other does.
+  Walk(TestLake& lake, Mounted& mount, unsigned long seed, bool waits, bool has_fifos)
+      : lake_(lake), mount_(mount), waits_(waits), has_fifos_(has_fifos), dice_(seed) {}
   ~Walk() { close_all(); }
   Walk(const Walk&) = delete;
   Walk& operator=(const Walk&) = delete;
@@ -315,7 +316,7 @@ class Walk {
   void change_names() {
     const std::string one = path(), other = path();
     const auto mode = dice(2) == 0 ? mode_t{0700} : mode_t{0755};
-    switch (dice(14)) {
+    switch (dice(has_fifos_ ? 14 : 13)) {
       case 0:
       case 1:
         both("unlink " + one, [&](const auto& side) { return ::unlink((side / one).c_str()); });
@@ -409,12 +410,15 @@ class Walk {
   void tell() const {
     std::string text;
     for (const std::string& line : history_) text += "    " + line + "\n";
+    std::this_thread::sleep_for(1s);
+    const bool has_passed = tree_of(mount_.at()) == tree_of(disk_.path());
+    text += has_passed ? "    a second later they are the same\n" : "    a second later they differ still\n";
     MESSAGE("the mount and the disk differ; the last steps:\n" << text);
   }
 
   TestLake& lake_;
   Mounted& mount_;
-  const bool waits_;
+  const bool waits_, has_fifos_;
   const ScratchDirectory disk_;
   std::mt19937_64 dice_;
   std::array<Slot, kSlots> slots_;
@@ -422,7 +426,29 @@ class Walk {
   bool is_same_ = true;
 };
 
-void walk(unsigned long steps, const Arguments& flags, bool waits) {
+// Another program that lists, stats and reads all that there is, over and over: whatever the mount has just
+// been told by the lake comes across what changes meanwhile.
+class Onlooker {
+ public:
+  explicit Onlooker(const stdfs::path& top)
+      : process_(start(
+            {"sh", "-c", "while [ ! -e \"$1\" ]; do ls -lR \"$0\"; find \"$0\" -type f -exec cat {} +; done",
+             top, enough_},
+            {})) {}
+  ~Onlooker() {
+    write_local(enough_, "");
+    CHECK(wait_for_end(process_, 30s) == 0);
+  }
+  Onlooker(const Onlooker&) = delete;
+  Onlooker& operator=(const Onlooker&) = delete;
+
+ private:
+  const ScratchDirectory directory_;
+  const stdfs::path enough_ = directory_.path() / "enough";
+  const pid_t process_;
+};
+
+void walk(unsigned long steps, const Arguments& flags, bool waits, bool has_onlooker = false) {
   const auto seed = from_environment("LAKEFUSE_TEST_SEED", 1);
   MESSAGE("LAKEFUSE_TEST_SEED=" << seed);
   ::umask(022);
@@ -430,12 +456,15 @@ void walk(unsigned long steps, const Arguments& flags, bool waits) {
   Arguments all{"--metadata-ttl", "20ms", "--temporary-age", "1s"};
   all.insert(all.end(), flags.begin(), flags.end());
   Mounted mount(lake, {.flags = all, .patience = std::chrono::seconds(60 + steps / 4)});
-  Walk walk(lake, mount, seed, waits);
+  std::optional<Onlooker> onlooker;  // Before any file is open: a fork would hold it, too.
+  if (has_onlooker) onlooker.emplace(mount.at());
+  Walk walk(lake, mount, seed, waits, !has_onlooker);
   for (unsigned long step = 1; step <= steps; ++step) {
     CAPTURE(step);
     REQUIRE(walk.step());
     if (step % 500 == 0) REQUIRE(walk.compare_trees());
   }
+  onlooker.reset();
   walk.close_all();
   REQUIRE(mount.unmount() == 0);
   CHECK(walk.compare_lake());
@@ -447,6 +476,16 @@ void walk(unsigned long steps, const Arguments& flags, bool waits) {
 
 TEST_CASE("model: a random walk on the mount comes to what it comes to on the local disk") {
   walk(from_environment("LAKEFUSE_TEST_STEPS", 20'000), {}, false);
+}
+
+TEST_CASE("model: the same while another program looks on") {
+  const auto steps = from_environment("LAKEFUSE_TEST_STEPS", 2'000);
+  SUBCASE("published at the close") {
+    walk(steps, {}, false, true);
+  }
+  SUBCASE("published behind") {
+    walk(steps, {"--writeback=all"}, true, true);
+  }
 }
 
 TEST_CASE("model: the same with --writeback") {
