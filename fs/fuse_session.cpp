@@ -32,6 +32,7 @@
 #include "fs/mount_trouble.h"
 #include "fs/mountinfo.h"
 #include "fs/processes.h"
+#include "fs/spare_memory.h"
 
 namespace lakefuse {
 namespace {
@@ -206,6 +207,7 @@ Result<> MountedSession::serve() {
   }
   std::optional<ConnectionGuard> guard;
   if (device_) guard.emplace(mountpoint_, *device_);
+  const SpareMemory spare;
   std::jthread watching([this](const std::stop_token& ended) { watch_connection(ended); });
   const int outcome = fuse_session_loop_mt(session_, loop_config(filesystem_.options()).get());
   watching = {};
