@@ -137,6 +137,8 @@ void begin(FilesystemCore& core, DirectoryHandle& handle) {
   handle.rows.push_back({.name = "..", .object = {}, .type = S_IFDIR});
   if (handle.inode->is_local_directory) return;
   if (auto listing = core.view.list(handle.inode)) handle.listing.emplace(*std::move(listing));
+  for (const InodePtr& child : core.tree.children(handle.inode))
+    if (child->is_ours) handle.owed.insert(core.tree.parent_and_name(child).second);
 }
 
 // What this machine alone has, beside what the lake does not know of yet, and is in none of the rows.
@@ -155,6 +157,11 @@ std::map<std::string, mode_t> here_alone(FilesystemCore& core, const DirectoryHa
       const InodePtr child = core.tree.child(handle.inode, key);
       here.emplace(key, child == nullptr ? mode_t{S_IFREG} : type_of(child));
     }
+  }
+  // And what was published meanwhile, and seen there by another listing since.
+  for (const std::string& name : handle.owed) {
+    const InodePtr child = here.contains(name) ? nullptr : core.tree.child(handle.inode, name);
+    if (child != nullptr) here.emplace(name, type_of(child));
   }
   if (here.empty()) return here;
   for (const DirectoryHandle::Row& row : handle.rows) here.erase(row.name);
@@ -183,10 +190,10 @@ void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeVie
   for (auto& [key, is_the_prefix, holding] : page) {
     const InodePtr child = core.tree.child(handle.inode, key);
     if (child != nullptr && child->is_ours) {  // Among the local rows.
-      if (handle.dropped > 0) handle.owed.insert(key);
+      handle.owed.insert(key);
       continue;
     }
-    if (handle.dropped > 0) handle.owed.erase(key);
+    handle.owed.erase(key);
     if (is_the_prefix) {
       if (holding.is_prefix) handle.rows.push_back({.name = key, .object = {}, .type = S_IFDIR});
       continue;

@@ -48,7 +48,7 @@ struct DirectoryHandle {
   // The last that were told, for a listing may have no end: offset `dropped` + n is rows[n - 1]'s end.
   std::deque<Row> rows;
   std::size_t dropped = 0;
-  // Once some were dropped: what this machine alone has, and was not told so far.
+  // What this machine alone had when its page came, or when the listing began, and was not told so far.
   std::set<std::string> owed;
   bool has_local_rows = false;
 };

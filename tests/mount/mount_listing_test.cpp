@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <fstream>
 #include <memory>
+#include <set>
 #include <thread>
 
 #include "tests/mount/mounted.h"
@@ -34,10 +35,11 @@ class Reading {
       : stream_(::opendir(directory.c_str()), [](DIR* open) { return ::closedir(open); }) {}
 
   // The names up to this one, or all.
-  int read_to(const std::string& last = "") {
+  int read_to(const std::string& last = "", std::set<std::string>* into = nullptr) {
     int names = 0;
     while (const dirent* row = stream_ ? ::readdir(stream_.get()) : nullptr) {
       ++names;
+      if (into != nullptr) into->insert(row->d_name);
       if (row->d_name == last) break;
     }
     return names;
@@ -141,6 +143,26 @@ TEST_CASE(
   CHECK(write_file(at(next + 1), "and more", O_APPEND) == kOk);
   mount.lakefuse({"flush", mount.at().string()});
   CHECK(lake.read("d/" + long_name(next + 1)) == "longerand more");
+}
+
+TEST_CASE("listing: what is published while its directory is read shows, whoever else lists it meanwhile") {
+  TestLake lake;
+  const std::string much(200, 'n');
+  for (int n = 0; n < 40; ++n) lake.put("d/" + name_of(n) + much, "x");
+  lake.put("d/zz-changed", "x");
+  Mounted mount(lake);
+  OpenFile fresh(mount / "d/zz-new", O_WRONLY | O_CREAT), changed(mount / "d/zz-changed", O_WRONLY);
+  CHECK(fresh.write("bytes") == kOk);
+  CHECK(changed.write("bytes") == kOk);
+  Reading reading(mount / "d");
+  REQUIRE(reading.read_some() < 40);
+  CHECK(fresh.close() == kOk);
+  CHECK(changed.close() == kOk);
+  CHECK(names_in(mount / "d").size() == 42);
+  std::set<std::string> rest;
+  reading.read_to("", &rest);
+  CHECK(rest.contains("zz-new"));
+  CHECK(rest.contains("zz-changed"));
 }
 
 TEST_CASE("R3: in a directory that is held open what other clients made and removed shows, too") {
