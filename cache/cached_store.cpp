@@ -6,6 +6,7 @@
 
 #include "cache/block_files.h"
 #include "cache/digest.h"
+#include "cache/disk_pace.h"
 #include "cache/fetches.h"
 #include "cache/read_ahead.h"
 #include "cache/workers.h"
@@ -250,7 +251,9 @@ class DiskCachedStore final : public CachedStore {
     const bool is_of_a_row = object.size_bytes > kWholeBytes && bytes >= kWorthHandingOver;
     const bool is_behind =
         is_of_a_row && behind_.post(bytes, [store] { store(BlockFiles::Way::kPastPages); });
-    if (!is_behind) store(BlockFiles::Way::kThroughPages);
+    if (is_behind) return;
+    // Nobody waits for a disk that is slower than the wire: then not all that is read is kept.
+    if (const auto write = pace_.begin()) store(BlockFiles::Way::kThroughPages);
   }
 
   ObjectStore& below_;
@@ -259,6 +262,7 @@ class DiskCachedStore final : public CachedStore {
   ReadAhead read_ahead_;
   std::atomic<std::uint64_t> hits_ = 0;
   std::atomic<std::uint64_t> misses_ = 0;
+  DiskPace pace_;
   WriteBehind behind_{kMostUnwritten};
   Workers workers_{kAheadAtOnce};  // Last: they use the above.
 };

@@ -432,8 +432,9 @@ class Onlooker {
  public:
   explicit Onlooker(const stdfs::path& top)
       : process_(start(
-            {"sh", "-c", "while [ ! -e \"$1\" ]; do ls -lR \"$0\"; find \"$0\" -type f -exec cat {} +; done",
-             top, enough_},
+            {"sh", "-c",
+             "while [ ! -e \"$1\" ]; do ls -lR \"$0\"; find \"$0\" -type f -exec cat {} +; done; :", top,
+             enough_},
             {})) {}
   ~Onlooker() {
     write_local(enough_, "");
