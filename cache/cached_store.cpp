@@ -71,6 +71,11 @@ class DiskCachedStore final : public CachedStore {
 
   CacheUse use() const override { return {hits_, misses_, files_ ? files_->bytes() : 0, behind_.waiting()}; }
 
+  std::shared_ptr<const void> keep_all() override {
+    ++keepers_;
+    return {static_cast<const void*>(this), [this](const void*) { --keepers_; }};
+  }
+
   const StoreFacts& facts() const override { return below_.facts(); }
   Result<ObjectInfo> stat(const ObjectPath& path, Look look) override { return below_.stat(path, look); }
   Result<ListPage> list(const ListRequest& request) override { return below_.list(request); }
@@ -253,7 +258,8 @@ class DiskCachedStore final : public CachedStore {
         is_of_a_row && behind_.post(bytes, [store] { store(BlockFiles::Way::kPastPages); });
     if (is_behind) return;
     // Nobody waits for a disk that is slower than the wire: then not all that is read is kept.
-    if (const auto write = pace_.begin()) store(BlockFiles::Way::kThroughPages);
+    const auto write = pace_.begin();
+    if (write || keepers_ > 0) store(BlockFiles::Way::kThroughPages);
   }
 
   ObjectStore& below_;
@@ -262,6 +268,7 @@ class DiskCachedStore final : public CachedStore {
   ReadAhead read_ahead_;
   std::atomic<std::uint64_t> hits_ = 0;
   std::atomic<std::uint64_t> misses_ = 0;
+  std::atomic<std::size_t> keepers_ = 0;
   DiskPace pace_;
   WriteBehind behind_{kMostUnwritten};
   Workers workers_{kAheadAtOnce};  // Last: they use the above.

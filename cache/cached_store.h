@@ -29,6 +29,10 @@ class CachedStore : public ObjectStore {
                                                    std::uint64_t cap_bytes);
 
   [[nodiscard]] virtual CacheUse use() const = 0;
+
+  // As long as what it answers lives, all that is read is kept, however long the disk takes: for who reads in
+  // order to have it here. Else what arrives while the disk is behind is not kept.
+  [[nodiscard]] virtual std::shared_ptr<const void> keep_all() = 0;
 };
 
 }  // namespace lakefuse

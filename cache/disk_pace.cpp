@@ -8,8 +8,8 @@ std::optional<DiskPace::Write> DiskPace::begin() {
   const auto now = now_();
   const std::lock_guard lock(mutex_);
   if (!begun_.empty() && now - begun_.front() >= kLasts) last_lasted_ = now;
-  const bool is_behind = last_lasted_ && now - *last_lasted_ < kAWhile;
-  if (is_behind && !begun_.empty()) return std::nullopt;
+  const bool is_probe_due = begun_.empty() && last_lasted_ && now - *last_lasted_ >= kAWhile;
+  if (last_lasted_ && !is_probe_due) return std::nullopt;
   begun_.push_back(now);
   return Write(*this, std::prev(begun_.end()));
 }
@@ -17,7 +17,10 @@ std::optional<DiskPace::Write> DiskPace::begin() {
 void DiskPace::end(std::list<Clock::time_point>::iterator place) {
   const auto now = now_();
   const std::lock_guard lock(mutex_);
-  if (now - *place >= kLasts) last_lasted_ = now;
+  if (now - *place >= kLasts)
+    last_lasted_ = now;
+  else if (last_lasted_ && *place >= *last_lasted_ + kAWhile)
+    last_lasted_.reset();
   begun_.erase(place);
 }
 

@@ -10,8 +10,8 @@
 namespace lakefuse {
 
 // Whether the disk keeps up with those who write to it while a reader waits. A write that lasts says that it
-// does not: then, for a while, one goes on at a time, so that it shows when the disk has caught up, and all
-// others are spared. Safe to use from many threads at once; no call blocks.
+// does not: then all are spared for a while, and after that one shows whether it has caught up. Safe to use
+// from many threads at once; no call blocks.
 class DiskPace {
  public:
   using Clock = std::chrono::steady_clock;
@@ -47,7 +47,7 @@ class DiskPace {
 
   std::mutex mutex_;                              // A leaf. Guards all below.
   std::list<Clock::time_point> begun_;            // Of the writes under way, the oldest first.
-  std::optional<Clock::time_point> last_lasted_;  // When a write that lasts was last seen to.
+  std::optional<Clock::time_point> last_lasted_;  // When a write was last seen to last, until one did not.
 };
 
 }  // namespace lakefuse

@@ -33,6 +33,9 @@ std::shared_ptr<FileHandle> FilesystemCore::make_handle(const InodePtr& inode, i
   handle->inode = inode;
   handle->may_write = wants_to_write(flags);
   handle->appends = (flags & O_APPEND) != 0;
+  // O_RSYNC, which Linux spells O_SYNC: what is read is on this disk when the read returns.
+  if (!handle->may_write && (flags & O_SYNC) == O_SYNC)
+    if (auto* const cached = dynamic_cast<CachedStore*>(&lake)) handle->keeps_all = cached->keep_all();
   tree.count_handle(inode);
   if (handle->may_write) {
     const pid_t opener = caller.tid == 0 ? 0 : process_of(caller.tid).value_or(0);

@@ -32,6 +32,7 @@ struct FileHandle {
   InodePtr inode;
   bool may_write = false;
   bool appends = false;
+  std::shared_ptr<const void> keeps_all;  // What is read is to be in the cache.
 };
 
 struct DirectoryHandle {

@@ -7,6 +7,7 @@
 //     steps
 //                                 (one line each), synced/ (what a power cut would leave), full (how names
 //                                 end that have no room), unsynced (how those end whose syncs fail)
+//     LAKEFUSE_TEST_DISK_PAUSE    milliseconds that each larger write to the read cache takes
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -167,6 +168,13 @@ bool is_full(const std::string& path) {
   return is_named_by("full", path);
 }
 
+void pause_if_slow(const std::string& path, size_t size) {
+  static const long pause = std::atol(text_of("LAKEFUSE_TEST_DISK_PAUSE")->c_str());
+  if (pause == 0 || size < 65536 || path.find("/blocks/") == path.npos) return;
+  const std::lock_guard lock(mutex);  // One head.
+  ::usleep(static_cast<useconds_t>(pause) * 1000);
+}
+
 [[noreturn]] void end() {
   for (;;) ::kill(::getpid(), SIGKILL);
 }
@@ -218,7 +226,10 @@ int openat(int directory, const char* name, int flags, ...) {
 ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t offset) {
   const auto call = [&](size_t part) { return ::syscall(SYS_pwrite64, fd, bytes, part, offset); };
   const std::string path = path_of(fd);
-  if (!is_ours(path)) return call(size);
+  if (!is_ours(path)) {
+    pause_if_slow(path, size);
+    return call(size);
+  }
   const std::lock_guard lock(mutex);
   if (is_full(path)) {
     errno = ENOSPC;

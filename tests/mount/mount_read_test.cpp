@@ -7,6 +7,7 @@
 
 #include <thread>
 
+#include "tests/mount/fragile_disk.h"
 #include "tests/mount/mounted.h"
 
 using namespace lakefuse::test;
@@ -243,6 +244,28 @@ TEST_CASE("as root, programs that read in a row have the kernel ask for 512 KiB 
     return;
   }
   CHECK(read_local(setting) == "512\n");
+}
+
+TEST_CASE("R2: who reads does not wait for a disk that is slower than the wire; prefetch does") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr int kFiles = 12;
+  for (int n = 0; n < kFiles; ++n)
+    lake.put("d/" + std::to_string(n), std::string(70'000, 'x') + std::to_string(n));
+  const FragileDisk disk;
+  auto environment = disk.environment();
+  environment["LAKEFUSE_TEST_DISK_PAUSE"] = "210";
+  Mounted mount(lake, {.environment = environment});
+  const auto requests_to_read_all = [&] {
+    mount.remount();
+    lake.server().clear_log();
+    for (int n = 0; n < kFiles; ++n) CHECK(read_file(mount / "d" / std::to_string(n)).size() > 70'000);
+    return lake.count("store_get");
+  };
+  requests_to_read_all();
+  CHECK(requests_to_read_all() > kFiles / 2);
+  CHECK(mount.lakefuse({"prefetch", (mount / "d").string()}).exit_code == 0);
+  CHECK(requests_to_read_all() == 0);
 }
 
 TEST_CASE("R2: prefetch brings files and directories into the cache, and says how far it is") {

@@ -7,9 +7,9 @@
 #include <atomic>
 #include <cstdlib>
 #include <deque>
-#include <sstream>
 #include <fstream>
 #include <iostream>
+#include <sstream>
 
 #include "tests/mount/mounted.h"
 
