@@ -105,10 +105,10 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
   if (!path) return path.error();
   auto changed = publisher.set_metadata(*path, *version, metadata_of(after, options, version->checksum));
   if (!changed) return changed.error();
-  publishing.versions().met(version->path, *changed);
   const auto [directory, name] = tree.parent_and_name(inode);
   if (directory != nullptr) view.changed_object(directory, inode->key, *changed);
   const std::lock_guard lock(inode->mutex);
+  publishing.versions().met(version->path, *changed);
   inode->attributes = after;
   inode->version = *changed;
   if (inode->staging.spool != nullptr) inode->staging.expected = Expectation::of(*changed);

@@ -60,12 +60,13 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
   if (wants_to_write(flags) && core.options.read_only) return core.read_only_error();
   auto handle = core.make_handle(inode, flags, caller);
   {
-    std::optional<ObjectInfo> version;
-    {
-      const std::lock_guard lock(inode->mutex);
-      version = inode->version;
+    // Under the lock, as a publish says it: else it might come after what is there by then. Of a file that is
+    // being replaced nobody else will need it.
+    const std::lock_guard lock(inode->mutex);
+    if (inode->version && !inode->is_deleted) {
+      const ObjectInfo version = *inode->version;
+      core.publishing.versions().met(version.path, version);
     }
-    if (version) core.publishing.versions().met(version->path, *version);
   }
   if (!handle->may_write) core.view.opened(inode);
   if ((flags & O_TRUNC) != 0 && wants_to_write(flags)) {

@@ -68,8 +68,10 @@ struct FileRename {
   }
 
   void finish(std::optional<ObjectInfo> now_there) {
-    change_names(std::move(now_there));
+    change_names(now_there);
     if (replaced != nullptr) core.bury(replaced);
+    // Whoever opened what was there may have met that in between.
+    if (replaced != nullptr && now_there) core.publishing.versions().met(now_there->path, *now_there);
     core.publishing.took_name(inode);
     {
       const std::lock_guard lock(inode->mutex);
@@ -100,8 +102,13 @@ struct FileRename {
       if (!is_open) return core.settle_in_turn(inode);
       return {};
     }
-    if (auto done = core.publishing.publish_in_turn(inode, Publishing::Aim{destination, expectation});
-        !done) {
+    Publishing::Aim aim{.path = destination, .expected = expectation};
+    if (replaced != nullptr) {  // Where this fails, and is done all the same, those bytes meet no stranger.
+      const std::lock_guard lock(replaced->mutex);
+      aim.nonce = replaced->staging.nonce;
+      replaced->staging.may_be_linked |= !aim.nonce.empty();
+    }
+    if (auto done = core.publishing.publish_in_turn(inode, aim); !done) {
       core.publishing.give_back(to_directory, new_name);  // It may be there all the same.
       return done.error();
     }
@@ -167,7 +174,9 @@ struct FileRename {
       staging.exclusive = false;
       staging.ahead.reset();
       staging.parts.reset();
-      staging.wait = Wait::kClose;
+      // Closed, and nobody's to publish before its name has changed: a reader's RELEASE may come just now.
+      staging.wait = Wait::kRename;
+      staging.due = Moment::max();
       staging.order = 0;  // After all that was promised by now.
       ++staging.generation;
     }

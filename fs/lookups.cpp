@@ -105,10 +105,11 @@ InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string&
     // Other metadata on the same bytes is no other file (a chmod by somebody else); other bytes are (R1), and
     // so is another type.
     if (child->version && child->version->checksum == object.checksum &&
-        child->version->size_bytes == object.size_bytes && child->staging.spool == nullptr) {
+        child->version->size_bytes == object.size_bytes && !child->staging.dirty) {
       Attributes attributes = attributes_of(object, options);
       if (is_of_one_type(child->attributes, attributes)) {
         attributes.atime = child->attributes.atime;
+        if (child->staging.spool != nullptr) child->staging.expected = Expectation::of(object);
         child->version = holding.object;
         child->attributes = std::move(attributes);
         return child;

@@ -132,6 +132,10 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
       if (auto kept = core.keep_directory(*directory, inode->key); !kept) return kept.error();
     }
     if (auto removed = remove_from_lake(core, inode, *path); !removed) {
+      {
+        const std::lock_guard lock(inode->mutex);
+        inode->may_be_removed |= may_be_done(removed.error().code);
+      }
       core.view.distrust(*directory, inode->key);
       if (removed.error().code == Errc::kNotFound) core.tree.unname(inode);
       return removed.error();

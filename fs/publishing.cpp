@@ -130,15 +130,22 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
   return {};
 }
 
-// Whether it can go on above the version that is there now. Ours, by an earlier publish whose end nobody saw
-// (a kill -9 came first): what is missing here is in it as well. Anybody's, for who only appended: the same
-// bytes go to its end instead, so that a shared log keeps every line (design section 5).
+// Whether it can go on above what is there now. Nothing, where it may be we who removed it. A version of
+// ours, by an earlier publish whose end nobody saw (a kill -9 came first): what is missing here is in it as
+// well. Anybody's, for who only appended: the same bytes go to its end instead, so that a shared log keeps
+// every line (design section 5).
 bool Publishing::rebase(const InodePtr& inode, const Error& why) {
   if (!is_a_conflict(why.code) && why.code != Errc::kStale) return false;
   const auto text = tree_.path(inode);
   const auto path = ObjectPath::make(text.value_or(""));
   if (!path || spool_ == nullptr) return false;
   auto theirs = lake_.stat(*path, ObjectStore::Look::kForReading);
+  if (!theirs && theirs.error().code == Errc::kNotFound) {
+    const std::lock_guard lock(inode->mutex);
+    if (!std::exchange(inode->may_be_removed, false) || inode->staging.wait == Wait::kPerson) return false;
+    inode->staging.expected = Expectation::absent();
+    return true;
+  }
   if (!theirs) return false;
   std::shared_ptr<SpoolFile> old;
   {
@@ -243,7 +250,7 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
                             ? Expectation::anything()
                         : aim ? aim->expected
                               : staging.expected;
-  taken.job->nonce = staging.nonce;
+  taken.job->nonce = aim && !aim->nonce.empty() ? aim->nonce : staging.nonce;
   if (staging.ahead && staging.ahead->path == *own_path) taken.ahead = staging.ahead;
   staging.ahead.reset();
   if (staging.parts && staging.parts->file() == taken.spool) {
@@ -279,6 +286,7 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     staging.may_be_linked = false;
     staging.exclusive = false;
     inode->claimed_by_us |= snapshot.exclusive;
+    inode->may_be_removed = false;
     inode->version = info;
     inode->version_seen = clock_now();
     // What was sealed is there now, or something newer is.

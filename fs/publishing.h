@@ -38,6 +38,8 @@ class Publishing {
   struct Aim {
     std::string path;
     Expectation expected;
+    // Under which what is there by an earlier try is ours; empty: the inode's own.
+    std::string nonce = {};
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
   // What was published by an Aim has that name now, or will never have it. Until then its old name stays its

@@ -116,6 +116,42 @@ TEST_CASE("W6: who only appended appends to the version that came, so that a sha
   CHECK(lake.read("log") == "one\ntheirs\nmine\n");
 }
 
+TEST_CASE("W6: what an unlink took away that failed all the same is no other client's doing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "old");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  REQUIRE(read_file(mount / "f") == "old");
+  lake.server().add_fault({.kind = Fault::Kind::kLoseAnswer, .operation = "delete_object"});
+  lake.server().add_fault({.kind = Fault::Kind::kGarbage, .operation = "stat_object", .times = 0});
+  CHECK(remove_file(mount / "f") == "unlink: EIO");
+  lake.server().clear_faults();
+  REQUIRE(lake.read("f") == "<none>");
+  CHECK(write_file(mount / "f", "new") == kOk);
+  CHECK(lake.read("f") == "new");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W6: what a rename put there that failed all the same is no other client's doing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "old");
+  Mounted mount(lake);
+  lake.fail_all_links();
+  CHECK(write_file(mount / "f", "kept") == "close: EIO");
+  lake.server().clear_faults();
+  REQUIRE(write_file(mount / "f.tmp", "renamed") == kOk);
+  lake.server().add_fault({.kind = Fault::Kind::kLoseAnswer, .operation = "link_physical_address"});
+  lake.server().add_fault({.kind = Fault::Kind::kGarbage, .operation = "stat_object", .nth = 2, .times = 0});
+  CHECK(rename_file(mount / "f.tmp", mount / "f") == "rename: EIO");
+  lake.server().clear_faults();
+  REQUIRE(lake.read("f") == "renamed");
+  CHECK(read_file(mount / "f") == "kept");
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  CHECK(lake.read("f") == "kept");
+  CHECK(mount.pending() == std::map<std::string, std::string>{{"f.tmp", "held"}});
+}
+
 TEST_CASE("rule 4: what another client put at the old name while a rename ran stays there") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
