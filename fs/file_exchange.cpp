@@ -23,17 +23,21 @@ class Side {
 
   // The bytes come here, as if a writer had it open and had changed them.
   Result<> bring_here() {
+    {
+      const std::lock_guard lock(inode_->mutex);
+      ++inode_->writers;  // First: a reader's RELEASE would take away what is staged and not changed yet.
+      is_here_ = true;
+    }
     auto staged = core_.stage(inode_, true);
     if (!staged) return staged.error();
     {
       const std::lock_guard lock(inode_->mutex);
-      ++inode_->writers;
-      is_here_ = true;
       was_dirty_ = inode_->staging.dirty;
       version_ = inode_->version;
       expected_ = version_ ? Expectation::of(*version_) : inode_->staging.expected;
     }
     if (auto whole = core_.publishing.complete(inode_, 0, UINT64_MAX); !whole) return whole.error();
+    is_changed_ = true;
     make_dirty(version_, expected_);
     return core_.publishing.make_safe(inode_);
   }
@@ -51,6 +55,7 @@ class Side {
 
   // Nothing of it was published elsewhere, or that does not count any more.
   void stay() {
+    if (!is_changed_) return;
     make_dirty(version_, expected_);
     const std::lock_guard lock(inode_->mutex);
     if (was_dirty_) return;
@@ -80,6 +85,7 @@ class Side {
   FilesystemCore& core_;
   const InodePtr inode_;
   bool is_here_ = false;
+  bool is_changed_ = false;
   bool was_dirty_ = false;
   std::optional<ObjectInfo> version_;
   Expectation expected_ = Expectation::absent();
