@@ -258,6 +258,11 @@ bool LocalStagedFile::is_unchanged(const Watch& watch) const {
   return watched_.has(watch);
 }
 
+bool LocalStagedFile::extend(Watch& watch, std::uint64_t end) {
+  std::lock_guard lock(mutex_);
+  return watched_.extend(watch, end);
+}
+
 Result<> LocalStagedFile::sync() {
   if (::fdatasync(data()->get()) != 0) return disk_error("cannot sync a staged file", errno);
   return {};

@@ -45,6 +45,7 @@ class LocalStagedFile final : public StagedFile {
   Result<std::shared_ptr<const ByteSource>> freeze() override;
   Watch watch(ByteRange range) override;
   bool is_unchanged(const Watch& watch) const override;
+  bool extend(Watch& watch, std::uint64_t end) override;
   Result<> sync() override;
 
   [[nodiscard]] Shape shape() const;

@@ -70,6 +70,8 @@ class StagedFile {
   };
   virtual Watch watch(ByteRange range) = 0;
   [[nodiscard]] virtual bool is_unchanged(const Watch& watch) const = 0;
+  // Watches the bytes up to `end` as well. False: the range has changed, and nothing is watched.
+  [[nodiscard]] virtual bool extend(Watch& watch, std::uint64_t end) = 0;
 
   // fdatasync(2) of the bytes.
   virtual Result<> sync() = 0;

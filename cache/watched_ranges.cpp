@@ -1,5 +1,6 @@
 #include "cache/watched_ranges.h"
 
+#include <algorithm>
 #include <iterator>
 
 namespace lakefuse {
@@ -8,6 +9,14 @@ StagedFile::Watch WatchedRanges::add(ByteRange range) {
   changed(range);
   watched_[range.begin] = {range.end, ++last_id_};
   return {range, last_id_};
+}
+
+bool WatchedRanges::extend(StagedFile::Watch& watch, std::uint64_t end) {
+  if (!has(watch)) return false;
+  changed({watch.range.end, end});
+  watch.range.end = std::max(watch.range.end, end);
+  watched_[watch.range.begin].end = watch.range.end;
+  return true;
 }
 
 void WatchedRanges::changed(ByteRange range) {

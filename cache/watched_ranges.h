@@ -12,6 +12,7 @@ namespace lakefuse {
 class WatchedRanges {
  public:
   StagedFile::Watch add(ByteRange range);
+  bool extend(StagedFile::Watch& watch, std::uint64_t end);
   void changed(ByteRange range);
   void clear() { watched_.clear(); }
   [[nodiscard]] bool has(const StagedFile::Watch& watch) const;

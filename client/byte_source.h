@@ -5,6 +5,7 @@
 #include <span>
 
 #include "client/error.h"
+#include "client/running_md5.h"
 
 namespace lakefuse {
 
@@ -18,6 +19,9 @@ class ByteSource {
 
   // Fills `out` from `offset` on and returns how many bytes it filled: fewer than asked only at the end.
   virtual Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const = 0;
+
+  // The digest of its first bytes, where somebody made it before they were to be uploaded; else null.
+  [[nodiscard]] virtual const RunningMd5* digested() const { return nullptr; }
 };
 
 }  // namespace lakefuse

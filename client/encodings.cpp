@@ -3,7 +3,6 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
-#include <memory>
 #include <vector>
 
 #include "client/patience.h"
@@ -14,30 +13,33 @@ namespace {
 // Large enough that the hash and not the read call is what takes the time.
 constexpr std::size_t kChunkBytes = 512 * 1024;
 
-struct FreeContext {
-  void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-};
-
-}  // namespace
-
-Result<Md5> md5_of(const ByteSource& source) {
-  const std::unique_ptr<EVP_MD_CTX, FreeContext> context(EVP_MD_CTX_new());
-  if (!context || EVP_DigestInit_ex(context.get(), EVP_md5(), nullptr) != 1)
-    return Error{Errc::kUnsupported, "this OpenSSL cannot compute an MD5, which lakeFS takes as checksum"};
+Result<Md5> go_on(RunningMd5 md5, const ByteSource& source) {
   const std::uint64_t size = source.size();
-  std::vector<std::byte> chunk(static_cast<std::size_t>(std::min<std::uint64_t>(size, kChunkBytes)));
-  for (std::uint64_t at = 0; at < size;) {
+  std::vector<std::byte> chunk(
+      static_cast<std::size_t>(std::min<std::uint64_t>(size - md5.size(), kChunkBytes)));
+  while (md5.size() < size) {
     if (Patience::current().stop_requested()) return Error{Errc::kInterrupted, "interrupted while hashing"};
+    const std::uint64_t at = md5.size();
     const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(size - at, chunk.size()));
     auto got = source.read(at, std::span(chunk).first(wanted));
     if (!got) return got.error();
     if (*got == 0) return Error{Errc::kLocalIo, "the bytes to upload ended at " + std::to_string(at)};
-    EVP_DigestUpdate(context.get(), chunk.data(), *got);
-    at += *got;
+    md5.add(std::span(chunk).first(*got));
   }
-  Md5 md5;
-  EVP_DigestFinal_ex(context.get(), reinterpret_cast<unsigned char*>(md5.data()), nullptr);
-  return md5;
+  return md5.value();
+}
+
+}  // namespace
+
+Result<Md5> md5_of(const ByteSource& source) {
+  const RunningMd5* begun = source.digested();
+  return begun != nullptr && begun->size() <= source.size() ? go_on(*begun, source) : md5_of_all(source);
+}
+
+Result<Md5> md5_of_all(const ByteSource& source) {
+  auto begun = RunningMd5::begin();
+  if (!begun) return begun.error();
+  return go_on(*std::move(begun), source);
 }
 
 std::string to_hex(std::span<const std::byte> bytes) {

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <optional>
 #include <span>
@@ -12,11 +11,11 @@
 
 namespace lakefuse {
 
-using Md5 = std::array<std::byte, 16>;
-
-// Reads all of `source` once. Its own failures, kInterrupted by the thread's Patience, and kLocalIo when it
-// ends before its size.
+// Reads once what of `source` is not digested() yet. Its own failures, kInterrupted by the thread's Patience,
+// and kLocalIo when it ends before its size.
 Result<Md5> md5_of(const ByteSource& source);
+// Reads all of it, whatever is digested().
+Result<Md5> md5_of_all(const ByteSource& source);
 
 [[nodiscard]] std::string to_hex(std::span<const std::byte> bytes);
 [[nodiscard]] std::string to_base64(std::span<const std::byte> bytes);

@@ -212,8 +212,12 @@ Result<ObjectInfo> LakefsStore::upload_object(const ObjectPath& path, const Byte
   if (condition == Condition::kIfAbsent) call.headers.add("If-None-Match", "*");
   auto object = change(call, path);
   if (!object) return object;
-  const bool other_bytes =
-      looks_like_md5(object->checksum) && !equals_ignoring_case(object->checksum, to_hex(*md5));
+  auto is_of = [&](const Md5& digest) { return equals_ignoring_case(object->checksum, to_hex(digest)); };
+  bool other_bytes = looks_like_md5(object->checksum) && !is_of(*md5);
+  if (other_bytes && body.digested() != nullptr) {
+    const auto anew = md5_of_all(body);
+    other_bytes = !anew || !is_of(*anew);
+  }
   if (object->size_bytes != body.size() || other_bytes)
     return untrustworthy(call, "the server has stored other bytes than were sent");
   return object;

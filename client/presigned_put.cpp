@@ -1,6 +1,7 @@
 #include "client/presigned_put.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "client/answer_error.h"
 #include "client/encodings.h"
@@ -38,6 +39,10 @@ Errc cause_of_put(int status, std::string_view message) {
   }
 }
 
+bool is_bad_digest(const HttpResponse& response) {
+  return response.status == 400 && store_message(response.body).starts_with("BadDigest");
+}
+
 std::string_view unquoted(std::string_view etag) {
   while (!etag.empty() && (etag.front() == '"' || etag.front() == ' ')) etag.remove_prefix(1);
   while (!etag.empty() && (etag.back() == '"' || etag.back() == ' ')) etag.remove_suffix(1);
@@ -66,11 +71,16 @@ Result<std::string> PresignedPut::put_part(const UploadTarget& target, int numbe
 
 Result<PresignedPut::Stored> PresignedPut::store(const std::string& call, const Secret& url,
                                                  const ByteSource& body, Place place) {
-  const auto md5 = md5_of(body);
+  auto md5 = md5_of(body);
   if (!md5) return md5.error().in(call);
   auto response = send(url, body, to_base64(*md5), place);
   if (response && response->status == 501 && place == Place::kObject && takes_conditions_.exchange(false))
     response = send(url, body, to_base64(*md5), place);  // 501 did nothing: it knows no condition.
+  if (response && is_bad_digest(*response)) {            // Nor did this.
+    const auto sent = std::exchange(md5, md5_of_all(body));
+    if (!md5) return md5.error().in(call);
+    if (*md5 != *sent) response = send(url, body, to_base64(*md5), place);
+  }
   if (!response) return response.error().in(call);
   if (response->status < 200 || response->status >= 300) {
     const std::string message = store_message(response->body);

@@ -360,6 +360,7 @@ void FilesystemCore::bury(const InodePtr& inode) {
     inode->is_ours = false;
     inode->staging.wait = Wait::kNothing;
     inode->staging.parts.reset();
+    inode->staging.digest.reset();
     publishing.queue().mend(inode->staging.order);  // Whoever reads it yet.
     inode->attributes.ctime = now_on_the_clock();
     unwanted = inode->staging.spool;

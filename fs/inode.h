@@ -14,6 +14,7 @@
 #include "client/publisher.h"
 #include "fs/attributes.h"
 #include "fs/directory_view.h"
+#include "fs/file_digest.h"
 #include "fs/file_parts.h"
 #include "fs/filesystem.h"
 #include "fs/kept_object.h"
@@ -98,7 +99,8 @@ struct Staging {
   bool uploading = false;
   std::string theirs;  // A conflict: what the lake holds there, in words; empty until it was asked.
   std::shared_ptr<AskedAhead> ahead;  // An upload's address, asked for while the file is still being written,
-  HeldParts parts;                    // or its first parts, sent meanwhile: of `spool`, or of what is sealed.
+  HeldParts parts;                    // or its first parts, sent meanwhile: of `spool`, or of what is sealed;
+  std::shared_ptr<FileDigest> digest;  // so is its digest. Null: none is made.
 };
 
 // A stop source whose state is made when somebody uses it. For one thread at once.

@@ -15,8 +15,10 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::size_t kBackgroundThreads = 16;  // As many parallel copies as pay on one origin.
-constexpr std::size_t kFetchBytes = 4 << 20;    // What one fill from the base takes at once.
-constexpr milliseconds kAheadGrain{20};         // How soon a signal is seen while an address is waited for.
+constexpr std::size_t kDigesters =
+    2;  // Of a file one at a time; what they cannot keep up with, closes digest.
+constexpr std::size_t kFetchBytes = 4 << 20;  // What one fill from the base takes at once.
+constexpr milliseconds kAheadGrain{20};       // How soon a signal is seen while an address is waited for.
 constexpr seconds kLongestPause{60};
 constexpr seconds kPauseForOthers{2};     // Of what must not be there before them.
 constexpr seconds kPauseForAPerson{300};  // Rights and protection change when a person changes them.
@@ -56,6 +58,7 @@ Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publ
       tree_(tree),
       view_(view),
       slots_(options.publishes_at_once),
+      digesters_(spool == nullptr ? 0 : kDigesters),
       uploads_(lake, spool != nullptr),
       versions_(spool == nullptr ? nullptr : &spool->links()),
       workers_(kBackgroundThreads) {}
@@ -125,7 +128,13 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
     if (!is_unwanted()) taken->job->target = taken->ahead->target.get();
   }
   auto published = publisher_.publish(*taken->job, *taken->bytes);
-  if (!published) return published.error();
+  if (!published) {
+    if (published.error().code == Errc::kUntrustworthy) {  // Next time by what is in the file, all of it.
+      const std::lock_guard lock(inode->mutex);
+      inode->staging.digest.reset();
+    }
+    return published.error();
+  }
   succeeded(inode, *taken, *published);
   return {};
 }
@@ -242,6 +251,13 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
   const SpoolRecord record =
       which == Which::kSealed ? staging.sealed->record : record_of(*inode, *own_path, options_);
   taken.bytes = *std::move(frozen);
+  if (staging.digest && staging.digest->file() == taken.spool) {
+    taken.bytes = staging.digest->go_along(std::move(taken.bytes));
+    const auto* digested = taken.bytes->digested();
+    if (digested != nullptr && log_is_on(LogLevel::kDebug))
+      log_debug("publish of " + *own_path + ": " + std::to_string(digested->size()) + " of " +
+                std::to_string(taken.bytes->size()) + " bytes were digested while they were written");
+  }
   taken.generation = staging.generation;
   taken.exclusive = staging.exclusive;
   taken.is_elsewhere = aim.has_value();
@@ -448,9 +464,28 @@ void Publishing::ask_ahead(const InodePtr& inode) {
   });
 }
 
+void Publishing::digest_ahead(Inode& inode) {
+  inode.staging.digest = std::make_shared<FileDigest>(digesters_, inode.staging.spool);
+}
+
+void Publishing::digest_locked(Staging& staging, ByteRange range) {
+  if (!staging.digest) return;
+  if (lake_.facts().can_presign_multipart && range.end >= kMultipartFrom) {
+    staging.digest.reset();  // Parts have digests of their own.
+    return;
+  }
+  if (staging.digest->file() != staging.spool) {
+    if (staging.sealed) return;  // It is of what was promised.
+    staging.digest = std::make_shared<FileDigest>(digesters_, staging.spool);
+  }
+  staging.digest->wrote(range);
+}
+
 bool Publishing::wrote(Inode& inode, ByteRange range) {
   Staging& staging = inode.staging;
-  if (!uploads_.is_offered() || inode.is_deleted || staging.wait != Wait::kClose) return false;
+  if (inode.is_deleted || staging.wait != Wait::kClose) return false;
+  digest_locked(staging, range);
+  if (!uploads_.is_offered()) return false;
   if (staging.parts && staging.parts->file() != staging.spool) {
     if (staging.sealed) return false;  // They are of what was promised.
     staging.parts.reset();

@@ -85,6 +85,9 @@ class Publishing {
   // Asks for an upload's address while the file is still being written.
   void ask_ahead(const InodePtr& inode);
 
+  // Under the inode's mutex: its staged bytes are digested while they are written, from the first on.
+  void digest_ahead(Inode& inode);
+
   // Under the inode's mutex: that range of the staged bytes was written. True when parts of the file can go
   // up before it is closed: send_ahead() begins that, for a file that will be published under its name.
   bool wrote(Inode& inode, ByteRange range);
@@ -122,7 +125,8 @@ class Publishing {
   Error failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename);
   void save_locked(Inode& inode, const std::string& path);  // REQUIRES: its mutex is held.
   Result<> publish_queued(const InodePtr& inode, WriteQueue::Order order);
-  static bool is_marker(const Staging& staging);  // REQUIRES: the inode's mutex is held.
+  void digest_locked(Staging& staging, ByteRange range);  // REQUIRES: the inode's mutex is held.
+  static bool is_marker(const Staging& staging);          // REQUIRES: the inode's mutex is held.
   InodePtr part(Sealed bytes, Attributes attributes);
   Error failed_sealed(const InodePtr& inode, const Error& why);
   Result<> seal_locked(Inode& inode, const std::string& path, bool keeps_bytes);
@@ -144,6 +148,7 @@ class Publishing {
   std::map<NodeId, InodePtr> staged_;
   std::map<std::string, Error> untold_;  // By path.
 
+  Workers digesters_;  // Of their own, so that nothing that is waited for waits behind them.
   UploadsAhead uploads_;
   KnownVersions versions_;
   WriteQueue queue_;

@@ -24,7 +24,8 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
     if (inode->staging.spool != nullptr) return inode->staging.spool;
   }
   const std::string path = tree.last_path(inode);
-  const bool goes_to_the_lake = !is_local_name(inode) && !is_held_name(inode);
+  const bool is_litter = is_local_name(inode);
+  const bool goes_to_the_lake = !is_litter && !is_held_name(inode);
   const auto vacant = vacancy(path);
   if (!vacant) return vacant.error();
   std::shared_ptr<SpoolFile> file;
@@ -41,6 +42,7 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
     auto made = spool->create(record_of(*inode, path, options));
     if (!made) return made.error();
     staging.spool = *std::move(made);
+    if (!is_litter) publishing.digest_ahead(*inode);
     file = staging.spool;
   }
   publishing.remember(inode);
@@ -112,6 +114,7 @@ Result<> FilesystemCore::truncate(const InodePtr& inode, std::uint64_t size) {
   if (size == 0) {  // Begun anew.
     inode->staging.spoilt.reset();
     inode->staging.parts.reset();
+    if (inode->staging.digest) publishing.digest_ahead(*inode);
   }
   touch(*inode, false);
   return {};
