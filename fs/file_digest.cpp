@@ -60,10 +60,10 @@ void FileDigest::digest_step() {
   std::unique_lock lock(mutex_);
   is_posted_ = false;
   if (is_given_up_ || is_resting_) return;
-  const std::uint64_t begin = place_locked(), end = begin + kStepBytes;
+  const std::uint64_t end = place_locked() + kStepBytes;
   auto next = md5_ ? Result<RunningMd5>(*md5_) : RunningMd5::begin();
-  // What is missing would come from the base without a word to the watch, but what is there stays so.
-  if (!next || !watch_locked(end) || bytes.missing(begin, kStepBytes)) return give_up_locked();
+  // All of a row was written, so nothing of it will come from the base, of which the watch is not told.
+  if (!next || !watch_locked(end)) return give_up_locked();
   lock.unlock();
 
   const bool is_added = add(*next, bytes, end);

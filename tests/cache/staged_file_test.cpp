@@ -294,6 +294,13 @@ TEST_CASE(
         }
         case 9: {
           if (f.model().empty()) break;
+          if (!watches.empty() && random() % 2 == 0) {
+            auto& [watch, then] = watches.back();
+            const auto end = std::max<std::uint64_t>(watch.range.end, 1 + upto(f.model().size() - 1));
+            if (f.file().extend(watch, end))
+              then = f.model().substr(watch.range.begin, end - watch.range.begin);
+            break;
+          }
           const auto from = upto(f.model().size() - 1), length = 1 + upto(f.model().size() - 1 - from);
           watches.emplace_back(f.file().watch({from, from + length}), f.model().substr(from, length));
           break;
@@ -340,6 +347,27 @@ TEST_CASE("a watched range is unchanged until a byte of it is written, zeroed or
   const auto reader = f.file().freeze().value();
   f.truncate(0);
   f.truncate(300);
+  CHECK_FALSE(f.file().is_unchanged(watch));
+}
+
+TEST_CASE("a watch that is extended watches what it did and what was added, unless it has ended") {
+  Fixture f(letters(kBlock));
+  f.complete(0, kBlock);
+  auto watch = f.file().watch({100, 200});
+  auto other = f.file().watch({250, 260});
+  f.write(200, "y");
+  REQUIRE(f.file().extend(watch, 300));
+  CHECK(watch.range.end == 300);
+  CHECK_FALSE(f.file().is_unchanged(other));
+  f.write(300, "y");
+  CHECK(f.file().is_unchanged(watch));
+  f.write(299, "y");
+  CHECK_FALSE(f.file().is_unchanged(watch));
+  CHECK_FALSE(f.file().extend(watch, 400));
+  watch = f.file().watch({100, 200});
+  REQUIRE(f.file().extend(watch, 300));
+  f.write(100, "y");
+  CHECK_FALSE(f.file().extend(watch, 400));
   CHECK_FALSE(f.file().is_unchanged(watch));
 }
 

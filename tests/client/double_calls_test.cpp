@@ -114,6 +114,41 @@ TEST_CASE(
   CHECK_FALSE(puts.at(1).headers.contains("transfer-encoding"));
 }
 
+TEST_CASE("rule 13 of the client: a digest that was made before goes on, and a wrong one is made anew") {
+  class Digested final : public TextSource {
+   public:
+    Digested(const std::string& text, const std::string& beginning) : TextSource(text) {
+      md5_.add(std::as_bytes(std::span(beginning)));
+    }
+    [[nodiscard]] const RunningMd5* digested() const override { return &md5_; }
+
+   private:
+    RunningMd5 md5_ = must(RunningMd5::begin());
+  };
+  const std::string of_hello = "XUFAKrxLKna5cZ2REBfFkg==";
+  DevServerOptions options;
+  SUBCASE("in one PUT") {}
+  SUBCASE("through the server") {
+    options.presign = false;
+  }
+  DoubleLake lake(options);
+  const auto store = lake.store();
+  const auto upload = [&](const std::string& name, const ByteSource& body) {
+    if (!options.presign) return must(store->upload_object(path(name), body, {}, Condition::kNone)).checksum;
+    return must(store->upload(must(store->upload_target(path(name))), body)).checksum;
+  };
+  const std::string checksum = "5d41402abc4b2a76b9719d911017c592";
+  CHECK(upload("right", Digested("hello", "hel")) == checksum);
+  CHECK(upload("whole", Digested("hello", "hello")) == checksum);
+  CHECK(upload("wrong", Digested("hello", "hal")) == checksum);
+  CHECK(upload("long", Digested("hello", "hello!")) == checksum);
+  if (!options.presign) return;
+  REQUIRE(comes_true([&] { return lake.server.count("store_put") == 5; }));
+  const auto puts = lake.server.calls("store_put");
+  CHECK(std::count_if(puts.begin(), puts.end(),
+                      [&](const Call& call) { return call.headers.at("content-md5") == of_hello; }) == 4);
+}
+
 TEST_CASE("rule 5 of the client: an address takes bytes once") {
   DoubleLake lake;
   const auto store = lake.store();
