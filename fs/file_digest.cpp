@@ -48,7 +48,7 @@ void FileDigest::wrote(ByteRange range) {
 
 // Whoever lets go of the digest ends it: what is posted holds nothing.
 void FileDigest::post_locked() {
-  if (is_posted_ || is_resting_ || row_end_ - place_locked() < kStepBytes) return;
+  if (is_posted_ || is_resting_ || is_given_up_ || row_end_ - place_locked() < kStepBytes) return;
   is_posted_ = true;
   workers_.post([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->digest_step();
@@ -58,8 +58,10 @@ void FileDigest::post_locked() {
 void FileDigest::digest_step() {
   StagedFile& bytes = file_->bytes();
   std::unique_lock lock(mutex_);
-  is_posted_ = false;
-  if (is_given_up_ || is_resting_) return;
+  if (is_given_up_ || is_resting_) {
+    is_posted_ = false;
+    return;
+  }
   const std::uint64_t end = place_locked() + kStepBytes;
   auto next = md5_ ? Result<RunningMd5>(*md5_) : RunningMd5::begin();
   // All of a row was written, so nothing of it will come from the base, of which the watch is not told.
@@ -69,6 +71,7 @@ void FileDigest::digest_step() {
   const bool is_added = add(*next, bytes, end);
 
   lock.lock();
+  is_posted_ = false;
   if (!is_added || !bytes.is_unchanged(watch_)) return give_up_locked();
   md5_ = *std::move(next);
   post_locked();

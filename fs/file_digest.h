@@ -51,7 +51,7 @@ class FileDigest final : public std::enable_shared_from_this<FileDigest> {
   std::uint64_t row_end_ = 0;  // Where who writes in a row goes on.
   std::optional<RunningMd5> md5_;
   StagedFile::Watch watch_;  // Of what is digested, and of the step that is under way.
-  bool is_posted_ = false;
+  bool is_posted_ = false;   // Or under way.
   bool is_resting_ = false;
   bool is_given_up_ = false;
 };

@@ -166,10 +166,24 @@ TEST_CASE("of a file that was written in a row only what came last is left to be
     f.write(at, std::min<std::uint64_t>(4096, 3 * kStep + 5 - at), static_cast<char>('a' + at / 4096 % 26));
   f.catch_up();
   const auto frozen = f.freeze();
-  CHECK(frozen->digested()->size() == 3 * kStep);
+  CHECK(f.digested(*frozen) == 3 * kStep);
   const Counted counted(*frozen);
   CHECK(md5_of(counted).value() == md5_of_all(*frozen).value());
   CHECK(counted.bytes_read() == 5);
+}
+
+TEST_CASE("what is written while a step is under way is digested by the next one, and in no part") {
+  Fixture f;
+  bool is_written = false;
+  f.bytes().after_read = [&] {
+    if (!std::exchange(is_written, true)) f.write(kStep, 5, 'y');
+  };
+  f.write(0, kStep);
+  f.catch_up();
+  CHECK(f.digested() == kStep);
+  f.write(kStep + 5, kStep - 5, 'z');
+  f.catch_up();
+  CHECK(f.digested() == 2 * kStep);
 }
 
 TEST_CASE("a file that is frozen while its digest is behind goes with as much as there is") {
