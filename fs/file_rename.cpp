@@ -265,7 +265,7 @@ struct FileRename {
     if (removed) core.release_renamed(version);
     if (removed || removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
     core.view.distrust(from_directory, inode->key);
-    core.view.distrust(to_directory, new_name);
+    core.publishing.give_back(to_directory, new_name);  // The kernel knows it as what was replaced.
     return removed.error().in("rename made the new name, but the old one is still there");
   }
 

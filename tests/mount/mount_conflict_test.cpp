@@ -152,6 +152,24 @@ TEST_CASE("W6: what a rename put there that failed all the same is no other clie
   CHECK(mount.pending() == std::map<std::string, std::string>{{"f.tmp", "held"}});
 }
 
+TEST_CASE("W6: what a rename made that could not take the old name away is no other client's doing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"f", "g"}) lake.put(key, key);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  for (const char* key : {"f", "g"}) REQUIRE(read_file(mount / key) == key);
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "delete_object", .times = 0, .status = 500});
+  CHECK(rename_file(mount / "g", mount / "f") == "rename: EIO");
+  lake.server().clear_faults();
+  REQUIRE(lake.read("f") == "g");
+  CHECK(lake.read("g") == "g");
+  std::this_thread::sleep_for(100ms);  // The kernel is told behind.
+  CHECK(write_file(mount / "f", "new") == kOk);
+  CHECK(lake.read("f") == "new");
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("rule 4: what another client put at the old name while a rename ran stays there") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
