@@ -39,7 +39,7 @@ constexpr std::size_t kWorthARequest = (256 << 10) / kChunk;
 // So much of a larger object is of a row: it is written behind its reader, who goes on, past the page cache.
 constexpr std::uint64_t kWorthHandingOver = 256 << 10;
 // Beyond, the disk does not keep up with the wire: the kernel may keep it for a while.
-constexpr std::uint64_t kMostUnwritten = 8 * kBlockBytes;
+constexpr std::uint64_t kMostUnwritten = 4 * kBlockBytes;
 
 class DiskCachedStore final : public CachedStore {
  public:

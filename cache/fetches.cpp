@@ -10,8 +10,8 @@ namespace lakefuse {
 
 namespace {
 
-// Memory that waits for the next pieces: half of what readers in a row have on its way.
-constexpr std::size_t kMostWaiting = 6 * ReadAhead::kLongestPiece;
+// Memory that waits for the next pieces: a part of what readers in a row have on its way.
+constexpr std::size_t kMostWaiting = 2 * ReadAhead::kLongestPiece;
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdint>
 #include <new>
 
 #include "cache/disk.h"
@@ -14,18 +15,36 @@ namespace {
 // A large page is cleared, and looked up for the disk, at once and not in 512 steps.
 constexpr std::size_t kLargePage = 2 << 20;
 
-std::align_val_t alignment_of(std::size_t room) {
-  return std::align_val_t{room >= kLargePage ? kLargePage : kDirectAlignment};
-}
+constexpr std::align_val_t kAlignment{kDirectAlignment};
 
-std::byte* make(std::size_t room) {
-  auto* const buffer = static_cast<std::byte*>(::operator new[](room, alignment_of(room)));
-  if (room >= kLargePage) ::madvise(buffer, room, MADV_HUGEPAGE);
+// Large ones come from the kernel and go back to it: among malloc's they would leave holes as large.
+std::byte* map(std::size_t room) {
+  void* const mapped =
+      ::mmap(nullptr, room + kLargePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  auto* const begin = static_cast<std::byte*>(mapped);
+  const std::size_t before = -reinterpret_cast<std::uintptr_t>(begin) % kLargePage;
+  if (before > 0) ::munmap(begin, before);
+  std::byte* const buffer = begin + before;
+  ::munmap(buffer + room, kLargePage - before);
+  ::madvise(buffer, room, MADV_HUGEPAGE);
   return buffer;
 }
 
+std::size_t whole_pages(std::size_t room) {
+  return (room + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
+}
+
+std::byte* make(std::size_t room) {
+  if (room >= kLargePage) return map(whole_pages(room));
+  return static_cast<std::byte*>(::operator new[](room, kAlignment));
+}
+
 void destroy(std::byte* buffer, std::size_t room) {
-  ::operator delete[](buffer, alignment_of(room));
+  if (room >= kLargePage)
+    ::munmap(buffer, whole_pages(room));
+  else
+    ::operator delete[](buffer, kAlignment);
 }
 
 }  // namespace

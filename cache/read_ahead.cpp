@@ -51,7 +51,9 @@ std::uint64_t ReadAhead::window_of(const Stream& stream) const {
   const auto active = std::ranges::count_if(streams_, [&](const Stream& other) {
     return other.is_sequential && other.last_read + kActiveReads >= reads_;
   });
-  const std::uint64_t share = most_ahead_ / std::max<std::uint64_t>(1, static_cast<std::uint64_t>(active));
+  // Several fill the wire with less, and each has a piece in hand besides.
+  const std::uint64_t share =
+      active > 1 ? most_ahead_ / 4 * 3 / static_cast<std::uint64_t>(active) : most_ahead_;
   return std::clamp(stream.in_a_row, kShortestPiece, std::max(share, kShortestPiece));
 }
 
