@@ -8,7 +8,6 @@
 #include "cache/spool.h"
 #include "cache/workers.h"
 #include "client/byte_source.h"
-#include "client/running_md5.h"
 
 namespace lakefuse {
 
