@@ -407,7 +407,12 @@ class Walk {
       write_local(local(path), bytes);
       lake_.put(path, bytes);
     }
-    std::this_thread::sleep_for(kTtl + (is_alone_ ? 5ms : 80ms));
+    std::this_thread::sleep_for(kTtl + 5ms);
+    // What the other one was told just before is believed for the TTL from when the kernel hears of it.
+    const auto patience = std::chrono::steady_clock::now() + 3s;
+    while (!is_alone_ && std::chrono::steady_clock::now() < patience &&
+           portrait(ours(path), false) != portrait(local(path), false))
+      std::this_thread::sleep_for(10ms);
     compare(path);
   }
 
