@@ -49,6 +49,8 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
       return false;
     }
   }
+  // Whoever asked before it was hidden was told of what is still there.
+  view.changed_object(directory, inode->key, std::nullopt);
   view.changed_time(directory);
   tree.unname(inode);
   bury(inode);
