@@ -5,9 +5,20 @@
 #include <mutex>
 #include <stop_token>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 namespace lakefuse {
+
+// Sleeps for so long; false, and at once, when a stop is asked for. Whoever waits under a Patience says its
+// current() token.
+[[nodiscard]] inline bool sleep_out(const std::stop_token& stop, std::chrono::milliseconds time) {
+  std::mutex alone;
+  std::condition_variable_any never;
+  std::unique_lock lock(alone);
+  never.wait_for(lock, stop, time, [] { return false; });
+  return !stop.stop_requested();
+}
 
 // Who may end the waits of the current thread early. While a Patience lives, every blocking call that the
 // thread makes into client/ or cache/ (a network call, a back-off, waiting for another thread's fetch) ends
@@ -53,10 +64,7 @@ class PatienceFor {
  public:
   explicit PatienceFor(std::chrono::milliseconds time)
       : timer_([this, time](const std::stop_token& is_over) {
-          std::mutex alone;
-          std::condition_variable_any never;
-          std::unique_lock lock(alone);
-          never.wait_for(lock, is_over, time, [] { return false; });
+          std::ignore = sleep_out(is_over, time);
           stop_.request_stop();
         }),
         patience_(stop_.get_token()) {}

@@ -1,19 +1,11 @@
 #include "client/publish_look.h"
 
-#include <condition_variable>
-#include <mutex>
-
 #include "client/patience.h"
 
 namespace lakefuse {
 
 Result<> sleep_patiently(std::chrono::milliseconds pause) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  const std::stop_token stop = Patience::current();
-  never.wait_for(lock, stop, pause, [] { return false; });
-  if (stop.stop_requested()) return Error{Errc::kInterrupted, "a signal ended the wait"};
+  if (!sleep_out(Patience::current(), pause)) return Error{Errc::kInterrupted, "a signal ended the wait"};
   return {};
 }
 

@@ -1,8 +1,6 @@
 #include "client/retry.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <random>
 
 #include "client/patience.h"
@@ -37,12 +35,8 @@ bool is_worth_repeating(const HttpOutcome& outcome, Repeat repeat) {
 }  // namespace
 
 Result<> pause_for(milliseconds time) {
-  const std::stop_token stop = Patience::current();
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, time, [] { return false; });
-  if (stop.stop_requested()) return Error{Errc::kInterrupted, "interrupted while waiting to try again"};
+  if (!sleep_out(Patience::current(), time))
+    return Error{Errc::kInterrupted, "interrupted while waiting to try again"};
   return {};
 }
 

@@ -132,13 +132,7 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
   recover_all(std::move(left), spool->take_left_removals());
   ticker = std::jthread([this](const std::stop_token& stop) {
     constexpr std::chrono::milliseconds kGrain{200};  // Of temporary_age and of retries.
-    std::mutex alone;
-    std::condition_variable_any never;
-    while (!stop.stop_requested()) {
-      tick();
-      std::unique_lock lock(alone);
-      never.wait_for(lock, stop, kGrain, [] { return false; });
-    }
+    for (bool goes_on = !stop.stop_requested(); goes_on; goes_on = sleep_out(stop, kGrain)) tick();
   });
 }
 

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "cache/unique_fd.h"
+#include "client/patience.h"
 #include "fs/connection_guard.h"
 #include "fs/filesystem.h"
 #include "fs/fuse_api.h"
@@ -186,11 +187,8 @@ Result<> MountedSession::open(std::vector<std::string> arguments, const SessionO
 // worth it; a read-ahead whose reader was killed is not. (Looked at now and then: poll(2) would be woken by
 // every request.)
 void MountedSession::watch_connection(const std::stop_token& ended) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
   pollfd device{fuse_session_fd(session_), 0, 0};
-  while (!never.wait_for(lock, ended, kLookForEnd, [&] { return ended.stop_requested(); })) {
+  while (sleep_out(ended, kLookForEnd)) {
     if (::poll(&device, 1, 0) != 1 || (device.revents & POLLERR) == 0) continue;
     interrupts_.end_reads();
     return;
