@@ -35,6 +35,14 @@ bool publishes_digested(const Mounted& mount, OpenFile& file, std::string& bytes
   });
 }
 
+// Changes what was digested, and goes on behind it; answers what the file holds by then.
+std::string change(OpenFile& file, std::string bytes) {
+  REQUIRE(file.write_at(0, "x") == kOk);
+  REQUIRE(file.write_at(bytes.size(), pattern(kStep, 2)) == kOk);
+  bytes[0] = 'x';
+  return bytes + pattern(kStep, 2);
+}
+
 // Each PUT was taken the first time, as the bytes it was meant to be.
 void check_published(TestLake& lake, const std::string& path, const std::string& bytes) {
   CHECK((lake.read(path) == bytes));
@@ -110,7 +118,7 @@ TEST_CASE("W4: what is written while a close publishes does not reach the digest
   TestLake lake(in_one_put());
   NEEDS_DOUBLE(lake);
   Mounted mount(lake);
-  std::string bytes = pattern(3 * kStep);
+  const std::string bytes = pattern(3 * kStep);
   Gate address = lake.server().hold("get_physical_address");
   OpenFile file(mount / "f", O_WRONLY | O_CREAT);
   Actor opener;
@@ -118,33 +126,30 @@ TEST_CASE("W4: what is written while a close publishes does not reach the digest
   REQUIRE(file.write(bytes) == kOk);
   opener.tell("close 0");
   std::this_thread::sleep_for(300ms);  // It has frozen the bytes, and waits for the address.
-  REQUIRE(file.write_at(0, "x") == kOk);
-  REQUIRE(file.write_at(bytes.size(), pattern(kStep, 2)) == kOk);
+  const std::string changed = change(file, bytes);
   address.release();
   CHECK(opener.answer() == "ok");
   check_published(lake, "f", bytes);
   REQUIRE(file.close() == kOk);
-  bytes[0] = 'x';
-  check_published(lake, "f", bytes + pattern(kStep, 2));
+  check_published(lake, "f", changed);
 }
 
 TEST_CASE("W1: what --writeback sealed has the digest of what was promised, and its writer one of his own") {
   TestLake lake(in_one_put());
   NEEDS_DOUBLE(lake);
   Mounted mount(lake, {.flags = {"--writeback"}});
-  std::string bytes = pattern(2 * kStep + 5);
+  const std::string bytes = pattern(2 * kStep + 5);
+  std::string changed;
   {
     const Gate link = lake.server().hold("link_physical_address");
     REQUIRE(write_file(mount / "f", bytes) == kOk);
     REQUIRE(link.wait_for_arrivals(1));
     OpenFile file(mount / "f", O_WRONLY);
-    REQUIRE(file.write_at(0, "x") == kOk);
-    REQUIRE(file.write_at(bytes.size(), pattern(kStep, 2)) == kOk);
+    changed = change(file, bytes);
     REQUIRE(file.close() == kOk);
   }
   CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
-  bytes[0] = 'x';
-  check_published(lake, "f", bytes + pattern(kStep, 2));
+  check_published(lake, "f", changed);
 }
 
 TEST_CASE("F1: after an answer that throws doubt on the bytes all of them are digested anew") {

@@ -8,12 +8,12 @@
 
 #include <array>
 #include <cerrno>
-#include <fstream>
 #include <memory>
 #include <set>
 #include <thread>
 
 #include "tests/mount/mounted.h"
+#include "tests/support/heap.h"
 
 using namespace lakefuse::test;
 using namespace std::chrono_literals;
@@ -24,9 +24,12 @@ std::string name_of(int n) {
   return "f" + std::to_string(10'000 + n);
 }
 
-void fill(TestLake& lake, int files) {
-  for (int n = 0; n < files; ++n) lake.put("d/" + name_of(n), "x");
+void fill(TestLake& lake, int files, const std::string& ending = "") {
+  for (int n = 0; n < files; ++n) lake.put("d/" + name_of(n) + ending, "x");
 }
+
+// The kernel asks for a few names at once that end so.
+const std::string kMuch(200, 'n');
 
 // A directory being read, name by name.
 class Reading {
@@ -59,16 +62,6 @@ class Reading {
  private:
   std::unique_ptr<DIR, int (*)(DIR*)> stream_;
 };
-
-// What the process has in memory.
-long resident_kib(pid_t process) {
-  std::ifstream status("/proc/" + std::to_string(process) + "/status");
-  for (std::string word; status >> word;) {
-    long kib = 0;
-    if (word == "VmRSS:" && status >> kib) return kib;
-  }
-  return -1;
-}
 
 }  // namespace
 
@@ -111,25 +104,23 @@ TEST_CASE("listing: R3: a page that waited for its reader is believed no longer 
 TEST_CASE(
     "listing: what is changed in a directory while it is read is not undone by the rest of the listing") {
   TestLake lake;
-  const std::string much(200, 'n');  // The kernel asks for a few of such names at once.
-  const auto long_name = [&](int n) { return name_of(n) + much; };
   constexpr int kFiles = 40;
-  for (int n = 0; n < kFiles; ++n) lake.put("d/" + long_name(n), "x");
+  fill(lake, kFiles, kMuch);
   Arguments flags{"--metadata-ttl", "60s"};
   SUBCASE("published at the close") {}
   SUBCASE("published behind") {
     flags.push_back("--writeback");
   }
   Mounted mount(lake, {.flags = flags});
-  const auto at = [&](int n) { return mount / "d" / long_name(n); };
+  const auto at = [&](int n) { return mount / "d" / (name_of(n) + kMuch); };
   Reading reading(mount / "d");
   const int next = reading.read_some() - 2;
   REQUIRE(next < kFiles - 10);
   CHECK(write_file(at(next), "longer") == kOk);
   CHECK(write_file(at(next + 1), "longer") == kOk);
-  CHECK(::unlink(at(next + 2).c_str()) == 0);
-  CHECK(::rename(at(next + 3).c_str(), (mount / "d" / "moved").c_str()) == 0);
-  CHECK(::rename(at(next + 4).c_str(), at(next + 5).c_str()) == 0);
+  CHECK(remove_file(at(next + 2)) == kOk);
+  CHECK(rename_file(at(next + 3), mount / "d" / "moved") == kOk);
+  CHECK(rename_file(at(next + 4), at(next + 5)) == kOk);
   CHECK(write_file(at(next + 5), "longer", O_APPEND) == kOk);
   CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
   CHECK(reading.read_to() == kFiles - next - 3 + 1);  // Three are gone, one is new.
@@ -142,13 +133,12 @@ TEST_CASE(
   // Nor is it taken for another client's change.
   CHECK(write_file(at(next + 1), "and more", O_APPEND) == kOk);
   mount.lakefuse({"flush", mount.at().string()});
-  CHECK(lake.read("d/" + long_name(next + 1)) == "longerand more");
+  CHECK(lake.read("d/" + name_of(next + 1) + kMuch) == "longerand more");
 }
 
 TEST_CASE("listing: what is published while its directory is read shows, whoever else lists it meanwhile") {
   TestLake lake;
-  const std::string much(200, 'n');
-  for (int n = 0; n < 40; ++n) lake.put("d/" + name_of(n) + much, "x");
+  fill(lake, 40, kMuch);
   lake.put("d/zz-changed", "x");
   Mounted mount(lake);
   OpenFile fresh(mount / "d/zz-new", O_WRONLY | O_CREAT), changed(mount / "d/zz-changed", O_WRONLY);

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <malloc.h>
+#include <sys/types.h>
 
 #include <cstddef>
+#include <fstream>
 #include <optional>
+#include <string>
 
 namespace lakefuse::test {
 
@@ -14,6 +17,16 @@ inline std::optional<std::size_t> heap_bytes() {
 #else
   return ::mallinfo2().uordblks;
 #endif
+}
+
+// What a process has in memory; -1 where that cannot be read.
+inline long resident_kib(pid_t process) {
+  std::ifstream status("/proc/" + std::to_string(process) + "/status");
+  for (std::string word; status >> word;) {
+    long kib = 0;
+    if (word == "VmRSS:" && status >> kib) return kib;
+  }
+  return -1;
 }
 
 }  // namespace lakefuse::test
