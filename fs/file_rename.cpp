@@ -180,7 +180,6 @@ struct FileRename {
       staging.order = 0;  // After all that was promised by now.
       ++staging.generation;
     }
-    const std::string old_key = inode->key;
     change_names(std::nullopt);
     auto promised =
         core.stays_here(inode) ? false : core.publishing.publish_behind(inode, WriteQueue::Kind::kBarrier);
@@ -195,8 +194,6 @@ struct FileRename {
       if (auto done = core.remove_promised({old_name}); !done)
         return done.error().in("rename made the new name, but the old one is still there");
     }
-    // Whoever asked before it was hidden was told of what is still there.
-    core.view.changed_object(from_directory, old_key, std::nullopt);
     const std::lock_guard lock(inode->mutex);
     inode->attributes.ctime = now_on_the_clock();
     return {};

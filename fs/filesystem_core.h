@@ -205,6 +205,8 @@ class FilesystemCore {
   Result<bool> unlink_behind(const InodePtr& directory, const InodePtr& inode);
   // What may be on the lake under that path goes in its turn; promised when this returns.
   Result<> remove_behind(RemovalRecord removal);
+  // What the lake held at that path is gone, or hidden: its directory's view says so.
+  void name_is_gone(const std::string& path);
   // What the write queue does of those: directories that they empty stay, as they do on any disk.
   Result<> keep_directories(const std::vector<RemovalRecord>& removals);
   Result<> remove_promised(const std::vector<RemovalRecord>& removals);

@@ -49,8 +49,6 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
       return false;
     }
   }
-  // Whoever asked before it was hidden was told of what is still there.
-  view.changed_object(directory, inode->key, std::nullopt);
   view.changed_time(directory);
   tree.unname(inode);
   bury(inode);
@@ -68,8 +66,14 @@ Result<> FilesystemCore::remove_behind(RemovalRecord removal) {
     vacated.unhide(removal);
     return promised.error().in("unlink of " + removal.path);
   }
+  name_is_gone(removal.path);  // Whoever asked before it was hidden was told of what is still there.
   publishing.queue().post_removal(std::move(removal));
   return {};
+}
+
+void FilesystemCore::name_is_gone(const std::string& path) {
+  const auto [directory, rest] = nearest_directory(path);
+  if (rest.find('/') == rest.npos) view.changed_object(directory, rest, std::nullopt);
 }
 
 FilesystemCore::Leaving::Leaving(FilesystemCore& core, InodePtr directory, std::string path)
@@ -141,10 +145,9 @@ Result<> FilesystemCore::remove_promised(const std::vector<RemovalRecord>& remov
   const auto others = publisher.remove_all(wanted);
   if (!others) return others.error();
   for (const RemovalRecord& removal : removals) {
-    // Before the lake's answers show it again: one that is under way may be older than this.
-    const auto [directory, rest] = nearest_directory(removal.path);
     const bool is_others = std::find(others->begin(), others->end(), removal.path) != others->end();
-    if (rest.find('/') == rest.npos && !is_others) view.changed_object(directory, rest, std::nullopt);
+    // Before the lake's answers show it again: one that is under way may be older than this.
+    if (!is_others) name_is_gone(removal.path);
     vacated.unhide(removal);
     spool->end_removal(removal.order);
     if (is_others) distrust_path(removal.path);
