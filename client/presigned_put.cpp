@@ -19,10 +19,14 @@ std::uint64_t largest(const std::string& blockstore_type) {
   return blockstore_type == "gs" ? std::uint64_t{5} << 40 : kMaxS3;
 }
 
+bool is_bad_digest(int status, std::string_view message) {
+  return status == 400 && message.starts_with("BadDigest");
+}
+
 Errc cause_of_put(int status, std::string_view message) {
   switch (status) {
     case 400:
-      if (message.starts_with("BadDigest")) return Errc::kUntrustworthy;  // Bytes changed on the way.
+      if (is_bad_digest(status, message)) return Errc::kUntrustworthy;  // Bytes changed on the way.
       if (message.starts_with("EntityTooLarge")) return Errc::kTooLarge;
       // Google and S3 with temporary credentials say so of a URL that is too old.
       return message.find("Expired") != message.npos ? Errc::kExpired : Errc::kInvalid;
@@ -37,10 +41,6 @@ Errc cause_of_put(int status, std::string_view message) {
     default:
       return cause_of(status, message);
   }
-}
-
-bool is_bad_digest(const HttpResponse& response) {
-  return response.status == 400 && store_message(response.body).starts_with("BadDigest");
 }
 
 std::string_view unquoted(std::string_view etag) {
@@ -76,7 +76,9 @@ Result<PresignedPut::Stored> PresignedPut::store(const std::string& call, const 
   auto response = send(url, body, to_base64(*md5), place);
   if (response && response->status == 501 && place == Place::kObject && takes_conditions_.exchange(false))
     response = send(url, body, to_base64(*md5), place);  // 501 did nothing: it knows no condition.
-  if (response && is_bad_digest(*response)) {            // Nor did this.
+  // Nor did this.
+  if (response && body.digested() != nullptr &&
+      is_bad_digest(response->status, store_message(response->body))) {
     const auto sent = std::exchange(md5, md5_of_all(body));
     if (!md5) return md5.error().in(call);
     if (*md5 != *sent) response = send(url, body, to_base64(*md5), place);
