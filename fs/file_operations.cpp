@@ -35,7 +35,7 @@ std::shared_ptr<FileHandle> FilesystemCore::make_handle(const InodePtr& inode, i
   handle->appends = (flags & O_APPEND) != 0;
   // O_RSYNC, which Linux spells O_SYNC: what is read is on this disk when the read returns.
   if (!handle->may_write && (flags & O_SYNC) == O_SYNC)
-    if (auto* const cached = dynamic_cast<CachedStore*>(&lake)) handle->keeps_all = cached->keep_all();
+    if (CachedStore* const cached = cache()) handle->keeps_all = cached->keep_all();
   tree.count_handle(inode);
   if (handle->may_write) {
     const pid_t opener = caller.tid == 0 ? 0 : process_of(caller.tid).value_or(0);

@@ -175,7 +175,7 @@ MountStatus Filesystem::status() {
   status.open_handles = core.tree.open_handles();
   status.hidden_names = core.view.hidden_names();
   status.unseen_failures = core.unseen_failures;
-  if (const auto* cached = dynamic_cast<const CachedStore*>(&core.lake)) {
+  if (const CachedStore* const cached = core.cache()) {
     const CacheUse use = cached->use();
     status.cache_hits = use.hits;
     status.cache_misses = use.misses;

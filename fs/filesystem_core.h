@@ -229,6 +229,9 @@ class FilesystemCore {
   // Tells log and status (F1).
   void note_failure(std::string_view operation, const Error& error, bool unseen);
 
+  // Null: the lake is read without one.
+  [[nodiscard]] CachedStore* cache() const { return dynamic_cast<CachedStore*>(&lake); }
+
   [[nodiscard]] Error read_only_error() const {
     return {Errc::kReadOnly, options.uri + " is mounted read-only"};
   }

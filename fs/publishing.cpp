@@ -15,10 +15,9 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::size_t kBackgroundThreads = 16;  // As many parallel copies as pay on one origin.
-constexpr std::size_t kDigesters =
-    2;  // Of a file one at a time; what they cannot keep up with, closes digest.
-constexpr std::size_t kFetchBytes = 4 << 20;  // What one fill from the base takes at once.
-constexpr milliseconds kAheadGrain{20};       // How soon a signal is seen while an address is waited for.
+constexpr std::size_t kDigesters = 2;           // Of a file one at a time; what they leave, closes digest.
+constexpr std::size_t kFetchBytes = 4 << 20;    // What one fill from the base takes at once.
+constexpr milliseconds kAheadGrain{20};         // How soon a signal is seen while an address is waited for.
 constexpr seconds kLongestPause{60};
 constexpr seconds kPauseForOthers{2};     // Of what must not be there before them.
 constexpr seconds kPauseForAPerson{300};  // Rights and protection change when a person changes them.
