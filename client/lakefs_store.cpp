@@ -52,8 +52,9 @@ void LakefsStore::notice(const ObjectInfo& object) {
 }
 
 Result<ObjectInfo> LakefsStore::stat(const ObjectPath& path, Look look) {
-  auto found = look == Look::kForReading ? lookup_.look_for_reading(scope_.ref, path.str())
-                                         : lookup_.look(scope_.ref, path.str());
+  auto found = look == Look::kForReading  ? lookup_.look_for_reading(scope_.ref, path.str())
+               : look == Look::kCommitted ? lookup_.look(scope_.ref + "@", path.str())
+                                          : lookup_.look(scope_.ref, path.str());
   if (!found) return found.error();
   notice(found->object);
   return std::move(found->object);

@@ -113,7 +113,9 @@ class ObjectStore {
   [[nodiscard]] virtual const StoreFacts& facts() const = 0;
 
   // kForReading also fetches the presigned URL that a read of this version will use, in the same call.
-  enum class Look { kEntry, kForReading };
+  // kCommitted sees what the branch's last commit holds, and nothing that was changed since (lakefs-api.md:
+  // "branch@"); only for a branch.
+  enum class Look { kEntry, kForReading, kCommitted };
   // kNotFound: no such object (or ref, or repository).
   virtual Result<ObjectInfo> stat(const ObjectPath& path, Look look) = 0;
 

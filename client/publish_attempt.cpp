@@ -115,6 +115,11 @@ PublishAttempt::Verdict PublishAttempt::after_failure(const Error& error) {
     found = look_after(error, kUntilSecondLook, lake_, job_.path, sleep_);
     if (!found) return found.error();
   }
+  // Another's entry may be one that a commit is about to drop while ours comes to stay.
+  if (is_refused && is_foreign(*found)) {
+    found = look_after(error, kUntilLost, lake_, job_.path, sleep_);
+    if (!found) return found.error();
+  }
   auto verdict = judge(*found);
   if (!verdict && !is_refused && ++lost_answers_ >= kMaxLostAnswers) return error;
   return verdict;
@@ -130,6 +135,14 @@ bool PublishAttempt::is_as_before(const std::optional<ObjectInfo>& found) const 
       return !found || entry_.origin(*found) != PublishEntry::Origin::kThis;
   }
   return false;
+}
+
+bool PublishAttempt::is_foreign(const std::optional<ObjectInfo>& found) const {
+  return found && entry_.origin(*found) == PublishEntry::Origin::kForeign;
+}
+
+bool PublishAttempt::is_ours(const std::optional<ObjectInfo>& found) const {
+  return found && entry_.origin(*found) == PublishEntry::Origin::kThis;
 }
 
 PublishAttempt::Verdict PublishAttempt::judge(const std::optional<ObjectInfo>& found) {
@@ -148,7 +161,27 @@ PublishAttempt::Verdict PublishAttempt::judge(const std::optional<ObjectInfo>& f
   return expected_.kind == Kind::kAbsent ? exists(job_.path) : conflict(job_.path, false);
 }
 
+Result<bool> PublishAttempt::outlives_commit() {
+  for (int look = 1; look <= kMaxLooksForCommit; ++look) {
+    auto committed = look_at(lake_, job_.path, ObjectStore::Look::kCommitted);
+    if (!committed) return committed.error();
+    if (is_ours(*committed)) return true;
+    if (auto slept = sleep_(kBetweenRounds * look); !slept) return slept.error();
+    auto found = look_at(lake_, job_.path);
+    if (!found) return found.error();
+    if (!is_ours(*found)) return false;
+  }
+  return true;
+}
+
 PublishAttempt::Verdict PublishAttempt::assert_again(const ObjectInfo& ours) {
+  // Where the server chooses addresses an entry is known by a mark in its metadata. Were ours dropped, and
+  // another's put, right before we write, they would not know theirs again, and nobody would have won.
+  if (!lake_.facts().can_presign) {
+    const auto outlived = outlives_commit();
+    if (!outlived) return outlived.error();
+    if (!*outlived) return std::nullopt;
+  }
   auto written = lake_.set_metadata(job_.path, entry_.metadata_of(ours));
   if (!written) {
     last_ = written.error();
@@ -158,7 +191,7 @@ PublishAttempt::Verdict PublishAttempt::assert_again(const ObjectInfo& ours) {
   }
   auto found = look_at(lake_, job_.path);
   if (!found) return found.error();
-  if (*found && entry_.origin(**found) == PublishEntry::Origin::kThis) return **std::move(found);
+  if (is_ours(*found)) return **std::move(found);
   return judge(*found);
 }
 
@@ -166,7 +199,7 @@ PublishAttempt::Verdict PublishAttempt::confirm() {
   if (auto slept = sleep_(kUntilConfirmed); !slept) return slept.error();
   auto found = look_at(lake_, job_.path);
   if (!found) return found.error();
-  if (*found && entry_.origin(**found) == PublishEntry::Origin::kThis) return **std::move(found);
+  if (is_ours(*found)) return **std::move(found);
   return judge(*found);
 }
 

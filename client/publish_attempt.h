@@ -33,9 +33,13 @@ class PublishAttempt {
   // Writes our entry again into the current staging area without replacing anybody's: where we see it, it may
   // lie in one that a commit is about to drop.
   Verdict assert_again(const ObjectInfo& ours);
+  // Our entry is seen: waits until it is in a commit, though not for ever. False: it was dropped meanwhile.
+  Result<bool> outlives_commit();
   // A win that something casts doubt on must still be there.
   Verdict confirm();
 
+  [[nodiscard]] bool is_foreign(const std::optional<ObjectInfo>& found) const;
+  [[nodiscard]] bool is_ours(const std::optional<ObjectInfo>& found) const;
   [[nodiscard]] bool is_as_before(const std::optional<ObjectInfo>& found) const;
 
   ObjectStore& lake_;

@@ -22,8 +22,8 @@ bool may_be_done(Errc code) {
   }
 }
 
-Result<std::optional<ObjectInfo>> look_at(ObjectStore& lake, const ObjectPath& path) {
-  auto found = lake.stat(path, ObjectStore::Look::kEntry);
+Result<std::optional<ObjectInfo>> look_at(ObjectStore& lake, const ObjectPath& path, ObjectStore::Look look) {
+  auto found = lake.stat(path, look);
   if (found) return std::optional(*std::move(found));
   if (found.error().code == Errc::kNotFound) return std::optional<ObjectInfo>();
   return found.error();

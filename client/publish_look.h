@@ -20,10 +20,14 @@ Result<> sleep_patiently(std::chrono::milliseconds pause);
 inline constexpr std::chrono::milliseconds kUntilSecondLook{200};
 // A repeated write of another client (design rule 3) lands within milliseconds.
 inline constexpr std::chrono::milliseconds kUntilConfirmed{20};
+// By then most commits are over, and what they drop is gone: on the real server they take 70 ms.
+inline constexpr std::chrono::milliseconds kUntilLost{100};
 // Grows with each round; a commit in a loop spoils 18 % of conditional links, so twelve rounds lose one in
 // 10^9.
 inline constexpr std::chrono::milliseconds kBetweenRounds{10};
 inline constexpr int kMaxRounds = 12;
+// Half a second in all; commits with hooks take as long as they like.
+inline constexpr int kMaxLooksForCommit = 10;
 // Each may have cost a whole deadline.
 inline constexpr int kMaxLostAnswers = 4;
 // From this size on bytes go up in parts, where the store takes them: a part is 16 MiB, and a few calls more
@@ -36,7 +40,8 @@ inline constexpr int kMaxUploads = 3;
 [[nodiscard]] bool may_be_done(Errc code);
 
 // What is at `path`; nothing, where stat says kNotFound.
-Result<std::optional<ObjectInfo>> look_at(ObjectStore& lake, const ObjectPath& path);
+Result<std::optional<ObjectInfo>> look_at(ObjectStore& lake, const ObjectPath& path,
+                                          ObjectStore::Look look = ObjectStore::Look::kEntry);
 
 // What became of a call whose answer was lost: waits for `pause`, then looks. Fails with the lost call's own
 // cause when the branch cannot be asked, or with kInterrupted when the thread's Patience has ended.

@@ -66,9 +66,10 @@ class Publisher {
 
   // Uploads all of `body`, then puts it at the path: other clients see the old object or the new one, never a
   // mixture.
-  //   kAbsent   one conditional link: exactly one of any number of racing publishers wins. kExists: another
-  //   did. kVersion  looks right before it links. kConflict: another version is there now, or the object is
-  //   gone. kAnything links.
+  // - kAbsent: one conditional link; exactly one of any number of racing publishers wins. kExists: another
+  //   did, which takes two looks, kUntilLost apart.
+  // - kVersion: looks right before it links. kConflict: another version is there now, or the object is gone.
+  // - kAnything: links.
   // 3, 4 and 3 calls where nothing goes wrong (one less with a target; 1, 2 and 1 where nothing can be
   // presigned; one more with look_again). After a lost answer it looks before it repeats: a failure other
   // than kExists and kConflict means that the branch holds the old version, or, if the server could not be

@@ -38,6 +38,20 @@ TEST_CASE("contract: what is not there is kNotFound, object, ref and repository 
   });
 }
 
+TEST_CASE("contract: a committed look sees the last commit, and nothing later") {
+  on_every_lake([](ContractLake& lake) {
+    constexpr auto kCommitted = ObjectStore::Look::kCommitted;
+    const auto store = lake.store();
+    const ObjectInfo first = lake.put("a", "first");
+    CHECK(store->stat(path("a"), kCommitted).error().code == Errc::kNotFound);
+    must(lake.versions().commit("main", "first", {}));
+    lake.put("a", "second");
+    CHECK(must(store->stat(path("a"), kCommitted)).physical_address == first.physical_address);
+    must(store->remove(path("a")));
+    CHECK(must(store->stat(path("a"), kCommitted)).physical_address == first.physical_address);
+  });
+}
+
 TEST_CASE("contract: link keeps mtime, content type and metadata") {
   on_every_lake([](ContractLake& lake) {
     if (!lake.can_presign()) return;

@@ -180,6 +180,34 @@ TEST_CASE("publish: after a false 412 a client that came in between has won, and
   }
 }
 
+TEST_CASE("publish: where nothing can be presigned, who came in between keeps the mark they know it by") {
+  MemoryStore lake(Presign::kOff);
+  FakeClock clock;
+  lake.commit_during_next_link(Fate::kSeenThenDropped);
+  const EntryMeta marked{0, {}, {{std::string(kNonceKey), "theirs"}}};
+  clock.call_later(std::chrono::milliseconds(5), [&] { lake.put("a", "theirs", marked); });
+  lake.before_next("set_metadata", [&] { lake.put("a", "theirs", marked); });
+  CHECK(code_of(Publisher(lake, sleeper(clock))
+                    .publish(job_for("a", Expectation::absent()), MemoryBytes("ours"))) == Errc::kExists);
+  CHECK(lake.info("a")->metadata == marked.metadata);
+}
+
+TEST_CASE("publish: who sees another's entry that the commit drops, and whose own stays, has won") {
+  MemoryStore lake;
+  FakeClock clock;
+  lake.before_next("link", [&] {
+    const auto target = lake.upload_target(path_of("a")).value();
+    const auto uploaded = lake.upload(target, MemoryBytes("theirs")).value();
+    lake.commit_during_next_link(Fate::kSeenThenDropped);
+    REQUIRE_FALSE(lake.link(path_of("a"), uploaded, {}, Condition::kIfAbsent).has_value());
+    lake.commit_during_next_link(Fate::kCommitted);
+  });
+  const auto linked =
+      Publisher(lake, sleeper(clock)).publish(job_for("a", Expectation::absent()), MemoryBytes("ours"));
+  CHECK(linked.has_value());
+  CHECK(lake.contents("a") == "ours");
+}
+
 TEST_CASE("publish: a name seen lately is looked at once more after winning it") {
   MemoryStore lake;
   FakeClock clock;

@@ -71,7 +71,7 @@ ObjectInfo MemoryStore::store(const std::string& path, std::string bytes, const 
 
 Result<ObjectInfo> MemoryStore::stat(const ObjectPath& path, Look look) {
   enter("stat");
-  auto found = branch_.find(path.str());
+  auto found = look == Look::kCommitted ? branch_.find_committed(path.str()) : branch_.find(path.str());
   if (!found) return not_found(path.str());
   if (look == Look::kForReading) {
     std::lock_guard lock(mutex_);
