@@ -156,6 +156,42 @@ TEST_CASE("counts: the rename of a published file costs no more than 4 calls, an
   CHECK(is_this_or_with_a_look(d.calls(), {{"stat_object", 2}, {"copy_object", 1}, {"delete_object", 1}}));
 }
 
+// Rule 4 has both versions looked at, and what the other client wrote carries no client-mtime: one call more
+// than a rename takes anywhere else.
+TEST_CASE("counts: another client's object renamed over another's costs 5 calls") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"d/a", "d/b"}) lake.put(key, key);
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  CHECK(rename_file(d / "a", d / "b") == kOk);
+  CHECK(is_this_or_with_a_look(
+      d.calls(),
+      {{"stat_object", 2}, {"copy_object", 1}, {"update_object_user_metadata", 1}, {"delete_object", 1}}));
+  CHECK(lake.read("d/b") == "d/a");
+}
+
+// Others would see such a directory vanish; with a mode of its own it must be an object, too.
+TEST_CASE(
+    "counts: a directory that is only a prefix gets a marker when it is emptied or changed: 3 calls more") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"d/p/f", "d/q/f"}) lake.put(key, "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  REQUIRE(look(d / "p/f") == kOk);
+  REQUIRE(look(d / "q/f") == kOk);
+  d.calls();
+  CHECK(remove_file(d / "p/f") == kOk);
+  CHECK(d.calls() == Counts{{"list_objects", 1},  // Is it the last?
+                            {"get_physical_address", 1},
+                            {"store_put", 1},
+                            {"link_physical_address", 1},
+                            {"delete_object", 1}});
+  CHECK(::chmod((d / "q").c_str(), 0700) == 0);
+  CHECK(d.calls() == Counts{{"get_physical_address", 1}, {"store_put", 1}, {"link_physical_address", 1}});
+}
+
 TEST_CASE("counts: the rename of what is not published costs nothing, and its close what any close does") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
