@@ -20,6 +20,8 @@ constexpr std::size_t kMuchRemembered = 10000;
 // And above this one, all that is not ours: whatever the TTL, memory is not for ever. Of all directories
 // together as many are remembered.
 constexpr std::size_t kMostRemembered = 100'000;
+// As old may be what a listing begins with.
+constexpr milliseconds kJustAsked{50};
 constexpr milliseconds kForEver = std::chrono::hours(24);
 
 Moment clock_now() {
@@ -38,6 +40,11 @@ milliseconds LakeView::ttl() const {
 
 Moment LakeView::oldest() const {
   return options_.immutable_ref ? Moment::min() : clock_now() - options_.metadata_ttl;
+}
+
+// A program that opens a directory looks it up first: one question to the lake is the answer to both.
+Moment LakeView::oldest_for_listing() const {
+  return clock_now() - std::min(kJustAsked, ttl());
 }
 
 std::optional<LakeView::Answer> LakeView::known(const InodePtr& directory, const std::string& key) {
@@ -112,7 +119,8 @@ Result<Holding> LakeView::ask(const std::string& path) {
 Result<> LakeView::fetch_first_page(const InodePtr& directory) {
   const auto path = tree_.path(directory);
   if (!path) return Error{Errc::kNotFound, "the directory is gone"};
-  const auto page = pages_.take({.prefix = *path, .after = {}, .delimited = true, .amount = kPage}, oldest());
+  const ListRequest request{.prefix = *path, .after = {}, .delimited = true, .amount = kPage};
+  auto page = pages_.take(request, oldest());
   if (!page) return page.error();
   take_in(directory, *path, *page, {});
   tree_.with_view(directory, [&](DirectoryView& view) {
@@ -121,6 +129,7 @@ Result<> LakeView::fetch_first_page(const InodePtr& directory) {
   });
   if (page->page.entries.empty() && directory != tree_.root())
     return Error{Errc::kNotFound, "there is nothing below " + *path + " on the lake"};
+  pages_.keep(request, *std::move(page), oldest_for_listing());
   return {};
 }
 
@@ -257,7 +266,7 @@ LakeView::Listing::Listing(LakeView& view, InodePtr directory, std::string path)
     : view_(view),
       directory_(std::move(directory)),
       path_(std::move(path)),
-      began_(clock_now()),
+      began_(view.oldest_for_listing()),
       page_asked_(began_) {}
 
 ListRequest LakeView::Listing::request() const {
@@ -340,6 +349,7 @@ void LakeView::changed_prefix(const InodePtr& directory, const std::string& key,
 }
 
 void LakeView::distrust(const InodePtr& directory, const std::string& key) {
+  if (const auto path = tree_.path(directory)) pages_.forget_below(*path);
   tree_.with_view(directory, [&](DirectoryView& view) { view.distrust(key); });
 }
 

@@ -39,7 +39,8 @@ class LakeView {
   // will need too. kNotFound: nothing of it is on the lake.
   Result<> look_into(const InodePtr& directory);
 
-  // The names of a directory, page by page, asked anew; what passes by is remembered.
+  // The names of a directory, page by page, asked anew but for a first page that a lookup asked for not 50 ms
+  // (nor a TTL) ago; what passes by is remembered.
   class Listing {
    public:
     Listing(LakeView& view, InodePtr directory, std::string path);
@@ -92,6 +93,7 @@ class LakeView {
  private:
   friend class Listing;
   [[nodiscard]] Moment oldest() const;
+  [[nodiscard]] Moment oldest_for_listing() const;
   [[nodiscard]] std::chrono::milliseconds left_of(Moment asked) const;
   [[nodiscard]] std::optional<Answer> known(const InodePtr& directory, const std::string& key);
   Result<> fetch_first_page(const InodePtr& directory);

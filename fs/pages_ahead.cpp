@@ -27,6 +27,7 @@ struct PagesAhead::Call {
   std::optional<Moment> asked = {};  // Whoever comes first asks: a worker, or who wants the page.
   std::optional<Result<ListPage>> answer = {};
   std::size_t pages_behind = 0;  // To be asked for when it is answered.
+  bool was_taken = false;
 };
 
 std::list<std::shared_ptr<PagesAhead::Call>>::iterator PagesAhead::find_locked(const ListRequest& request) {
@@ -128,6 +129,19 @@ Result<PagesAhead::Page> PagesAhead::take(const ListRequest& request, Moment old
   auto page = lake_.list(request);
   if (!page) return page.error();
   return Page{*std::move(page), asked};
+}
+
+void PagesAhead::keep(const ListRequest& request, Page page, Moment oldest) {
+  const auto kept = std::make_shared<Call>(Call{request});
+  kept->asked = page.asked;
+  kept->answer = std::move(page.page);
+  kept->was_taken = true;
+  const std::lock_guard lock(mutex_);
+  std::erase_if(calls_, [&](const auto& call) {
+    return (call->was_taken && *call->asked < oldest) || asks_for_the_same(call->request, request);
+  });
+  calls_.push_back(kept);
+  if (calls_.size() > kMostKept) calls_.pop_front();
 }
 
 }  // namespace lakefuse

@@ -36,6 +36,8 @@ class PagesAhead {
   // The page that was asked for ahead, unless that was before `oldest`; else it is asked for now. Blocks as
   // ObjectStore::list().
   Result<Page> take(const ListRequest& request, Moment oldest);
+  // A page that was taken and is wanted once more, if that is soon. Those that were kept before `oldest` go.
+  void keep(const ListRequest& request, Page page, Moment oldest);
 
  private:
   struct Call;

@@ -169,6 +169,21 @@ TEST_CASE("R3: a mount sees at once what it wrote itself, and another mount afte
   CHECK(read_file(one / "f") == "second, longer");
 }
 
+TEST_CASE("R4: a directory that is looked up and opened at once costs one call") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"d/a", "d/b"}) lake.put(key, "x");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  REQUIRE(look(mount / "other") == "stat: ENOENT");  // The way there is known.
+  lake.server().clear_log();
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK(names_in(mount / "d").size() == 2);
+  const bool was_at_once = std::chrono::steady_clock::now() - begun < 50ms;
+  CHECK(lake.count("list_objects") <= (was_at_once ? 1 : 2));
+  CHECK(names_in(mount / "d").size() == 2);
+  CHECK(lake.count("list_objects") >= 2);  // Every other opendir asks.
+}
+
 TEST_CASE("R4: ls -l of 10,000 files costs 10 calls, and a stat storm inside the TTL none") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
@@ -180,6 +195,7 @@ TEST_CASE("R4: ls -l of 10,000 files costs 10 calls, and a stat storm inside the
   }
   Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}, .patience = 120s});
   REQUIRE(look(mount / "d") == kOk);  // The way there is known.
+  std::this_thread::sleep_for(60ms);  // And too old for an opendir.
   lake.server().clear_log();
   const auto listed = shell(mount / "d", "ls -l | wc -l");
   CHECK(listed.out == "10001\n");
