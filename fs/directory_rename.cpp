@@ -256,7 +256,7 @@ class DirectoryRename {
 
 void forget_views(FilesystemCore& core, const InodePtr& directory) {
   if (directory->kind != Kind::kDirectory) return;
-  core.tree.with_view(directory, [](DirectoryView& view) { view = DirectoryView{}; });
+  core.tree.with_view(directory, [](DirectoryView& view) { view.moved(); });
   for (const InodePtr& child : core.tree.children(directory)) {
     if (child->kind == Kind::kDirectory) forget_views(core, child);
   }
@@ -338,7 +338,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     else
       view.changed_object(to, new_name, rename.only_copy());
   }
-  rename.tell(below);
+  rename.tell(tree.below(top));  // Those that were looked up meanwhile, too.
   // What the lake still held there went along.
   if (is_directory)
     vacated.forget_below(*old_prefix);

@@ -51,7 +51,7 @@ void DirectoryView::saw(const std::string& name, Holding holding, Moment asked, 
   }
   if (is_new) return keep(known, {.holding = std::move(holding), .since = asked});
   if (known.since > asked) return;
-  if (known.since >= began && !known.is_ours) {
+  if (known.since >= began && !known.is_ours && !known.is_doubtful) {
     Known both = known;
     if (holding.object) both.holding.object = std::move(holding.object);
     both.holding.is_prefix |= holding.is_prefix;
@@ -76,6 +76,13 @@ void DirectoryView::changed(const std::string& name, Holding holding, Moment now
   }
   fingerprint.reset();
   ++own_changes;
+}
+
+void DirectoryView::moved() {
+  DirectoryView now;
+  now.moves_ = moves_ + 1;
+  now.own_changes = own_changes + 1;
+  *this = std::move(now);
 }
 
 void DirectoryView::forget_before(Moment oldest, Moment now) {
@@ -147,18 +154,20 @@ std::vector<std::string> DirectoryView::entered(const std::string& name) {
   return next;
 }
 
-void DirectoryView::distrust(const std::string& name) {
+void DirectoryView::distrust(const std::string& name, Moment now) {
   const Holding* last = last_known(name);
-  Known doubtful{.holding = last == nullptr ? Holding{} : *last, .since = Moment::min()};
+  Known doubtful{.holding = last == nullptr ? Holding{} : *last, .since = now, .is_doubtful = true};
   keep(known_[name], std::move(doubtful));
+  ++own_changes;
 }
 
 std::optional<std::pair<Holding, Moment>> DirectoryView::find(const std::string& name, Moment oldest) const {
   const auto found = known_.find(name);
-  if (found != known_.end() && found->second.since >= oldest)
+  if (found != known_.end()) {
+    if (found->second.is_doubtful || found->second.since < oldest) return std::nullopt;
     return std::pair(found->second.holding, found->second.since);
-  if (found == known_.end() && complete_since_ && *complete_since_ >= oldest)
-    return std::pair(Holding{}, *complete_since_);
+  }
+  if (complete_since_ && *complete_since_ >= oldest) return std::pair(Holding{}, *complete_since_);
   return std::nullopt;
 }
 

@@ -37,8 +37,14 @@ class DirectoryView {
   // We changed it ourselves, just now.
   void changed(const std::string& name, Holding holding, Moment now);
 
-  // Whatever is known of the name is not to be believed: the next question goes to the lake.
-  void distrust(const std::string& name);
+  // It has another path now: nothing is known of that, and what was asked for below the old one is not for
+  // it.
+  void moved();
+  [[nodiscard]] std::uint64_t moves() const { return moves_; }
+
+  // Whatever is known of the name, or was asked for before, is not to be believed: the next question goes to
+  // the lake.
+  void distrust(const std::string& name, Moment now);
 
   // What is known that is not older than `oldest`; nothing when the lake must be asked.
   [[nodiscard]] std::optional<std::pair<Holding, Moment>> find(const std::string& name, Moment oldest) const;
@@ -75,7 +81,7 @@ class DirectoryView {
   // The marker object of the directory itself, as last seen; and when that was.
   KeptObject marker;
   std::optional<Moment> marker_seen;
-  // How many changes of our own there were: an answer that was worked out across one is worked out again.
+  // How often we changed or doubted something: an answer that was worked out across one is worked out again.
   std::uint64_t own_changes = 0;
   // Of the whole listing, to see that another client changed something; nothing after a change of our own.
   std::optional<std::uint64_t> fingerprint;
@@ -86,6 +92,7 @@ class DirectoryView {
     Holding holding;
     Moment since{};
     bool is_ours = false;             // We changed it, and were not told what it is since.
+    bool is_doubtful = false;         // Since then.
     Reading reading = Reading::kNot;  // Of this version.
   };
   // Calls for one name after the other, neighbours all of them.
@@ -111,6 +118,7 @@ class DirectoryView {
   std::size_t opened_ = 0;                // Small files.
   std::size_t ahead_ = 0;                 // Answered by opened(),
   std::size_t of_use_ = 0;                // and opened later.
+  std::uint64_t moves_ = 0;
 };
 
 }  // namespace lakefuse

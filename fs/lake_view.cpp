@@ -84,10 +84,12 @@ Result<LakeView::Answer> LakeView::find(const InodePtr& directory, const std::st
 
 Result<Holding> LakeView::look(const InodePtr& directory, const std::string& key) {
   const Moment asked = clock_now();
-  auto holding = ask(tree_.path_below(directory, key));
+  const auto place = place_of(directory);
+  if (!place) return place.error();
+  auto holding = ask(place->path + key);
   if (!holding) return holding;
   tree_.with_view(directory, [&](DirectoryView& view) {
-    view.saw(key, *holding, asked);
+    if (view.moves() == place->moves) view.saw(key, *holding, asked);
     // A change of our own that is younger than the answer counts, and so does a younger listing.
     if (auto last = view.find(key, asked)) *holding = std::move(last->first);
   });
@@ -116,30 +118,44 @@ Result<Holding> LakeView::ask(const std::string& path) {
   return holding;
 }
 
-Result<> LakeView::fetch_first_page(const InodePtr& directory) {
-  const auto path = tree_.path(directory);
+Result<LakeView::Place> LakeView::place_of(const InodePtr& directory) const {
+  auto place = tree_.with_view(directory, [](const DirectoryView& view) {
+    return Place{.path = {}, .moves = view.moves(), .own_changes = view.own_changes};
+  });
+  auto path = tree_.path(directory);
   if (!path) return Error{Errc::kNotFound, "the directory is gone"};
-  const ListRequest request{.prefix = *path, .after = {}, .delimited = true, .amount = kPage};
+  place.path = *std::move(path);
+  return place;
+}
+
+Result<> LakeView::fetch_first_page(const InodePtr& directory) {
+  const auto place = place_of(directory);
+  if (!place) return place.error();
+  const ListRequest request{.prefix = place->path, .after = {}, .delimited = true, .amount = kPage};
   auto page = pages_.take(request, oldest());
   if (!page) return page.error();
-  take_in(directory, *path, *page, {});
+  take_in(directory, *place, *page, {});
   tree_.with_view(directory, [&](DirectoryView& view) {
+    if (view.moves() != place->moves) return;
     view.is_large = page->page.has_more;
     if (!page->page.has_more) view.saw_all(page->asked);
   });
   if (page->page.entries.empty() && directory != tree_.root())
-    return Error{Errc::kNotFound, "there is nothing below " + *path + " on the lake"};
-  pages_.keep(request, *std::move(page), oldest_for_listing());
+    return Error{Errc::kNotFound, "there is nothing below " + place->path + " on the lake"};
+  tree_.with_view(directory, [&](const DirectoryView& view) {
+    const bool is_as_asked = view.moves() == place->moves && view.own_changes == place->own_changes;
+    if (is_as_asked) pages_.keep(request, *std::move(page), oldest_for_listing());
+  });
   return {};
 }
 
 void LakeView::fetch_behind(const InodePtr& directory, const std::string& key, std::size_t amount) {
-  const auto path = tree_.path(directory);
-  if (!path) return;
-  const std::string after = *path + key;
-  const auto page =
-      pages_.take({.prefix = *path, .after = after, .delimited = true, .amount = amount}, Moment::max());
-  if (page) take_in(directory, *path, *page, {.after = after, .began = {}});
+  const auto place = place_of(directory);
+  if (!place) return;
+  const std::string after = place->path + key;
+  const auto page = pages_.take({.prefix = place->path, .after = after, .delimited = true, .amount = amount},
+                                Moment::max());
+  if (page) take_in(directory, *place, *page, {.after = after, .began = {}});
 }
 
 void LakeView::entered(const InodePtr& directory) {
@@ -165,8 +181,9 @@ Result<> LakeView::look_into(const InodePtr& directory) {
   return fetch_first_page(directory);
 }
 
-std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& directory, const std::string& path,
+std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& directory, const Place& place,
                                                         const PagesAhead::Page& page, const PageOf& of) {
+  const std::string& path = place.path;
   std::vector<Listing::Named> named;
   std::optional<ObjectInfo> marker;
   for (const ListEntry& entry : page.page.entries) {
@@ -197,6 +214,7 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
                            : page.page.has_more && page.page.next < full + "/";
   };
   const std::size_t names = tree_.with_view(directory, [&](DirectoryView& view) {
+    if (view.moves() != place.moves) return view.size();
     if (view.size() > std::max(view.looked_through, kMuchRemembered)) {
       view.forget_before(view.size() > kMostRemembered ? page.asked : oldest(), clock_now());
       view.looked_through = std::min(2 * view.size(), kMostRemembered);
@@ -257,20 +275,20 @@ std::uint64_t LakeView::hidden_names() const {
 }
 
 Result<LakeView::Listing> LakeView::list(const InodePtr& directory) {
-  auto path = tree_.path(directory);
-  if (!path) return Error{Errc::kNotFound, "the directory is gone"};
-  return Listing(*this, directory, *std::move(path));
+  auto place = place_of(directory);
+  if (!place) return place.error();
+  return Listing(*this, directory, *std::move(place));
 }
 
-LakeView::Listing::Listing(LakeView& view, InodePtr directory, std::string path)
+LakeView::Listing::Listing(LakeView& view, InodePtr directory, Place place)
     : view_(view),
       directory_(std::move(directory)),
-      path_(std::move(path)),
+      place_(std::move(place)),
       began_(view.oldest_for_listing()),
       page_asked_(began_) {}
 
 ListRequest LakeView::Listing::request() const {
-  return {.prefix = path_, .after = after_, .delimited = true, .amount = kPage};
+  return {.prefix = place_.path, .after = after_, .delimited = true, .amount = kPage};
 }
 
 Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::next() {
@@ -281,15 +299,18 @@ Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::
   is_at_end_ = !page->page.has_more;
   page_asked_ = page->asked;
   if (!is_at_end_) view_.pages_.ask_row(request(), kPagesAhead, began_);
-  auto named = view_.take_in(directory_, path_, *page, {.after = after, .began = began_});
+  auto named = view_.take_in(directory_, place_, *page, {.after = after, .began = began_});
   for (const auto& [key, is_prefix, holding] : named) {
     const std::string address = !is_prefix && holding.object ? holding.object->physical_address : "/";
     fingerprint_ ^= std::hash<std::string>{}(key + "\n" + address);
   }
   if (after.empty())
-    view_.tree_.with_view(directory_, [&](DirectoryView& view) { view.is_large = page->page.has_more; });
+    view_.tree_.with_view(directory_, [&](DirectoryView& view) {
+      if (view.moves() == place_.moves) view.is_large = page->page.has_more;
+    });
   if (is_at_end_) {
     const bool was_changed = view_.tree_.with_view(directory_, [&](DirectoryView& view) {
+      if (view.moves() != place_.moves) return false;
       view.saw_all(began_);
       const bool differs = view.fingerprint && *view.fingerprint != fingerprint_;
       view.fingerprint = fingerprint_;
@@ -337,6 +358,7 @@ void LakeView::changed_object(const InodePtr& directory, const std::string& key,
     holding.object = std::move(object);
     view.changed(key, std::move(holding), clock_now());
   });
+  drop_first_page(directory);
 }
 
 void LakeView::changed_prefix(const InodePtr& directory, const std::string& key, bool is_prefix) {
@@ -346,11 +368,16 @@ void LakeView::changed_prefix(const InodePtr& directory, const std::string& key,
     holding.is_prefix = is_prefix;
     view.changed(key, std::move(holding), clock_now());
   });
+  drop_first_page(directory);
 }
 
 void LakeView::distrust(const InodePtr& directory, const std::string& key) {
-  if (const auto path = tree_.path(directory)) pages_.forget_below(*path);
-  tree_.with_view(directory, [&](DirectoryView& view) { view.distrust(key); });
+  tree_.with_view(directory, [&](DirectoryView& view) { view.distrust(key, clock_now()); });
+  drop_first_page(directory);
+}
+
+void LakeView::drop_first_page(const InodePtr& directory) {
+  if (const auto path = tree_.path(directory)) pages_.drop_kept(*path);
 }
 
 void LakeView::changed_marker(const InodePtr& directory, std::optional<ObjectInfo> marker) {

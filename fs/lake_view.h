@@ -39,11 +39,18 @@ class LakeView {
   // will need too. kNotFound: nothing of it is on the lake.
   Result<> look_into(const InodePtr& directory);
 
+  // Where a directory is: what was asked for there is its own for as long as it is not moved.
+  struct Place {
+    std::string path;
+    std::uint64_t moves = 0;
+    std::uint64_t own_changes = 0;  // Until then.
+  };
+
   // The names of a directory, page by page, asked anew but for a first page that a lookup asked for not 50 ms
   // (nor a TTL) ago; what passes by is remembered.
   class Listing {
    public:
-    Listing(LakeView& view, InodePtr directory, std::string path);
+    Listing(LakeView& view, InodePtr directory, Place place);
     // The entries of the next page, by name; nothing at the end. The page after it is asked for behind.
     struct Named {
       std::string key;
@@ -61,7 +68,7 @@ class LakeView {
 
     LakeView& view_;
     const InodePtr directory_;
-    const std::string path_;
+    const Place place_;
     const Moment began_;
     Moment page_asked_;
     std::string after_;
@@ -102,13 +109,16 @@ class LakeView {
   // A directory of those in a row was looked into: the next ones' first pages are asked for.
   void entered(const InodePtr& directory);
   Result<Holding> ask(const std::string& path);
+  Result<Place> place_of(const InodePtr& directory) const;
   struct PageOf {
     std::string after;            // As it was asked for; empty: the first, with the directory's own marker.
     std::optional<Moment> began;  // The listing that it belongs to; nothing: it is alone.
   };
   // Remembers the entries of one page and answers those that a directory can show.
-  std::vector<Listing::Named> take_in(const InodePtr& directory, const std::string& path,
+  std::vector<Listing::Named> take_in(const InodePtr& directory, const Place& place,
                                       const PagesAhead::Page& page, const PageOf& of);
+  // What a listing would begin with may lack what we have just changed.
+  void drop_first_page(const InodePtr& directory);
   void hide(const std::string& path);
   // The directory's view has so many names now: where all together have many, those that were listed first
   // are forgotten.

@@ -98,6 +98,7 @@ InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string&
   if (child != nullptr && child->kind != Kind::kDirectory) {
     const std::lock_guard lock(child->mutex);
     if (child->version && child->version.is_same_version(holding.object)) {
+      child->version = holding.object;  // It may be at another address by now.
       child->version_seen = std::chrono::steady_clock::now();
       return child;
     }

@@ -76,9 +76,31 @@ TEST_CASE("what is distrusted and then forgotten is asked for") {
   DirectoryView view;
   view.saw("a", object("one"), kStart);
   view.saw_all(kStart);
-  view.distrust("a");
+  view.distrust("a", kStart);
   view.forget_before(kStart, kStart + 1s);
   CHECK_FALSE(view.find("a", kStart));
+}
+
+TEST_CASE("what is distrusted is not believed again for an answer that was asked for before") {
+  DirectoryView view;
+  view.saw("a", object("one"), kStart);
+  view.distrust("a", kStart + 2s);
+  view.saw("a", object("one"), kStart + 1s);
+  CHECK_FALSE(view.find("a", kStart));
+  view.saw("a", object("two"), kStart + 3s);
+  CHECK(view.find("a", kStart));
+}
+
+TEST_CASE("what is known of a directory that is moved goes, and counts as changed") {
+  DirectoryView view;
+  view.saw("a", object("one"), kStart);
+  view.saw_all(kStart);
+  const auto changes = view.own_changes;
+  view.moved();
+  CHECK_FALSE(view.find("a", kStart));
+  CHECK_FALSE(view.find("b", kStart));
+  CHECK(view.moves() == 1);
+  CHECK(view.own_changes > changes);
 }
 
 TEST_CASE("from the fourth small file on those behind it come ahead, as many as are of use, each once") {
@@ -132,8 +154,8 @@ TEST_CASE("whether another name is there is known after all that can happen to o
   view.saw("a", object("one"), kStart);
   view.saw("a", object("two"), kStart);  // Of one listing: kept together.
   CHECK(knows());
-  view.distrust("a");
-  view.distrust("never seen");
+  view.distrust("a", kStart);
+  view.distrust("never seen", kStart);
   CHECK(knows());
   view.saw("a", Holding{}, kStart + 1s);
   CHECK_FALSE(knows());

@@ -182,6 +182,24 @@ TEST_CASE("rename: who asks while a directory's old names are taken away is not 
   CHECK(names_in(mount.at()) == Names{"beside", "new"});
 }
 
+TEST_CASE("rename: what was asked for below a directory's old name is not believed below its new one") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("old/sub/f", "f");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "300ms"}});
+  REQUIRE(look(mount / "old/sub") == kOk);
+  std::this_thread::sleep_for(350ms);
+  Gate gate = lake.server().hold("list_objects", "old/sub/", Gate::Where::kAfterWork);
+  std::jthread other([&] { look(mount / "old/sub"); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  CHECK(rename_file(mount / "old", mount / "new") == kOk);
+  gate.release();
+  other.join();
+  CHECK(read_file(mount / "new/sub/f") == "f");
+  std::this_thread::sleep_for(350ms);
+  CHECK(read_file(mount / "new/sub/f") == "f");
+}
+
 TEST_CASE("rename: who asks for a file while an EXCHANGE is under way does not take its name away") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
