@@ -281,6 +281,32 @@ TEST_CASE("W8: SEEK_DATA and SEEK_HOLE of a file that is being written answer wh
   }
 }
 
+TEST_CASE("W8: a file that is being written has the blocks of its bytes, and none for its holes") {
+  TestLake lake;
+  lake.put("based", pattern(1 << 20));
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "0s"}});
+  const auto blocks = [](const OpenFile& file) {
+    struct stat facts {};
+    REQUIRE(::fstat(file.fd(), &facts) == 0);
+    return facts.st_blocks;
+  };
+  OpenFile sparse(mount / "sparse", O_RDWR | O_CREAT);
+  REQUIRE(sparse.truncate(10 << 20) == kOk);
+  CHECK(blocks(sparse) == 0);
+  REQUIRE(sparse.write_at(5 << 20, pattern(100'000)) == kOk);
+  CHECK(blocks(sparse) >= 100'000 / 512);
+  CHECK(blocks(sparse) < 20'480 / 2);
+  OpenFile small(mount / "small", O_RDWR | O_CREAT);
+  REQUIRE(small.write("x") == kOk);
+  CHECK(blocks(small) == 1);
+  // One byte of it is here, and the others on the lake.
+  OpenFile based(mount / "based", O_RDWR);
+  REQUIRE(based.write_at(10, "x") == kOk);
+  CHECK(blocks(based) == (1 << 20) / 512);
+  CHECK(sparse.close() == kOk);
+  CHECK(facts_of(mount / "sparse").st_size == 10 << 20);
+}
+
 TEST_CASE("W8: O_DIRECT, copy_file_range, holes, locks and fsync of a directory do what they do on a disk") {
   TestLake lake;
   lake.put("f", pattern(100'000));
