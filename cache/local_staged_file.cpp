@@ -212,7 +212,7 @@ Result<std::uint64_t> LocalStagedFile::seek(std::uint64_t offset, int whence) co
 
 Result<std::uint64_t> LocalStagedFile::seek_data(std::uint64_t offset) const {
   std::lock_guard lock(mutex_);
-  const Error past_end{Errc::kInvalid, "no data at or after this offset"};
+  const Error past_end{Errc::kPastTheEnd, "no data at or after this offset"};
   if (offset >= size_) return past_end;
   auto local = seek(offset, SEEK_DATA);
   if (!local) return local;
@@ -224,7 +224,7 @@ Result<std::uint64_t> LocalStagedFile::seek_data(std::uint64_t offset) const {
 
 Result<std::uint64_t> LocalStagedFile::seek_hole(std::uint64_t offset) const {
   std::lock_guard lock(mutex_);
-  if (offset >= size_) return Error{Errc::kInvalid, "this offset is past the file's end"};
+  if (offset >= size_) return Error{Errc::kPastTheEnd, "this offset is past the file's end"};
   while (offset < size_) {
     auto hole = seek(offset, SEEK_HOLE);
     if (!hole) return hole;

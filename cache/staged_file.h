@@ -51,8 +51,8 @@ class StagedFile {
   // fallocate(2) with PUNCH_HOLE or ZERO_RANGE: the range reads as zeros; the size grows only for !keep_size.
   virtual Result<> zero(std::uint64_t offset, std::uint64_t length, bool keep_size) = 0;
 
-  // lseek(2) with SEEK_DATA / SEEK_HOLE. Missing bytes count as data. kInvalid (ENXIO is the caller's) past
-  // the end.
+  // lseek(2) with SEEK_DATA / SEEK_HOLE. Missing bytes count as data. kPastTheEnd where there is no data any
+  // more, and from the end on.
   virtual Result<std::uint64_t> seek_data(std::uint64_t offset) const = 0;
   virtual Result<std::uint64_t> seek_hole(std::uint64_t offset) const = 0;
 

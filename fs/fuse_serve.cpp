@@ -28,6 +28,7 @@ bool is_everyday(std::string_view operation, Errc code) {
     case Errc::kNoAttribute:
     case Errc::kResultTooLarge:
     case Errc::kUnsupported:
+    case Errc::kPastTheEnd:
       return true;
     default:
       return false;

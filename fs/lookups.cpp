@@ -1,6 +1,7 @@
 // Names: what the mount shows under them, out of what the lake holds and what this machine has not published
 // yet.
 
+#include <algorithm>
 #include <cstring>
 
 #include "fs/filesystem_core.h"
@@ -170,6 +171,12 @@ NodeAttr FilesystemCore::attr_of(const InodePtr& inode, std::chrono::millisecond
     stat.st_size = static_cast<off_t>(size);
   }
   stat.st_blocks = (stat.st_size + 511) / 512;
+  if (inode->kind == Kind::kFile && inode->staging.spool != nullptr) {
+    const StagedFile& staged = inode->staging.spool->bytes();
+    // What it still lacks of its base is no hole, and no block of this disk either: then it counts as whole.
+    if (!staged.missing(0, staged.size()))
+      stat.st_blocks = std::min<blkcnt_t>(stat.st_blocks, staged.allocated_bytes() / 512);
+  }
   return attr;
 }
 

@@ -1,5 +1,6 @@
 // Extended attributes: `user.*` is the object's own metadata, `user.lakefs.*` what the lake knows of the
-// file.
+// file. These facts are answered by name and never listed: a program that copies all that is listed would be
+// refused where it sets them.
 
 #include "fs/filesystem_core.h"
 #include "fs/xattrs.h"
@@ -76,12 +77,8 @@ Result<std::vector<std::string>> Filesystem::listxattr(NodeId node) {
   std::vector<std::string> names;
   // Of what else there is, Linux asks for no user.* attribute.
   if ((*inode)->kind != Kind::kFile && (*inode)->kind != Kind::kDirectory) return names;
-  const Facts facts = facts_of(*core_, *inode);
-  if ((*inode)->kind != Kind::kDirectory) names.push_back(std::string(kFacts) + "state");
-  if (!facts.failure.empty()) names.push_back(std::string(kFacts) + "error");
-  if (facts.version) names.push_back(std::string(kFacts) + "physical_address");
-  if (facts.version) names.push_back(std::string(kFacts) + "checksum");
-  for (const auto& key : xattr_names(facts.own)) names.push_back(std::string(kUser) + key);
+  const std::lock_guard lock((*inode)->mutex);
+  for (const auto& key : xattr_names((*inode)->attributes.own)) names.push_back(std::string(kUser) + key);
   return names;
 }
 

@@ -154,8 +154,8 @@ TEST_CASE("holes and data are told apart, and missing bytes are data") {
   f.write(512 << 10, std::string(4096, 'x'));
   CHECK(f.file().seek_data(8192).value() == 512 << 10);
   CHECK(f.file().seek_hole(512 << 10).value() == (512 << 10) + 4096);
-  CHECK(cause_of(f.file().seek_data((512 << 10) + 4096)) == Errc::kInvalid);
-  CHECK(cause_of(f.file().seek_hole(1 << 20)) == Errc::kInvalid);
+  CHECK(cause_of(f.file().seek_data((512 << 10) + 4096)) == Errc::kPastTheEnd);
+  CHECK(cause_of(f.file().seek_hole(1 << 20)) == Errc::kPastTheEnd);
   f.check();
   CHECK(f.file().seek_hole(0).value() == 8192);
 }

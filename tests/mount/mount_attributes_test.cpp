@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <optional>
@@ -181,6 +182,35 @@ TEST_CASE("attributes: inode numbers stay while mounted and over remounts; nlink
   REQUIRE(::fstat(open_file->fd(), &facts) == 0);
   CHECK(facts.st_nlink == 0);
   CHECK(facts.st_ino == numbers["f"]);
+}
+
+TEST_CASE("attributes: the top directory takes them, and has them as long as it is mounted") {
+  TestLake lake;
+  lake.put("data/f", "x");
+  for (const char* ref : {"main", "main/data"}) {  // Neither has a key of its own.
+    CAPTURE(ref);
+    Mounted mount(lake, {.ref = ref, .flags = {"--metadata-ttl", "0s"}});
+    const auto fresh = facts_of(mount.at());
+    const timespec times[2] = {{1'000'000'000, 5}, {1'200'000'000, 7}};
+    CHECK(::chmod(mount.at().c_str(), 02750) == 0);
+    if (::geteuid() == 0) CHECK(::chown(mount.at().c_str(), 1234, 5678) == 0);
+    CHECK(::setxattr(mount.at().c_str(), "user.colour", "red", 3, 0) == 0);
+    CHECK(::utimensat(AT_FDCWD, mount.at().c_str(), times, 0) == 0);
+    const auto facts = facts_of(mount.at());
+    CHECK(facts.st_mode == (S_IFDIR | 02750));
+    if (::geteuid() == 0) CHECK(facts.st_uid == 1234);
+    if (::geteuid() == 0) CHECK(facts.st_gid == 5678);
+    CHECK(facts.st_mtim.tv_sec == 1'200'000'000);
+    CHECK(facts.st_mtim.tv_nsec == 7);
+    char value[8] = {};
+    CHECK(::getxattr(mount.at().c_str(), "user.colour", value, sizeof value) == 3);
+    CHECK(std::string(value) == "red");
+    mount.remount();
+    CHECK(facts_of(mount.at()).st_mode == fresh.st_mode);
+    CHECK(facts_of(mount.at()).st_uid == fresh.st_uid);
+    CHECK(::getxattr(mount.at().c_str(), "user.colour", value, sizeof value) == -1);
+    CHECK(lake.keys() == Names{"data/f"});
+  }
 }
 
 TEST_CASE("attributes: a hard link is EPERM, and nothing is made") {

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <signal.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -99,6 +100,23 @@ TEST_CASE("F1: a failed close has the fitting errno, and log and status name cal
   }
   const auto failures = mount.status().at("failures").as_array();
   CHECK(failures.size() >= 5);
+}
+
+TEST_CASE("F1: what programs ask to be told no is no failure, and pushes none out of the list") {
+  TestLake lake;
+  lake.put("d/f", "x");
+  Mounted mount(lake);
+  CHECK(look(mount / "absent") == "stat: ENOENT");
+  CHECK(write_file(mount / "d/f", "x", O_EXCL) == "open: EEXIST");
+  CHECK(make_directory(mount / "d") == "mkdir: EEXIST");
+  CHECK(remove_directory(mount / "d") == "rmdir: ENOTEMPTY");
+  CHECK(::getxattr((mount / "d/f").c_str(), "user.absent", nullptr, 0) == -1);
+  OpenFile file(mount / "sparse", O_RDWR | O_CREAT);
+  CHECK(file.write("x") == kOk);
+  CHECK(file.truncate(1 << 20) == kOk);
+  CHECK(::lseek(file.fd(), 1 << 19, SEEK_DATA) == -1);
+  CHECK(::lseek(file.fd(), 1 << 20, SEEK_HOLE) == -1);
+  CHECK(mount.status().at("failures").as_array().empty());
 }
 
 TEST_CASE("F1: whatever call fails, its errno fits, and one sentence names call, path and server's words") {

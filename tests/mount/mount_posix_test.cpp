@@ -229,6 +229,84 @@ TEST_CASE("W8: emptying an empty file makes its time new, as a stamp's is") {
   CHECK(lake.stat("stamp")->metadata.at("::lakefs::client-mtime") == std::to_string(facts.st_mtime));
 }
 
+TEST_CASE("W8: SEEK_DATA and SEEK_HOLE of a file that is being written answer what a local disk answers") {
+  TestLake lake;
+  const std::string base = pattern(20'480);
+  lake.put("based", base);
+  Mounted mount(lake);
+  Both both(mount);
+  write_local(both.disk.path() / "based", base);
+  struct Layout {
+    std::string name;
+    void (*make)(OpenFile& file);
+  };
+  const Layout layouts[] = {
+      {"empty", [](OpenFile&) {}},
+      {"only a hole", [](OpenFile& file) { CHECK(file.truncate(1 << 20) == kOk); }},
+      {"a hole at the end",
+       [](OpenFile& file) {
+         CHECK(file.write_at(0, pattern(4096)) == kOk);
+         CHECK(file.truncate(1 << 20) == kOk);
+       }},
+      {"a hole at the start", [](OpenFile& file) { CHECK(file.write_at(8192, pattern(4096)) == kOk); }},
+      {"a hole between",
+       [](OpenFile& file) {
+         CHECK(file.write_at(0, pattern(12'288)) == kOk);
+         CHECK(::fallocate(file.fd(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 4096, 4096) == 0);
+       }},
+      {"based",
+       [](OpenFile& file) {
+         CHECK(file.truncate(1 << 20) == kOk);
+         CHECK(file.write_at(1 << 19, "x") == kOk);
+       }},
+  };
+  for (const Layout& layout : layouts) {
+    CAPTURE(layout.name);
+    std::vector<std::string> answers[2];
+    for (const bool is_mount : {false, true}) {
+      OpenFile file((is_mount ? mount.at() : both.disk.path()) / layout.name, O_RDWR | O_CREAT);
+      layout.make(file);
+      for (const off_t offset :
+           {0, 1, 4095, 4096, 8192, 12'287, 20'480, 1 << 19, (1 << 20) - 1, 1 << 20, 2 << 20}) {
+        for (const int whence : {SEEK_DATA, SEEK_HOLE}) {
+          const off_t at = ::lseek(file.fd(), offset, whence);
+          answers[is_mount].push_back(at < 0 ? errno_name(errno) : std::to_string(at));
+        }
+      }
+    }
+    for (std::size_t i = 0; i < answers[0].size(); ++i) {
+      CAPTURE(i);
+      CHECK(answers[1][i] == answers[0][i]);
+    }
+  }
+}
+
+TEST_CASE("W8: a file that is being written has the blocks of its bytes, and none for its holes") {
+  TestLake lake;
+  lake.put("based", pattern(1 << 20));
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "0s"}});
+  const auto blocks = [](const OpenFile& file) {
+    struct stat facts {};
+    REQUIRE(::fstat(file.fd(), &facts) == 0);
+    return facts.st_blocks;
+  };
+  OpenFile sparse(mount / "sparse", O_RDWR | O_CREAT);
+  REQUIRE(sparse.truncate(10 << 20) == kOk);
+  CHECK(blocks(sparse) == 0);
+  REQUIRE(sparse.write_at(5 << 20, pattern(100'000)) == kOk);
+  CHECK(blocks(sparse) >= 100'000 / 512);
+  CHECK(blocks(sparse) < 20'480 / 2);
+  OpenFile small(mount / "small", O_RDWR | O_CREAT);
+  REQUIRE(small.write("x") == kOk);
+  CHECK(blocks(small) == 1);
+  // One byte of it is here, and the others on the lake.
+  OpenFile based(mount / "based", O_RDWR);
+  REQUIRE(based.write_at(10, "x") == kOk);
+  CHECK(blocks(based) == (1 << 20) / 512);
+  CHECK(sparse.close() == kOk);
+  CHECK(facts_of(mount / "sparse").st_size == 10 << 20);
+}
+
 TEST_CASE("W8: O_DIRECT, copy_file_range, holes, locks and fsync of a directory do what they do on a disk") {
   TestLake lake;
   lake.put("f", pattern(100'000));

@@ -31,6 +31,26 @@ TEST_CASE("R1: an open file is one version from open to close, whatever another 
   CHECK((read_file(mount / "f") == new_bytes));
 }
 
+TEST_CASE(
+    "R1: a file that another client removes is read to its end by who has it open, and by nobody else") {
+  TestLake lake;
+  const std::string bytes = pattern(9'000'000);
+  lake.put("f", bytes);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "100ms"}});
+  OpenFile reader(mount / "f", O_RDONLY);
+  std::string start(4096, '\0');
+  REQUIRE(::pread(reader.fd(), start.data(), start.size(), 0) == 4096);
+  CHECK((start == bytes.substr(0, 4096)));
+  lake.remove("f");
+  std::this_thread::sleep_for(200ms);
+  CHECK(OpenFile(mount / "f", O_RDONLY).opened() == "open: ENOENT");
+  CHECK(names_in(mount.at()).empty());
+  CHECK((reader.read_all() == bytes));
+  struct stat facts {};
+  REQUIRE(::fstat(reader.fd(), &facts) == 0);
+  CHECK(facts.st_size == 9'000'000);
+}
+
 TEST_CASE("R1: a version that can be had no more is an error, and never other bytes") {
   TestLake lake;
   NEEDS_DOUBLE(lake);

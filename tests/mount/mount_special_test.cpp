@@ -132,6 +132,18 @@ TEST_CASE("W9: a symlink that is litter stays here, and a temporary one goes to 
   CHECK(lake.keys() == Names{"current"});
 }
 
+TEST_CASE("special files: a name or a symlink's target that is not UTF-8 is EILSEQ, and nothing is made") {
+  TestLake lake;
+  Mounted mount(lake);
+  errno = 0;
+  CHECK(::symlink("caf\xe9", (mount / "link").c_str()) == -1);
+  CHECK(errno_name(errno) == "EILSEQ");
+  CHECK(write_file(mount / "caf\xe9", "x") == "open: EILSEQ");
+  CHECK(make_directory(mount / "caf\xe9") == "mkdir: EILSEQ");
+  CHECK(names_in(mount.at()).empty());
+  CHECK(lake.keys().empty());
+}
+
 TEST_CASE("special files: what could not be made leaves nothing to wait for") {
   TestLake lake;
   Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});

@@ -128,6 +128,31 @@ TEST_CASE("tools: rsync -a brings a tree there, and a second run moves nothing")
   CHECK(second.out.empty());
 }
 
+TEST_CASE("tools: what copies extended attributes copies the user's, says nothing and ends with 0") {
+  NEEDS_PROGRAM("setfattr");
+  NEEDS_PROGRAM("rsync");
+  TestLake lake;
+  Mounted mount(lake);
+  const ScratchDirectory disk;
+  works(mount.at(), "mkdir d && echo F > d/f && setfattr -n user.colour -v red d d/f");
+  for (const std::string& copy :
+       {std::string("cp -r --preserve=xattr d copied && cp -a d copied/again"),
+        std::string("rsync -aX d/ synced"),
+        std::string("tar --xattrs -cf - d | (mkdir x && tar -C x --xattrs -xpf -)"),
+        "mv d '" + disk.path().string() + "' && mv '" + disk.path().string() + "/d' ."}) {
+    CAPTURE(copy);
+    const Ran ran = shell(mount.at(), copy);
+    CHECK(ran.exit_code == 0);
+    CHECK(ran.out.empty());
+    CHECK(ran.err.empty());
+  }
+  for (const std::string copy :
+       {"copied", "copied/f", "copied/again/f", "synced", "synced/f", "x/d", "x/d/f"}) {
+    CAPTURE(copy);
+    CHECK(shell(mount.at(), "getfattr --only-values -n user.colour " + copy).out == "red");
+  }
+}
+
 TEST_CASE("tools: git makes a repository there, which is sound and can be cloned") {
   NEEDS_PROGRAM("git");
   TestLake lake;

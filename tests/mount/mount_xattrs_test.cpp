@@ -31,7 +31,6 @@ Outcome remove(const stdfs::path& path, const std::string& name) {
   return outcome("removexattr", ::removexattr(path.c_str(), name.c_str()) == 0 ? 0 : errno);
 }
 
-// The user's own; the lake's facts are left out.
 Names names_of(const stdfs::path& path) {
   std::string list(70'000, '\0');
   const auto n = ::listxattr(path.c_str(), list.data(), list.size());
@@ -39,7 +38,7 @@ Names names_of(const stdfs::path& path) {
   for (std::size_t at = 0; n > 0 && at < static_cast<std::size_t>(n);) {
     const std::string name(list.data() + at);
     at += name.size() + 1;
-    if (!name.starts_with("user.lakefs.")) names.push_back(name);
+    names.push_back(name);
   }
   std::sort(names.begin(), names.end());
   return names;
@@ -58,6 +57,7 @@ TEST_CASE("xattrs: user metadata shows as user.*, and the lake's facts as user.l
   CHECK(attribute(mount / "f", "user.lakefs.checksum") == object.checksum);
   CHECK(attribute(mount / "f", "user.lakefs.state") == "published");
   CHECK(attribute(mount / "f", "user.none") == "<ENODATA>");
+  CHECK(names_of(mount / "f") == Names{"user.colour"});  // Facts are told by name: tools copy what is listed.
   CHECK(write_file(mount / "f", "changed") == kOk);
   CHECK(attribute(mount / "f", "user.colour") == "red");
 }
