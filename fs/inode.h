@@ -133,8 +133,9 @@ struct Inode {
   // Guarded by the tree's lock.
   std::shared_ptr<Inode> parent;  // Null for the root, and where it has no name any more.
   std::string name;               // As the mount shows it.
-  std::string key;        // As the lake knows it: differs only for an object beside a prefix of its name.
-  std::string last_path;  // On the branch, when it lost its name.
+  std::string key;  // As the lake knows it: differs only for an object beside a prefix of its name.
+  std::atomic<bool> is_beside_prefix = false;  // Whether it differs; also read without the lock.
+  std::string last_path;                       // On the branch, when it lost its name.
   std::uint64_t lookups = 0;
   bool is_told = false;       // Among those that ToldNames remembers.
   std::uint64_t handles = 0;  // Open files or directories.
