@@ -133,9 +133,8 @@ struct Inode {
   // Guarded by the tree's lock.
   std::shared_ptr<Inode> parent;  // Null for the root, and where it has no name any more.
   std::string name;               // As the mount shows it.
-  std::string key;  // As the lake knows it: differs only for an object beside a prefix of its name.
-  std::atomic<bool> is_beside_prefix = false;  // Whether it differs; also read without the lock.
-  std::string last_path;                       // On the branch, when it lost its name.
+  std::string key;        // As the lake knows it: differs only for an object beside a prefix of its name.
+  std::string last_path;  // On the branch, when it lost its name.
   std::uint64_t lookups = 0;
   bool is_told = false;       // Among those that ToldNames remembers.
   std::uint64_t handles = 0;  // Open files or directories.
@@ -147,6 +146,8 @@ struct Inode {
   std::atomic<bool> is_ours = false;
   // A directory that exists on this machine only.
   std::atomic<bool> is_local_directory = false;
+  // Whether key and name differ. Changed with them, under the tree's lock.
+  std::atomic<bool> is_beside_prefix = false;
 
   // Publish, unlink, rename and metadata changes of this inode take turns; held over network calls (rule 7).
   // Taken before any other lock. For several inodes: in the order of their nodes.

@@ -1,12 +1,15 @@
 // A key that is object and prefix: the directory has the name, the object shows beside it as
 // NAME.lakefs-object and is as good as any file.
 
+#include <dirent.h>
 #include <doctest/doctest.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <memory>
 
 #include "tests/mount/mounted.h"
 
@@ -192,6 +195,26 @@ TEST_CASE("beside: each name shows once where object and prefix lie on two pages
   mount.remount();
   CHECK(names_in(mount.at()) == all);
   CHECK(read_file(mount / kBeside) == "real");
+}
+
+TEST_CASE("beside: an object that is published while its directory is read is not left out") {
+  TestLake lake;
+  lake.put("d/a/b", "below");
+  for (int n = 0; n < 40; ++n) lake.put("d/f" + std::to_string(n) + std::string(200, 'n'), "");
+  Mounted mount(lake);
+  OpenFile fresh(mount / "d" / kBeside, O_WRONLY | O_CREAT);
+  CHECK(fresh.write("bytes") == kOk);
+  const std::unique_ptr<DIR, int (*)(DIR*)> reading(::opendir((mount / "d").c_str()),
+                                                    [](DIR* open) { return ::closedir(open); });
+  REQUIRE(reading != nullptr);
+  std::array<char, 4096> rows{};
+  REQUIRE(::getdents64(::dirfd(reading.get()), rows.data(), rows.size()) > 0);
+  CHECK(fresh.close() == kOk);
+  CHECK(names_in(mount / "d").size() == 42);
+  Names rest;
+  while (const dirent* row = ::readdir(reading.get())) rest.emplace_back(row->d_name);
+  CHECK(std::count(rest.begin(), rest.end(), kBeside) == 1);
+  CHECK(std::count(rest.begin(), rest.end(), "a") == 0);  // It was among the first.
 }
 
 TEST_CASE("beside: the object takes the name when the directory goes, with what was not published") {
