@@ -208,7 +208,6 @@ TEST_CASE("beside: an object that is published while its directory is read is no
   std::array<char, 4096> rows{};
   REQUIRE(::getdents64(::dirfd(reading.get()), rows.data(), rows.size()) > 0);
   CHECK(write_file(mount / "d" / kBeside, "bytes") == kOk);
-  CHECK(names_in(mount / "d").size() == 42);
   Names rest;
   while (const dirent* row = ::readdir(reading.get())) rest.emplace_back(row->d_name);
   CHECK(std::count(rest.begin(), rest.end(), kBeside) == 1);
