@@ -39,6 +39,7 @@ struct SpoolRecord {
   };
   State state = State::kOpen;
   std::string path;                // On the branch.
+  bool is_beside_prefix = false;   // There are paths below it, too, and the mount shows it beside them.
   std::optional<ObjectInfo> base;  // The version that missing bytes come from.
   Expectation expected;            // What may be replaced (W5, W6).
   EntryMeta meta;                  // What the entry will say besides its bytes.

@@ -82,6 +82,8 @@ StoredRecord read_record(const json::object& in) {
   StoredRecord stored;
   stored.record.state = value_of(kStates, in.at("state"));
   stored.record.path = text(in, "path");
+  if (const json::value* beside = in.if_contains("is_beside_prefix"))
+    stored.record.is_beside_prefix = beside->as_bool();
   if (const json::value* base = in.if_contains("base")) stored.record.base = read_object(*base);
   stored.record.expected = read_expectation(in.at("expected"));
   stored.record.meta = read_meta(in.at("meta"));
@@ -108,6 +110,7 @@ std::string to_json(const StoredRecord& stored) {
   const SpoolRecord& record = stored.record;
   json::object out{{"state", word_of(kStates, record.state)},
                    {"path", record.path},
+                   {"is_beside_prefix", record.is_beside_prefix},
                    {"expected", write(record.expected)},
                    {"meta", write(record.meta)},
                    {"append_only", record.append_only},

@@ -12,7 +12,7 @@
 namespace lakefuse {
 namespace {
 
-struct Place {
+struct Named {
   InodePtr directory;
   std::string name;
 };
@@ -20,7 +20,7 @@ struct Place {
 // Names are told to wait for as long as this lives.
 class UnderWay {
  public:
-  UnderWay(FilesystemCore& core, const Place& one, const Place& other) : core_(core) {
+  UnderWay(FilesystemCore& core, const Named& one, const Named& other) : core_(core) {
     const std::lock_guard lock(core_.mutex);
     core_.exchanging = {{one.directory, one.name}, {other.directory, other.name}};
   }
@@ -54,9 +54,9 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
   if (!one_at_a_time) return one_at_a_time.error();
   const auto place_of = [this](const InodePtr& inode) {
     auto [directory, name] = tree.parent_and_name(inode);
-    return Place{std::move(directory), std::move(name)};
+    return Named{std::move(directory), std::move(name)};
   };
-  const Place first = place_of(one), second = place_of(other);
+  const Named first = place_of(one), second = place_of(other);
   if (first.directory == nullptr || second.directory == nullptr)
     return Error{Errc::kNotFound, "exchange: one of the names is gone"};
   const auto never_leaves = [this](const InodePtr& inode) {
@@ -64,9 +64,11 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
   };
   if (never_leaves(one) || never_leaves(other))
     return Error{Errc::kInvalid, "exchange: what never leaves this machine cannot change places"};
-  const Place aside{first.directory, ".lakefuse-exchange-" + draw_nonce().substr(0, 12)};
+  if (one->is_beside_prefix || other->is_beside_prefix)
+    return Error{Errc::kInvalid, "exchange: what shows beside a directory changes places with files only"};
+  const Named aside{first.directory, ".lakefuse-exchange-" + draw_nonce().substr(0, 12)};
 
-  const auto path_of = [this](const Place& place) { return tree.path_below(place.directory, place.name); };
+  const auto path_of = [this](const Named& place) { return tree.path_below(place.directory, place.name); };
   auto journal = spool->begin_rename({.step = RenameRecord::Step::kExchanging,
                                       .from = path_of(first),
                                       .to = path_of(second),
@@ -75,11 +77,11 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
   const UnderWay names_wait(*this, first, second);
   struct Step {
     const InodePtr& inode;
-    const Place& from;
-    const Place& to;
+    const Named& from;
+    const Named& to;
   };
   const std::array<Step, 3> steps{Step{one, first, aside}, {other, second, first}, {one, aside, second}};
-  const auto move = [this](const InodePtr& inode, const Place& from, const Place& to) {
+  const auto move = [this](const InodePtr& inode, const Named& from, const Named& to) {
     return rename_all(inode, from.directory, to.directory, to.name, nullptr);
   };
   std::size_t done = 0;

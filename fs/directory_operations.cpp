@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "fs/beside_name.h"
 #include "fs/filesystem_core.h"
 #include "fs/leaving.h"
 
@@ -151,11 +152,15 @@ std::map<std::string, mode_t> here_alone(FilesystemCore& core, const DirectoryHa
   }
   // What was ours when its page was asked for, and is the lake's by now.
   if (handle.listing) {
-    const auto published = core.tree.with_view(
-        handle.inode, [&](const DirectoryView& view) { return view.changed_since(handle.listing->began()); });
-    for (const std::string& key : published) {
-      const InodePtr child = core.tree.child(handle.inode, key);
-      here.emplace(key, child == nullptr ? mode_t{S_IFREG} : type_of(child));
+    const auto published = core.tree.with_view(handle.inode, [&](const DirectoryView& view) {
+      auto names = view.changed_since(handle.listing->began());
+      for (std::string& name : names)
+        if (view.last_known(name)->is_prefix) name = beside_name(name);
+      return names;
+    });
+    for (const std::string& name : published) {
+      const InodePtr child = core.tree.child(handle.inode, name);
+      here.emplace(name, child == nullptr ? mode_t{S_IFREG} : type_of(child));
     }
   }
   // And what was published meanwhile, and seen there by another listing since.
@@ -186,32 +191,56 @@ void drop_told(FilesystemCore& core, DirectoryHandle& handle) {
   }
 }
 
+bool is_told(const DirectoryHandle& handle, const std::string& name) {
+  return std::any_of(handle.rows.begin(), handle.rows.end(),
+                     [&](const auto& row) { return row.name == name; });
+}
+
+// Whether that name is ours: it comes with the local rows.
+bool is_ours(FilesystemCore& core, DirectoryHandle& handle, const std::string& name) {
+  const InodePtr child = core.tree.child(handle.inode, name);
+  if (child != nullptr && child->is_ours) {
+    handle.owed.insert(name);
+    return true;
+  }
+  handle.owed.erase(name);
+  return false;
+}
+
+void add_object(FilesystemCore& core, DirectoryHandle& handle, const std::string& key, Holding holding) {
+  const std::string name = holding.is_prefix ? beside_name(key) : key;
+  if (!holding.object || is_ours(core, handle, name)) return;
+  // A real key of that name keeps it; where it lies on another page, whichever came first was told.
+  const auto real = core.tree.with_view(
+      handle.inode, [&](const DirectoryView& view) { return view.find(name, handle.listing->began()); });
+  if (holding.is_prefix && real && !real->first.is_nothing()) return;
+  if (key_beside(name) && is_told(handle, name)) return;
+  const mode_t type = attributes_of(holding.object, core.options).mode & S_IFMT;
+  handle.rows.push_back({.name = name,
+                         .object = std::move(holding.object),
+                         .type = type,
+                         .is_beside_prefix = holding.is_prefix});
+}
+
 void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeView::Listing::Named>& page) {
   for (auto& [key, is_the_prefix, holding] : page) {
-    const InodePtr child = core.tree.child(handle.inode, key);
-    if (child != nullptr && child->is_ours) {  // Among the local rows.
-      handle.owed.insert(key);
+    if (!is_the_prefix) {
+      add_object(core, handle, key, std::move(holding));
       continue;
     }
-    handle.owed.erase(key);
-    if (is_the_prefix) {
-      if (holding.is_prefix) handle.rows.push_back({.name = key, .object = {}, .type = S_IFDIR});
-      continue;
-    }
-    if (!holding.object) continue;
-    const mode_t type = attributes_of(holding.object, core.options).mode & S_IFMT;
-    handle.rows.push_back({.name = holding.is_prefix ? key + std::string(kBesidePrefix) : key,
-                           .object = std::move(holding.object),
-                           .type = type,
-                           .is_beside_prefix = holding.is_prefix});
+    if (!holding.is_prefix || is_ours(core, handle, key)) continue;
+    // Of an object of that name on an earlier page nobody could know that it shows beside a directory.
+    const bool is_new = !holding.object || !is_told(handle, key);
+    if (is_new && !(key_beside(key) && is_told(handle, key)))
+      handle.rows.push_back({.name = key, .object = {}, .type = S_IFDIR});
+    if (holding.object) add_object(core, handle, key, std::move(holding));
   }
 }
 
 // Of a row that has an object: we may have changed its name since the page was asked for. Null: it is no file
 // any more.
 InodePtr inode_of(FilesystemCore& core, const DirectoryHandle& handle, const DirectoryHandle::Row& row) {
-  std::string key = row.name;
-  if (row.is_beside_prefix) key.resize(key.size() - kBesidePrefix.size());
+  const std::string key = row.is_beside_prefix ? key_beside(row.name).value_or(row.name) : row.name;
   const std::lock_guard naming(core.naming);
   // First whether it is ours: what is so no longer is in the view already.
   const InodePtr child = core.tree.child(handle.inode, row.name);

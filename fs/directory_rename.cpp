@@ -331,7 +331,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   {
     const std::lock_guard lock(naming);
     if (replaced != nullptr) tree.unname(replaced);
-    tree.move(top, to, new_name);
+    tree.move(top, to, new_name, new_name);
     old_name_is_gone();
     if (is_directory)
       view.changed_prefix(to, new_name, rename.has_objects());

@@ -119,7 +119,8 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
     if (!handle) return handle.error();
     return std::pair(core.entry_for(found->inode, found->valid), *handle);
   }
-  const std::string path = core.tree.path_below(*directory, name);
+  const std::string& key = found->key;
+  const std::string path = core.tree.path_below(*directory, key);
   if (auto legal = ObjectPath::make(path); !legal) return legal.error();
 
   const bool is_exclusive = (flags & O_EXCL) != 0;
@@ -134,7 +135,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
     if (!vacant) return vacant.error();
     auto claimed = core.claim(path, attributes, vacant->expected);
     if (!claimed) {
-      core.view.distrust(*directory, std::string(name));
+      core.view.distrust(*directory, key);
       return claimed.error();
     }
     core.vacated.forget(path);
@@ -143,7 +144,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
   InodePtr inode;
   {
     const std::lock_guard naming(core.naming);
-    inode = core.tree.add(*directory, std::string(name), std::string(name), Kind::kFile);
+    inode = core.tree.add(*directory, std::string(name), key, Kind::kFile);
     const std::lock_guard lock(inode->mutex);
     inode->attributes = attributes;
     inode->made_exclusively = is_exclusive;
@@ -156,7 +157,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
     }
   }
   if (is_claimed) {
-    core.view.changed_object(*directory, std::string(name), claim->object);
+    core.view.changed_object(*directory, key, claim->object);
   } else {
     auto staged = core.stage(inode, false);
     if (!staged) {

@@ -18,13 +18,12 @@ struct FileRename {
   FilesystemCore& core;
   const InodePtr& inode;
   const InodePtr& from_directory;
-  const InodePtr& to_directory;
-  const std::string new_name;
-  const InodePtr& replaced;  // Null: nothing is there.
+  const FilesystemCore::Place& to;
   const bool may_replace;
   const FilesystemCore::Vacancy& vacant;  // Of the new name, where nothing is.
+  const InodePtr& replaced = to.replaced;
 
-  [[nodiscard]] std::string new_path() const { return core.tree.path_below(to_directory, new_name); }
+  [[nodiscard]] std::string new_path() const { return core.tree.path_below(to.directory, to.key); }
 
   [[nodiscard]] Expectation expected() const {
     if (replaced == nullptr) return vacant.expected;
@@ -58,12 +57,12 @@ struct FileRename {
     core.view.changed_object(from_directory, inode->key, std::nullopt);
     if (now_there) core.vacated.forget(now_there->path);
     if (now_there) core.released_claims.forget(now_there->path);
-    if (now_there) core.view.changed_object(to_directory, new_name, std::move(now_there));
+    if (now_there) core.view.changed_object(to.directory, to.key, std::move(now_there));
     core.view.changed_time(from_directory);
-    core.view.changed_time(to_directory);
+    core.view.changed_time(to.directory);
     {
       const std::lock_guard naming(core.naming);
-      core.tree.move(inode, to_directory, new_name);
+      core.tree.move(inode, to.directory, to.name, to.key);
     }
   }
 
@@ -109,7 +108,7 @@ struct FileRename {
       replaced->staging.may_be_linked |= !aim.nonce.empty();
     }
     if (auto done = core.publishing.publish_in_turn(inode, aim); !done) {
-      core.publishing.give_back(to_directory, new_name);  // It may be there all the same.
+      core.publishing.give_back(to.directory, to.name);  // It may be there all the same.
       return done.error();
     }
     std::optional<ObjectInfo> now_there;
@@ -212,7 +211,7 @@ struct FileRename {
     const Moment begun = std::chrono::steady_clock::now();
     auto copied = core.publisher.copy(version, *destination, expectation, metadata);
     if (!copied) {
-      core.view.distrust(to_directory, new_name);
+      core.view.distrust(to.directory, to.key);
       return told(copied.error());
     }
     core.publishing.versions().is_ours_now(copied->physical_address);
@@ -238,12 +237,12 @@ struct FileRename {
 
   // Its name says that the file is a backup, or on its way to another name.
   [[nodiscard]] bool goes_out_of_sight() const {
-    return core.rules.is_local(shown_destination()) || core.rules.is_temporary(new_name, false);
+    return core.rules.is_local(shown_destination()) || core.rules.is_temporary(to.name, false);
   }
 
   // W9: a file that goes out of sight stays on the lake for the others until its name is published anew.
   Result<> give_up_old_name(const ObjectInfo& version, Publisher::Sight sight = Publisher::Sight::kLook) {
-    if (from_directory != to_directory) {
+    if (from_directory != to.directory) {
       if (auto kept = core.keep_directory(from_directory, inode->key); !kept) return kept.error();
     }
     const auto [directory, old_name] = core.tree.parent_and_name(inode);
@@ -265,13 +264,13 @@ struct FileRename {
     if (removed) core.release_renamed(version);
     if (removed || removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
     core.view.distrust(from_directory, inode->key);
-    core.publishing.give_back(to_directory, new_name);  // The kernel knows it as what was replaced.
+    core.publishing.give_back(to.directory, to.name);  // The kernel knows it as what was replaced.
     return removed.error().in("rename made the new name, but the old one is still there");
   }
 
   [[nodiscard]] std::string shown_destination() const {
-    const std::string shown = core.tree.shown_path(to_directory);
-    return shown.empty() ? new_name : shown + "/" + new_name;
+    const std::string shown = core.tree.shown_path(to.directory);
+    return shown.empty() ? to.name : shown + "/" + to.name;
   }
 };
 
@@ -301,18 +300,17 @@ Result<std::vector<Turns::Held>> FilesystemCore::take_turns(std::vector<InodePtr
   return turns;
 }
 
-Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
-                                           const std::string& new_name, const InodePtr& replaced,
+Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr& from, const Place& to,
                                            bool may_replace) {
   if (options.writeback == Writeback::kOff) return false;
   const auto no_rename = directory_renames.take();  // Of a directory above: the paths stay.
   if (!no_rename) return no_rename.error();
-  const auto vacant =
-      replaced == nullptr ? vacancy(tree.path_below(to, new_name)) : Vacancy{Expectation::absent()};
+  const auto vacant = to.replaced == nullptr ? vacancy(tree.path_below(to.directory, to.key))
+                                             : Vacancy{Expectation::absent()};
   if (!vacant) return vacant.error();
-  FileRename change{*this, inode, from, to, new_name, replaced, may_replace, *vacant};
+  FileRename change{*this, inode, from, to, may_replace, *vacant};
   if (!change.may_wait()) return false;
-  if (replaced != nullptr) keep_readable(replaced);
+  if (to.replaced != nullptr) keep_readable(to.replaced);
   const auto turn = take_turn_from_upload(inode);  // One for the old name is not wanted any more.
   if (!turn) return turn.error();
   if (!change.may_wait()) return false;
@@ -320,23 +318,22 @@ Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr
   return true;
 }
 
-Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
-                                     const std::string& new_name, const InodePtr& replaced,
+Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from, const Place& to,
                                      bool may_replace) {
-  const auto behind = rename_behind(inode, from, to, new_name, replaced, may_replace);
+  const auto behind = rename_behind(inode, from, to, may_replace);
   if (!behind) return behind.error();
   if (*behind) return {};
-  for (const std::string& path : {tree.last_path(inode), tree.path_below(to, new_name)})
+  for (const std::string& path : {tree.last_path(inode), tree.path_below(to.directory, to.key)})
     if (auto first = catch_up(path); !first) return first;
   std::vector<InodePtr> both{inode};
-  if (replaced != nullptr) both.push_back(replaced);
+  if (to.replaced != nullptr) both.push_back(to.replaced);
   const auto turns = take_turns(std::move(both));
   if (!turns) return turns.error();
-  const auto vacant =
-      replaced == nullptr ? vacancy(tree.path_below(to, new_name)) : Vacancy{Expectation::absent()};
+  const auto vacant = to.replaced == nullptr ? vacancy(tree.path_below(to.directory, to.key))
+                                             : Vacancy{Expectation::absent()};
   if (!vacant) return vacant.error();
-  if (replaced != nullptr) keep_readable(replaced);
-  FileRename change{*this, inode, from, to, new_name, replaced, may_replace, *vacant};
+  if (to.replaced != nullptr) keep_readable(to.replaced);
+  FileRename change{*this, inode, from, to, may_replace, *vacant};
   bool is_dirty = false, is_open = false;
   std::optional<ObjectInfo> version;
   {

@@ -24,10 +24,6 @@
 
 namespace lakefuse {
 
-// An object beside a prefix of its own name: the directory has the name, the object this one (design section
-// 5).
-inline constexpr std::string_view kBesidePrefix = ".lakefs-object";
-
 struct FileHandle {
   InodePtr inode;
   bool may_write = false;
@@ -64,6 +60,7 @@ class FilesystemCore {
   struct Found {
     InodePtr inode;  // Null: no such name.
     std::chrono::milliseconds valid{0};
+    std::string key = {};  // Of that inode, or of a file that is made there: the only place that says so.
   };
   Result<Found> find(const InodePtr& directory, std::string_view name);
   // One try; nothing when a change of our own came across it.
@@ -85,6 +82,14 @@ class FilesystemCore {
   // What has no bytes and no close: symlinks and special files, and empty files by mknod. On the lake before
   // the answer, or held back or kept here, as its name says; kExists.
   Result<NodeEntry> make_node(const InodePtr& directory, std::string_view name, const Attributes& attributes);
+
+  // Where a file is renamed to.
+  struct Place {
+    InodePtr directory;
+    std::string name;
+    std::string key;
+    InodePtr replaced;  // Null: nothing is there.
+  };
 
   // Open files (fs/file_operations.cpp): a handle, and what the kernel is told of it.
   std::shared_ptr<FileHandle> make_handle(const InodePtr& inode, int flags, const Caller& caller);
@@ -137,7 +142,7 @@ class FilesystemCore {
   void recover(LeftBehind left, const std::string& obstacle);
   // A claim of O_EXCL whose first close an earlier mount did not live to see.
   void release_claim(LeftBehind left);
-  InodePtr make_path(const std::string& path, Kind kind);
+  InodePtr make_path(const SpoolRecord& record, Kind kind);
   // The directory that a path lies in, as far as it is known, and the rest of the path.
   std::pair<InodePtr, std::string> nearest_directory(const std::string& path) const;
   // What is at that path changed by no operation on it: whoever knows of it asks the lake again.
@@ -175,11 +180,9 @@ class FilesystemCore {
 
   // Renames, once the names are found and checked (fs/file_rename.cpp, fs/file_exchange.cpp,
   // fs/directory_rename.cpp, fs/directory_exchange.cpp).
-  Result<> rename_file(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
-                       const std::string& new_name, const InodePtr& replaced, bool may_replace);
+  Result<> rename_file(const InodePtr& inode, const InodePtr& from, const Place& to, bool may_replace);
   // --writeback: in the journal alone; false: the lake must be asked.
-  Result<bool> rename_behind(const InodePtr& inode, const InodePtr& from, const InodePtr& to,
-                             const std::string& new_name, const InodePtr& replaced, bool may_replace);
+  Result<bool> rename_behind(const InodePtr& inode, const InodePtr& from, const Place& to, bool may_replace);
   Result<> exchange_files(const InodePtr& one, const InodePtr& other);
   // The inode's turn, as soon as may be: an upload that is under way is dropped.
   static Result<Turns::Held> take_turn_from_upload(const InodePtr& inode);

@@ -146,6 +146,8 @@ struct Inode {
   std::atomic<bool> is_ours = false;
   // A directory that exists on this machine only.
   std::atomic<bool> is_local_directory = false;
+  // Whether key and name differ. Changed with them, under the tree's lock.
+  std::atomic<bool> is_beside_prefix = false;
 
   // Publish, unlink, rename and metadata changes of this inode take turns; held over network calls (rule 7).
   // Taken before any other lock. For several inodes: in the order of their nodes.

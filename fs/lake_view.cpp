@@ -352,9 +352,13 @@ void LakeView::changed_time(const InodePtr& directory) {
 
 void LakeView::changed_object(const InodePtr& directory, const std::string& key,
                               std::optional<ObjectInfo> object) {
+  const bool shows_beside = tree_.beside(directory, key) != nullptr;
   tree_.with_view(directory, [&](DirectoryView& view) {
     Holding holding;
-    if (const Holding* last = view.last_known(key)) holding.is_prefix = last->is_prefix;
+    if (const Holding* last = view.last_known(key))
+      holding.is_prefix = last->is_prefix;
+    else  // What an earlier mount left is published before anybody asks.
+      holding.is_prefix = shows_beside;
     holding.object = std::move(object);
     view.changed(key, std::move(holding), clock_now());
   });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "fs/beside_name.h"
 #include "fs/filesystem_core.h"
 
 namespace lakefuse {
@@ -29,7 +30,9 @@ Result<FilesystemCore::Found> FilesystemCore::find(const InodePtr& directory, st
   while (true) {
     auto found = try_find(directory, std::string(name));
     if (!found) return found.error();
-    if (*found) return **found;
+    if (!*found) continue;
+    if ((*found)->inode != nullptr) (*found)->key = tree.key_of((*found)->inode);
+    return **found;
   }
 }
 
@@ -41,7 +44,7 @@ Result<std::optional<FilesystemCore::Found>> FilesystemCore::try_find(const Inod
   const auto ours = [&]() -> std::optional<Found> {
     const InodePtr child = tree.child(directory, name);
     if (child == nullptr)
-      return directory->is_local_directory ? std::optional(Found{nullptr, view.ttl()}) : std::nullopt;
+      return directory->is_local_directory ? std::optional(Found{nullptr, view.ttl(), name}) : std::nullopt;
     if (child->is_ours || child->is_local_directory || directory->is_local_directory)
       return Found{child, view.ttl()};
     return std::nullopt;
@@ -49,32 +52,51 @@ Result<std::optional<FilesystemCore::Found>> FilesystemCore::try_find(const Inod
   const auto before = own_changes();
   if (auto found = ours()) return found;
 
+  const auto ask = [&](const std::string& at) -> Result<LakeView::Answer> {
+    auto answer = view.find(directory, at);
+    // The directory itself is gone, or was never more than ours.
+    if (!answer && answer.error().code == Errc::kNotFound) return LakeView::Answer{};
+    return answer;
+  };
   std::string key = name;
-  auto answer = view.find(directory, key);
-  if (!answer && answer.error().code != Errc::kNotFound) return answer.error();
-  if (!answer) answer = LakeView::Answer{};  // The directory itself is gone, or was never more than ours.
-  if (answer->holding.is_nothing() && name.ends_with(kBesidePrefix) && name.size() > kBesidePrefix.size()) {
-    key.resize(name.size() - kBesidePrefix.size());
-    auto beside = view.find(directory, key);
-    if (!beside) return beside.error();
-    if (beside->holding.object && beside->holding.is_prefix) {
-      answer = *std::move(beside);
-      answer->holding.is_prefix = false;
-    }
+  auto answer = ask(key);
+  if (!answer) return answer.error();
+  std::optional<LakeView::Answer> beside;
+  const auto shown_there = key_beside(name);
+  if (answer->holding.is_nothing() && shown_there) {
+    auto there = ask(*shown_there);
+    if (!there) return there.error();
+    beside = *std::move(there);
   }
 
   const std::lock_guard lock(naming);
   if (auto found = ours()) return found;
   if (own_changes() != before) return std::optional<Found>();
+  // Also one that only bytes of ours hold up: they will be on the lake.
+  const auto is_directory = [&](const std::string& at, const Holding& holding) {
+    if (!holding.is_nothing()) return holding.is_prefix;
+    const InodePtr child = tree.child(directory, at);
+    return child != nullptr && child->kind == Kind::kDirectory && !child->is_local_directory &&
+           tree.is_held_up(child);
+  };
+  if (!beside && !is_directory(name, answer->holding)) tree.move_from_beside(directory, name);
+  if (beside && is_directory(*shown_there, beside->holding)) {
+    key = *shown_there;
+    answer = *std::move(beside);
+    answer->holding.is_prefix = false;
+  } else if (beside) {
+    tree.move_from_beside(directory, *shown_there);
+  }
+  if (auto found = ours()) return found;
   if (!answer->holding.is_nothing())
     return std::optional(Found{inode_for(directory, name, key, answer->holding), answer->valid});
   const InodePtr child = tree.child(directory, name);
-  if (child == nullptr) return std::optional(Found{nullptr, answer->valid});
+  if (child == nullptr) return std::optional(Found{nullptr, answer->valid, key});
   // A directory that only bytes of ours hold up is there, whatever the lake says.
   if (child->kind == Kind::kDirectory && tree.is_held_up(child))
     return std::optional(Found{child, view.ttl()});
   tree.unname(child);
-  return std::optional(Found{nullptr, answer->valid});
+  return std::optional(Found{nullptr, answer->valid, key});
 }
 
 Result<InodePtr> FilesystemCore::find_existing(const InodePtr& directory, std::string_view name) {

@@ -158,13 +158,14 @@ Result<NodeEntry> FilesystemCore::make_node(const InodePtr& directory, std::stri
                                             const Attributes& attributes) {
   auto found = find(directory, name);
   if (!found) return found.error();
-  const std::string path = tree.path_below(directory, name);
+  const std::string& key = found->key;
+  const std::string path = tree.path_below(directory, key);
   if (found->inode != nullptr) return Error{Errc::kExists, path + " is there"};
   if (auto legal = ObjectPath::make(path); !legal) return legal.error();
   InodePtr inode;
   {
     const std::lock_guard lock(naming);
-    inode = tree.add(directory, std::string(name), std::string(name), kind_of(attributes.mode));
+    inode = tree.add(directory, std::string(name), key, kind_of(attributes.mode));
     const std::lock_guard also(inode->mutex);
     inode->attributes = attributes;
     inode->made_exclusively = true;
@@ -188,7 +189,7 @@ Result<NodeEntry> FilesystemCore::make_node(const InodePtr& directory, std::stri
     bury(inode);
     tree.unname(inode);
     tree.forget(inode->node, 1);
-    view.distrust(directory, std::string(name));
+    view.distrust(directory, key);
     return made.error();
   }
   view.changed_time(directory);
@@ -232,9 +233,8 @@ Result<> Filesystem::rename(NodeId parent, std::string_view name, NodeId new_par
   auto there = core.find(*to, new_name);
   if (!there) return there.error();
   const bool is_directory = (*inode)->kind == Kind::kDirectory;
-  const std::string suffix = is_directory ? "/" : "";
-  if (auto legal = ObjectPath::make(core.tree.path_below(*to, new_name) + suffix); !legal)
-    return legal.error();
+  const std::string below = is_directory ? std::string(new_name) + "/" : there->key;
+  if (auto legal = ObjectPath::make(core.tree.path_below(*to, below)); !legal) return legal.error();
   if (there->inode == *inode) return {};
   if (flags == RENAME_EXCHANGE) {
     if (there->inode == nullptr) return Error{Errc::kNotFound, "exchange: no " + std::string(new_name)};
@@ -252,7 +252,7 @@ Result<> Filesystem::rename(NodeId parent, std::string_view name, NodeId new_par
   }
   const bool may_replace = (flags & RENAME_NOREPLACE) == 0;
   if (is_directory) return core.rename_directory(*inode, *from, *to, std::string(new_name), there->inode);
-  return core.rename_file(*inode, *from, *to, std::string(new_name), there->inode, may_replace);
+  return core.rename_file(*inode, *from, {*to, std::string(new_name), there->key, there->inode}, may_replace);
 }
 
 }  // namespace lakefuse

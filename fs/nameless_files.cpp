@@ -50,14 +50,14 @@ Result<NodeEntry> Filesystem::link(NodeId node, NodeId new_parent, std::string_v
   if (auto refused = refusal(); !refused) return refused.error();
   auto there = core.find(*directory, new_name);
   if (!there) return there.error();
-  const std::string path = core.tree.path_below(*directory, new_name);
+  const std::string path = core.tree.path_below(*directory, there->key);
   if (there->inode != nullptr) return Error{Errc::kExists, "link: " + path + " is there"};
   if (auto legal = ObjectPath::make(path); !legal) return legal.error();
   const auto vacant = core.vacancy(path);
   if (!vacant) return vacant.error();
   {
     const std::lock_guard naming(core.naming);
-    core.tree.move(inode, *directory, std::string(new_name));
+    core.tree.move(inode, *directory, std::string(new_name), there->key);
     const std::lock_guard lock(inode->mutex);
     inode->is_deleted = false;
     inode->is_ours = true;

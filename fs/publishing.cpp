@@ -5,6 +5,7 @@
 
 #include "client/nonce.h"
 #include "client/patience.h"
+#include "fs/beside_name.h"
 #include "fs/log.h"
 #include "fs/quantity.h"
 
@@ -398,6 +399,7 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
 
 void Publishing::give_back(const InodePtr& directory, const std::string& name) {
   view_.distrust(directory, name);
+  if (const auto key = key_beside(name)) view_.distrust(directory, *key);
   ForgetName forget;
   {
     const std::lock_guard lock(mutex_);

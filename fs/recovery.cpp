@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "client/nonce.h"
+#include "fs/beside_name.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
 
@@ -113,15 +114,16 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
     log_warn("bytes for " + record.path + " wait for a mount of that prefix; see `lakefuse pending`");
     return;
   }
-  const bool is_litter = rules.is_local(record.path.substr(options.prefix.size()));
+  const std::string shown = record.is_beside_prefix ? beside_name(record.path) : record.path;
+  const bool is_litter = rules.is_local(shown.substr(options.prefix.size()));
   const bool may_publish = !is_litter && may_be_published(record) && obstacle.empty();
   ObjectInfo says;
   says.size_bytes = left.file->bytes().size();
   says.metadata = record.meta.metadata;
   says.mtime_seconds = record.meta.mtime_seconds;
   const Attributes attributes = attributes_of(says, options);
-  const InodePtr inode = may_publish || is_litter ? make_path(record.path, kind_of(attributes.mode))
-                                                  : tree.add_nameless(record.path);
+  const InodePtr inode =
+      may_publish || is_litter ? make_path(record, kind_of(attributes.mode)) : tree.add_nameless(record.path);
   {
     const std::lock_guard lock(inode->mutex);
     inode->attributes = attributes;
@@ -194,10 +196,10 @@ std::pair<InodePtr, std::string> FilesystemCore::nearest_directory(const std::st
   return {at, rest};
 }
 
-// An inode of that path, and the directories on the way: the lake may lack them.
-InodePtr FilesystemCore::make_path(const std::string& path, Kind kind) {
+// An inode of that record's path, and the directories on the way: the lake may lack them.
+InodePtr FilesystemCore::make_path(const SpoolRecord& record, Kind kind) {
   InodePtr at = tree.root();
-  std::string rest = path.substr(options.prefix.size());
+  std::string rest = record.path.substr(options.prefix.size());
   for (auto slash = rest.find('/'); slash != rest.npos; slash = rest.find('/')) {
     const std::string name = rest.substr(0, slash);
     rest.erase(0, slash + 1);
@@ -210,7 +212,7 @@ InodePtr FilesystemCore::make_path(const std::string& path, Kind kind) {
     }
     at = next;
   }
-  return tree.add(at, rest, rest, kind);
+  return tree.add(at, record.is_beside_prefix ? beside_name(rest) : rest, rest, kind);
 }
 
 }  // namespace lakefuse

@@ -41,6 +41,7 @@ SpoolRecord record_of(const Inode& inode, const std::string& path, const Filesys
   }
   if (inode.is_deleted) record.state = SpoolRecord::State::kClean;  // Nobody's, but whose who has it open.
   record.path = path;
+  record.is_beside_prefix = inode.is_beside_prefix;
   record.base = staging.base;
   record.expected = staging.expected;
   record.meta.mtime_seconds = inode.attributes.mtime.tv_sec;

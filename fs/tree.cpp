@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "fs/beside_name.h"
+
 namespace lakefuse {
 namespace {
 
@@ -89,6 +91,7 @@ InodePtr Tree::add(const InodePtr& directory, std::string name, std::string key,
   auto inode = std::make_shared<Inode>(NodeId{node}, number, kind);
   inode->parent = directory;
   inode->name = name;
+  inode->is_beside_prefix = key != name;
   inode->key = std::move(key);
   directory->children.emplace_hint(place, std::move(name), inode);
   nodes_.emplace(node, inode);
@@ -102,7 +105,7 @@ InodePtr Tree::add_nameless(std::string last_path) {
   return inode;
 }
 
-InodePtr Tree::move(const InodePtr& inode, const InodePtr& directory, std::string name) {
+InodePtr Tree::move(const InodePtr& inode, const InodePtr& directory, std::string name, std::string key) {
   const std::lock_guard lock(mutex_);
   InodePtr replaced;
   if (const auto old = directory->children.find(name);
@@ -113,9 +116,29 @@ InodePtr Tree::move(const InodePtr& inode, const InodePtr& directory, std::strin
   }
   detach_locked(*inode);
   inode->parent = directory;
-  inode->name = inode->key = name;
+  inode->name = name;
+  inode->is_beside_prefix = key != name;
+  inode->key = std::move(key);
   directory->children[std::move(name)] = inode;
   return replaced;
+}
+
+InodePtr Tree::beside(const InodePtr& directory, std::string_view key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = directory->children.find(beside_name(key));
+  return found == directory->children.end() || found->second->key != key ? nullptr : found->second;
+}
+
+void Tree::move_from_beside(const InodePtr& directory, const std::string& key) {
+  const InodePtr inode = beside(directory, key);
+  const InodePtr there = inode == nullptr ? nullptr : child(directory, key);
+  const bool is_taken = there != nullptr && (there->is_ours || there->is_local_directory);
+  if (inode != nullptr && !is_taken) move(inode, directory, key, key);
+}
+
+std::string Tree::key_of(const InodePtr& inode) const {
+  const std::lock_guard lock(mutex_);
+  return inode->key;
 }
 
 void Tree::exchange(const InodePtr& one, const InodePtr& other) {
@@ -124,6 +147,7 @@ void Tree::exchange(const InodePtr& one, const InodePtr& other) {
   std::swap(one->parent, other->parent);
   std::swap(one->name, other->name);
   std::swap(one->key, other->key);
+  for (const InodePtr& inode : {one, other}) inode->is_beside_prefix = inode->key != inode->name;
   one->parent->children[one->name] = one;
   other->parent->children[other->name] = other;
 }

@@ -43,7 +43,12 @@ class Tree {
   // A file that had that path once and has no name now.
   InodePtr add_nameless(std::string last_path);
   // Gives the inode another name; one that had that name loses it and is answered.
-  InodePtr move(const InodePtr& inode, const InodePtr& directory, std::string name);
+  InodePtr move(const InodePtr& inode, const InodePtr& directory, std::string name, std::string key);
+  // What shows beside a directory of its name, or null (fs/beside_name.h).
+  [[nodiscard]] InodePtr beside(const InodePtr& directory, std::string_view key) const;
+  // The directory is gone: what showed beside it takes the name, where nothing of ours has it.
+  void move_from_beside(const InodePtr& directory, const std::string& key);
+  [[nodiscard]] std::string key_of(const InodePtr& inode) const;
   // Each gets the other's name.
   void exchange(const InodePtr& one, const InodePtr& other);
   // Takes the name away. Does nothing where the name is another inode's by now.

@@ -118,7 +118,8 @@ void FilesystemCore::clear_vacated(const std::string& prefix, Moment until) {
     if (!turn) return;
     const auto left = left_at(path);
     if (!left || !same_version(*left, name.version)) continue;
-    const InodePtr child = tree.child(name.directory, name.key);
+    const InodePtr beside = tree.beside(name.directory, name.key);
+    const InodePtr child = beside != nullptr ? beside : tree.child(name.directory, name.key);
     if (child != nullptr && child->is_ours) {  // It will be published anew.
       vacated.put_off(path, std::chrono::steady_clock::now() + options.temporary_age);
       continue;

@@ -60,6 +60,25 @@ TEST_CASE("rename: NOREPLACE refuses what is there, and moves where nothing is")
   CHECK(lake.keys() == Names{"b", "c"});
 }
 
+TEST_CASE("rename: NOREPLACE moves a directory to a new name only, and refuses all that is there") {
+  TestLake lake;
+  for (const char* key : {"d/x", "full/y", "file"}) lake.put(key, key);
+  Mounted mount(lake);
+  REQUIRE(make_directory(mount / "empty") == kOk);
+  const Names before = lake.keys();
+  for (const char* name : {"file", "empty", "full"}) {
+    CAPTURE(name);
+    CHECK(rename_no_replace(mount / "d", mount / name) == "rename: EEXIST");
+    CHECK(rename_no_replace(mount / "empty", mount / "d") == "rename: EEXIST");
+  }
+  CHECK(lake.keys() == before);
+  CHECK(rename_no_replace(mount / "d", mount / "new") == kOk);
+  CHECK(rename_no_replace(mount / "empty", mount / "new/empty") == kOk);
+  CHECK(lake.keys() == Names{"file", "full/y", "new/empty/", "new/x"});
+  CHECK(read_file(mount / "new/x") == "d/x");
+  CHECK(look(mount / "d") == "stat: ENOENT");
+}
+
 TEST_CASE(
     "rename: EXCHANGE gives two files one another's names, whatever they are and wherever their bytes") {
   TestLake lake;
@@ -441,20 +460,6 @@ TEST_CASE("rule 9: metadata of ours that names another checksum is ignored, and 
   CHECK((facts_of(mount / "stale").st_mode & 0777) != 0600);
   CHECK(facts_of(mount / "theirs").st_mtime == 1'200'000'000);
   CHECK((facts_of(mount / "theirs").st_mode & 0777) == 0600);
-}
-
-TEST_CASE("names: a key that is object and prefix shows as directory and, beside it, as NAME.lakefs-object") {
-  TestLake lake;
-  lake.put("both", "object");
-  lake.put("both/below", "below");
-  Mounted mount(lake);
-  CHECK(names_in(mount.at()) == Names{"both", "both.lakefs-object"});
-  CHECK(read_file(mount / "both/below") == "below");
-  CHECK(read_file(mount / "both.lakefs-object") == "object");
-  CHECK(write_file(mount / "both.lakefs-object", "changed") == kOk);
-  CHECK(lake.read("both") == "changed");
-  CHECK(remove_file(mount / "both.lakefs-object") == kOk);
-  CHECK(lake.keys() == Names{"both/below"});
 }
 
 TEST_CASE("statfs: there is room, and names may be 255 bytes long") {
