@@ -170,10 +170,33 @@ class Walk {
     constexpr std::array kNames{"a", "b", "c", "d", "a~", "b.tmp"};
     return kNames.at(dice(kNames.size()));
   }
+  // Mostly of what is there: else nearly each step would be an errno.
   std::string path() {
+    if (dice(4) != 0) return known_path();
     std::string made = name();
     for (auto depth = dice(3); depth > 0; --depth) made = name() + "/" + made;
     return made;
+  }
+  std::string known_path() {
+    std::string known;
+    for (;;) {
+      const auto names = names_in(local(known));
+      if (names.empty()) return known.empty() ? name() : known;
+      const std::string& next = names.at(dice(names.size()));
+      known = known.empty() ? next : known + "/" + next;
+      if (!S_ISDIR(mode_of(local(known))) || dice(5) == 0) return known;
+    }
+  }
+  std::string path_of_file() {
+    std::string path = this->path();
+    for (int tries = 0; tries < 4 && !S_ISREG(mode_of(local(path))); ++tries) path = this->path();
+    return path;
+  }
+  // One that is open, if one is.
+  std::size_t slot_in_use() {
+    std::size_t at = dice(kSlots);
+    for (std::size_t i = 0; i < kSlots && slots_.at(at).local < 0; ++i) at = (at + 1) % kSlots;
+    return at;
   }
   stdfs::path ours(const std::string& path) const { return mount_.at() / path; }
   stdfs::path local(const std::string& path) const { return disk_.path() / path; }
@@ -238,7 +261,7 @@ class Walk {
                                 O_RDWR | O_CREAT | O_EXCL,
                                 O_WRONLY | O_CREAT | O_APPEND,
                                 O_RDWR | O_TRUNC};
-    const std::string path = this->path();
+    const std::string path = path_of_file();
     const int flags = kFlags.at(dice(kFlags.size())) | O_NONBLOCK;  // A fifo must not wait.
     const mode_t mode = dice(2) == 0 ? 0644 : 0750;
     const auto at = dice(kSlots);
@@ -256,7 +279,7 @@ class Walk {
   }
 
   void use_one() {
-    const auto at = dice(kSlots);
+    const auto at = slot_in_use();
     const Slot slot = slots_.at(at);
     if (slot.local < 0) return open_one();
     const auto fd = [&](const stdfs::path& side) { return side == mount_.at() ? slot.ours : slot.local; };
@@ -326,7 +349,7 @@ class Walk {
 
   // Within a file, too: where the ranges meet, that is EINVAL.
   void copy_one(std::size_t to, off_t offset, std::size_t size) {
-    const auto from = dice(kSlots);
+    const auto from = slot_in_use();
     const Slot source = slots_.at(from), target = slots_.at(to);
     const auto from_offset = static_cast<off_t>(dice(6'000));
     both("copy " + std::to_string(from) + " " + std::to_string(from_offset) + " to " + std::to_string(to) +
@@ -375,7 +398,7 @@ class Walk {
   // Past the kernel's pages, beside descriptors that go through them.
   void go_direct() {
     constexpr std::size_t kBlock = 4096, kMost = 4 * kBlock;
-    const std::string path = this->path();
+    const std::string path = path_of_file();
     if (!takes_direct(local(path))) return;
     const auto pair = open_pair(path, O_RDWR | O_DIRECT | (dice(3) == 0 ? O_CREAT : 0));
     if (pair == nullptr) return;
@@ -411,7 +434,7 @@ class Walk {
   }
 
   void append_by_two() {
-    const std::string path = this->path();
+    const std::string path = path_of_file();
     const auto first = open_pair(path, O_WRONLY | O_APPEND | (dice(2) == 0 ? O_CREAT : 0));
     if (first == nullptr) return;
     const auto second = open_pair(path, O_WRONLY | O_APPEND);
@@ -489,7 +512,7 @@ class Walk {
 
   // Of what has the path, or of what is open.
   void change_attributes() {
-    const auto at = dice(kSlots);
+    const auto at = slot_in_use();
     if (slots_.at(at).local >= 0 && dice(3) == 0) {
       note("of " + std::to_string(at) + " ");
       change_attributes_of(
@@ -544,18 +567,18 @@ class Walk {
         break;
       }
       default:
-        change_xattr(path_on, at_flags != 0);
+        for (int i = 0; i < 3; ++i) change_xattr(path_on, at_flags != 0);  // So that they meet.
     }
   }
 
   template <class PathOn>
   void change_xattr(PathOn path_on, bool is_symlinks) {
-    // One that a lake keeps as it is, one that goes in hex, one that is neither long nor short.
-    constexpr std::array kNames{"user.a", "user.with a space", "user.\xc3\xa9t\xc3\xa9", "user.mime_type"};
+    // One that a lake keeps as it is, and one that it does not.
+    constexpr std::array kNames{"user.a", "user.\xc3\xa9t\xc3\xa9 1"};
     const std::string name = kNames.at(dice(kNames.size()));
     switch (dice(5)) {
       case 0:
-        both("removexattr " + name, [&](const auto& side) {
+        both("; removexattr " + name, [&](const auto& side) {
           const stdfs::path path = path_on(side);
           return is_symlinks ? ::lremovexattr(path.c_str(), name.c_str())
                              : ::removexattr(path.c_str(), name.c_str());
@@ -564,7 +587,7 @@ class Walk {
       case 1: {
         const std::size_t room = dice(2) == 0 ? 20 : 400;
         std::array<std::string, 2> values;
-        both("getxattr " + name + " " + std::to_string(room), [&](const auto& side) {
+        both("; getxattr " + name + " " + std::to_string(room), [&](const auto& side) {
           const stdfs::path path = path_on(side);
           std::string value(room, '\0');
           const auto n = is_symlinks ? ::lgetxattr(path.c_str(), name.c_str(), value.data(), room)
@@ -580,7 +603,7 @@ class Walk {
         constexpr std::array<int, 5> kFlags{0, 0, XATTR_CREATE, XATTR_REPLACE, XATTR_CREATE | XATTR_REPLACE};
         const int flags = kFlags.at(dice(kFlags.size()));
         const std::string value = dice(2) == 0 ? pattern(dice(300), dice(1000)) : std::string(dice(60), 'v');
-        both("setxattr " + name + " " + std::to_string(value.size()) + " " + std::to_string(flags),
+        both("; setxattr " + name + " " + std::to_string(value.size()) + " " + std::to_string(flags),
              [&](const auto& side) {
                const stdfs::path path = path_on(side);
                return is_symlinks ? ::lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), flags)
