@@ -103,8 +103,9 @@ std::string_view to_word(Errc code) {
     case Errc::kResultTooLarge:
       return "result too large";
     case Errc::kCrossesMounts:
-    case Errc::kPastTheEnd:
       return "crosses mounts";
+    case Errc::kPastTheEnd:
+      return "past the end";
   }
   return "unknown";
 }
