@@ -44,6 +44,7 @@ enum class Errc {
   kCrossesMounts,
   kPastTheEnd,  // SEEK_DATA or SEEK_HOLE has nowhere to go.
 };
+inline constexpr Errc kLastErrc = Errc::kPastTheEnd;
 
 struct Error {
   Errc code;

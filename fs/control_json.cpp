@@ -183,7 +183,7 @@ Change change_from(const JsonReader& json) {
 }
 
 Errc errc_from(std::string_view word) {
-  for (int code = 0; code <= static_cast<int>(Errc::kCrossesMounts); ++code) {
+  for (int code = 0; code <= static_cast<int>(kLastErrc); ++code) {
     if (to_word(static_cast<Errc>(code)) == word) return static_cast<Errc>(code);
   }
   return Errc::kUnavailable;

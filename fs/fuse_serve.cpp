@@ -21,7 +21,8 @@ bool is_everyday(std::string_view operation, Errc code) {
       return operation == "lookup" || operation == "getattr" || operation == "getxattr" ||
              operation == "access";
     case Errc::kExists:
-      return operation == "create" || operation == "mkdir" || operation == "mknod" || operation == "symlink";
+      return operation == "create" || operation == "mkdir" || operation == "mknod" ||
+             operation == "symlink" || operation == "setxattr";
     case Errc::kInterrupted:
       return operation == "read";  // By a kill, or the end of the mount: nobody has missed anything.
     case Errc::kNotEmpty:

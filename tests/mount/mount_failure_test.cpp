@@ -414,3 +414,18 @@ TEST_CASE("F2: a full disk is ENOSPC at write; close fails, the lake keeps the o
   CHECK(lake.read("before") == "fits");
   CHECK(read_file(mount / "before") == "fits");
 }
+
+TEST_CASE("status tells of no failure where a program asked to be told no") {
+  TestLake lake;
+  lake.put("f", "bytes");
+  Mounted mount(lake);
+  {
+    const OpenFile file(mount / "f", O_RDONLY);
+    CHECK(::lseek(file.fd(), 5, SEEK_DATA) == -1);  // As cp does at the end of each file.
+    CHECK(errno == ENXIO);
+  }
+  REQUIRE(::setxattr((mount / "f").c_str(), "user.a", "1", 1, XATTR_CREATE) == 0);
+  CHECK(::setxattr((mount / "f").c_str(), "user.a", "1", 1, XATTR_CREATE) == -1);
+  CHECK(errno == EEXIST);
+  CHECK(mount.status().at("failures").as_array().empty());
+}

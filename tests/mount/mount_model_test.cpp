@@ -1,5 +1,6 @@
 // A long random walk: the same calls on the mount and in a directory of the local disk come to the same,
-// other clients' changes in between; at the end the lake holds exactly what the local directory does.
+// other clients' changes and remounts in between; after each unmount the lake holds exactly what the local
+// directory does.
 //
 //     LAKEFUSE_TEST_STEPS=20000 LAKEFUSE_TEST_SEED=7 build/tests/mount/mount_tests --test-case='model*'
 
@@ -8,17 +9,20 @@
 #include <linux/fs.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <random>
 #include <thread>
 
 #include "tests/mount/mounted.h"
+#include "tests/mount/portrait.h"
 
 using namespace lakefuse::test;
 using namespace std::chrono_literals;
@@ -43,41 +47,32 @@ stdfs::file_status status_of(const stdfs::path& path) {
   return stdfs::symlink_status(path, loops);
 }
 
-// What lstat, read and readlink tell of one path, as one text.
-std::string portrait(const stdfs::path& path, bool has_time) {
-  struct stat facts {};
-  if (::lstat(path.c_str(), &facts) != 0) return errno_name(errno);
-  char mode[16];
-  std::snprintf(mode, sizeof mode, "%o", facts.st_mode);
-  std::string text = mode;
-  // A time in the past was set, and nothing has changed since then. (Those of directories live while
-  // mounted.)
-  if (has_time && !S_ISDIR(facts.st_mode) && facts.st_mtim.tv_sec < 1'300'000'000)
-    text += " at " + std::to_string(facts.st_mtim.tv_sec) + "." + std::to_string(facts.st_mtim.tv_nsec);
-  if (S_ISLNK(facts.st_mode)) {
-    char target[256];
-    const auto n = ::readlink(path.c_str(), target, sizeof target);
-    text += " -> " + (n < 0 ? errno_name(errno) : std::string(target, static_cast<std::size_t>(n)));
+// What SEEK_DATA and SEEK_HOLE tell from `offset` on. A file system may know no holes; what it takes for one
+// is zero, and where one ends the other begins.
+std::string seek_story(int fd, const std::string& bytes, off_t offset) {
+  const auto size = static_cast<off_t>(bytes.size());
+  const auto is_zero = [&](off_t begin, off_t end) {
+    return std::all_of(bytes.begin() + begin, bytes.begin() + end, [](char c) { return c == '\0'; });
+  };
+  const off_t first_hole = ::lseek(fd, offset, SEEK_HOLE);
+  if (offset >= size) {
+    const std::string hole = result(first_hole);
+    return hole + " " + result(::lseek(fd, offset, SEEK_DATA));
   }
-  if (S_ISREG(facts.st_mode)) {
-    const std::string bytes = read_file(path);
-    text += " " + std::to_string(facts.st_size) + " " + std::to_string(std::hash<std::string>{}(bytes));
-  }
-  return text;
-}
-
-// All that is below, with its portrait.
-std::vector<std::string> tree_of(const stdfs::path& top, bool has_times, const std::string& below = "") {
-  std::vector<std::string> all;
-  for (const std::string& name : names_in(top / below)) {
-    const std::string path = below.empty() ? name : below + "/" + name;
-    all.push_back(path + ": " + portrait(top / path, has_times));
-    if (stdfs::is_directory(status_of(top / path))) {
-      const auto more = tree_of(top, has_times, path);
-      all.insert(all.end(), more.begin(), more.end());
+  if (first_hole < offset || first_hole > size) return "a hole at " + result(first_hole);
+  for (off_t at = offset; at < size;) {
+    const off_t data = ::lseek(fd, at, SEEK_DATA);
+    if (data < 0) {
+      if (errno != ENXIO) return "no data: " + errno_name(errno);
+      return is_zero(at, size) ? "sound" : "bytes after the last data";
     }
+    if (data < at || data >= size) return "data at " + std::to_string(data);
+    if (!is_zero(at, data)) return "bytes before the data at " + std::to_string(data);
+    const off_t hole = ::lseek(fd, data, SEEK_HOLE);
+    if (hole <= data || hole > size) return "data at " + std::to_string(data) + " ends at " + result(hole);
+    at = hole;
   }
-  return all;
+  return "sound";
 }
 
 class Walk {
@@ -86,7 +81,11 @@ class Walk {
   // there are no fifos, which answer otherwise when somebody reads them, and no times: an answer to the other
   // that overtakes a change leaves the kernel with the one from before, for the TTL.
   Walk(TestLake& lake, Mounted& mount, unsigned long seed, bool waits, bool is_alone)
-      : lake_(lake), mount_(mount), waits_(waits), is_alone_(is_alone), dice_(seed) {}
+      : lake_(lake), mount_(mount), waits_(waits), is_alone_(is_alone), dice_(seed) {
+    regard_.is_alone = is_alone;
+    regard_.has_xattrs = ::setxattr(disk_.path().c_str(), "user.a", "", 0, 0) == 0;
+    if (!regard_.has_xattrs) MESSAGE("the local disk keeps no user.* attributes: they are left out");
+  }
   ~Walk() { close_all(); }
   Walk(const Walk&) = delete;
   Walk& operator=(const Walk&) = delete;
@@ -98,14 +97,20 @@ class Walk {
     while (history_.size() >= kHistory) history_.pop_front();
     history_.emplace_back();
     const auto kind = dice(100);
-    if (kind < 22)
+    if (kind < 20)
       open_one();
-    else if (kind < 52)
+    else if (kind < 50)
       use_one();
-    else if (kind < 62)
+    else if (kind < 60)
       close_one(dice(kSlots));
-    else if (kind < 99)
+    else if (kind < 85)
       change_names();
+    else if (kind < 95)
+      change_attributes();
+    else if (kind < 97)
+      go_direct();
+    else if (kind < 99)
+      append_by_two();
     else
       change_outside();
     if (!is_same_) tell();
@@ -115,9 +120,18 @@ class Walk {
   bool compare_trees() {
     is_same_ = true;
     history_.emplace_back("compare all");
-    expect_same(tree_of(mount_.at(), is_alone_), tree_of(disk_.path(), is_alone_));
+    expect_same(tree_of(mount_.at(), regard_), tree_of(disk_.path(), regard_));
     if (!is_same_) tell();
     return is_same_;
+  }
+
+  // What is open is closed first; all that was there outlives the mount.
+  bool remount() {
+    close_all();
+    REQUIRE(mount_.unmount() == 0);
+    const bool is_on_lake = compare_lake();
+    mount_.mount();
+    return compare_trees() && is_on_lake;
   }
 
   // Every file and symlink is on the lake, and nothing else is.
@@ -156,10 +170,33 @@ class Walk {
     constexpr std::array kNames{"a", "b", "c", "d", "a~", "b.tmp"};
     return kNames.at(dice(kNames.size()));
   }
+  // Mostly of what is there: else nearly each step would be an errno.
   std::string path() {
+    if (dice(4) != 0) return known_path();
     std::string made = name();
     for (auto depth = dice(3); depth > 0; --depth) made = name() + "/" + made;
     return made;
+  }
+  std::string known_path() {
+    std::string known;
+    for (;;) {
+      const auto names = names_in(local(known));
+      if (names.empty()) return known.empty() ? name() : known;
+      const std::string& next = names.at(dice(names.size()));
+      known = known.empty() ? next : known + "/" + next;
+      if (!S_ISDIR(mode_of(local(known))) || dice(5) == 0) return known;
+    }
+  }
+  std::string path_of_file() {
+    std::string path = this->path();
+    for (int tries = 0; tries < 4 && !S_ISREG(mode_of(local(path))); ++tries) path = this->path();
+    return path;
+  }
+  // One that is open, if one is.
+  std::size_t slot_in_use() {
+    std::size_t at = dice(kSlots);
+    for (std::size_t i = 0; i < kSlots && slots_.at(at).local < 0; ++i) at = (at + 1) % kSlots;
+    return at;
   }
   stdfs::path ours(const std::string& path) const { return mount_.at() / path; }
   stdfs::path local(const std::string& path) const { return disk_.path() / path; }
@@ -195,7 +232,24 @@ class Walk {
     expect(got, wanted);
   }
   void compare(const std::string& path) {
-    expect(portrait(ours(path), is_alone_), portrait(local(path), is_alone_));
+    if (S_ISREG(mode_of(local(path)))) {
+      const OpenFile file(ours(path), O_RDONLY | O_NONBLOCK);
+      forget_pages(file.fd());
+    }
+    expect(portrait(ours(path), regard_), portrait(local(path), regard_));
+  }
+  void compare_slot(const Slot& slot) {
+    if (slot.local < 0) return;
+    forget_pages(slot.ours);
+    expect(portrait(slot.ours, regard_), portrait(slot.local, regard_));
+  }
+  // Sometimes: the bytes then come from the mount, and not out of the kernel's pages.
+  void forget_pages(int fd) {
+    if (dice(3) == 0) ::posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+  }
+  static mode_t mode_of(const stdfs::path& path) {
+    struct stat facts {};
+    return ::lstat(path.c_str(), &facts) == 0 ? facts.st_mode : 0;
   }
 
   void open_one() {
@@ -207,7 +261,7 @@ class Walk {
                                 O_RDWR | O_CREAT | O_EXCL,
                                 O_WRONLY | O_CREAT | O_APPEND,
                                 O_RDWR | O_TRUNC};
-    const std::string path = this->path();
+    const std::string path = path_of_file();
     const int flags = kFlags.at(dice(kFlags.size())) | O_NONBLOCK;  // A fifo must not wait.
     const mode_t mode = dice(2) == 0 ? 0644 : 0750;
     const auto at = dice(kSlots);
@@ -221,17 +275,18 @@ class Walk {
     expect(got, wanted);
     struct stat facts {};
     if (slot.local >= 0 && ::fstat(slot.local, &facts) == 0 && !S_ISREG(facts.st_mode)) close_one(at);
+    compare_slot(slot);
   }
 
   void use_one() {
-    const auto at = dice(kSlots);
+    const auto at = slot_in_use();
     const Slot slot = slots_.at(at);
     if (slot.local < 0) return open_one();
     const auto fd = [&](const stdfs::path& side) { return side == mount_.at() ? slot.ours : slot.local; };
     const auto offset = static_cast<off_t>(dice(5) == 0 ? dice(200'000) : dice(6'000));
     const auto size = dice(4) == 0 ? dice(20'000) : dice(600);
     const std::string what = std::to_string(at) + " " + std::to_string(offset) + " " + std::to_string(size);
-    switch (dice(10)) {
+    switch (dice(12)) {
       case 0:
       case 1:
       case 2: {
@@ -244,18 +299,23 @@ class Walk {
         both("ftruncate " + what, [&](const auto& side) { return ::ftruncate(fd(side), offset); });
         break;
       case 4:
-        both("fsync " + what, [&](const auto& side) { return ::fsync(fd(side)); });
+        if (dice(2) == 0)
+          both("fsync " + what, [&](const auto& side) { return ::fsync(fd(side)); });
+        else
+          both("fdatasync " + what, [&](const auto& side) { return ::fdatasync(fd(side)); });
         break;
       case 5:
-        both("fallocate " + what, [&](const auto& side) {
-          return ::fallocate(fd(side), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, size + 1);
-        });
+      case 8:
+        allocate_one(slot, offset, static_cast<off_t>(size));
         break;
       case 6:
         copy_one(at, offset, size);
         break;
       case 7:
         map_one(slot, offset, size);
+        break;
+      case 9:
+        seek_one(slot, dice(2) == 0 ? offset : 0);
         break;
       default: {
         std::array<std::string, 2> bytes{std::string(size, '\0'), std::string(size, '\0')};
@@ -266,16 +326,30 @@ class Walk {
                std::to_string(std::hash<std::string>{}(bytes[1])));
       }
     }
-    struct stat here {
-    }, there{};
-    ::fstat(slot.ours, &here);
-    ::fstat(slot.local, &there);
-    expect(std::to_string(here.st_size), std::to_string(there.st_size));
+    compare_slot(slot);
+  }
+
+  void allocate_one(const Slot& slot, off_t offset, off_t length) {
+    constexpr std::array kModes{0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
+    const int mode = kModes.at(dice(kModes.size()));
+    const auto fd = [&](const stdfs::path& side) { return side == mount_.at() ? slot.ours : slot.local; };
+    both("fallocate " + std::to_string(mode) + " " + std::to_string(offset) + " " + std::to_string(length),
+         [&](const auto& side) { return ::fallocate(fd(side), mode, offset, length); });
+    // Room ahead is a change for the disk, but not for the mount.
+    if ((mode | FALLOC_FL_KEEP_SIZE) == FALLOC_FL_KEEP_SIZE)
+      both("futimens", [&](const auto& side) { return ::futimens(fd(side), nullptr); });
+  }
+
+  void seek_one(const Slot& slot, off_t offset) {
+    note("seek from " + std::to_string(offset));
+    const std::string bytes = bytes_of(slot.local);
+    expect(seek_story(slot.ours, bytes, offset), seek_story(slot.local, bytes, offset));
   }
 
   // Within a file, too: where the ranges meet, that is EINVAL.
   void copy_one(std::size_t to, off_t offset, std::size_t size) {
-    const auto from = dice(kSlots);
+    const auto from = slot_in_use();
     const Slot source = slots_.at(from), target = slots_.at(to);
     const auto from_offset = static_cast<off_t>(dice(6'000));
     both("copy " + std::to_string(from) + " " + std::to_string(from_offset) + " to " + std::to_string(to) +
@@ -306,6 +380,79 @@ class Walk {
     });
   }
 
+  // Two files, so that each can be open for itself.
+  struct Pair {
+    OpenFile ours, local;
+  };
+  std::unique_ptr<Pair> open_pair(const std::string& path, int flags) {
+    auto pair = std::make_unique<Pair>(
+        Pair{OpenFile(ours(path), flags | O_NONBLOCK), OpenFile(local(path), flags | O_NONBLOCK)});
+    note("; open " + path + " " + std::to_string(flags) + " = " + pair->local.opened());
+    expect(pair->ours.opened(), pair->local.opened());
+    struct stat facts {};
+    const bool is_file = ::fstat(pair->local.fd(), &facts) == 0 && S_ISREG(facts.st_mode);
+    return is_file && pair->ours.fd() >= 0 ? std::move(pair) : nullptr;
+  }
+  void close_pair(Pair& pair) { expect(pair.ours.close(), pair.local.close()); }
+
+  // Past the kernel's pages, beside descriptors that go through them.
+  void go_direct() {
+    constexpr std::size_t kBlock = 4096, kMost = 4 * kBlock;
+    const std::string path = path_of_file();
+    if (!takes_direct(local(path))) return;
+    const auto pair = open_pair(path, O_RDWR | O_DIRECT | (dice(3) == 0 ? O_CREAT : 0));
+    if (pair == nullptr) return;
+    alignas(kBlock) static std::array<char, kMost> buffer;
+    const auto fd = [&](const stdfs::path& side) {
+      return side == mount_.at() ? pair->ours.fd() : pair->local.fd();
+    };
+    const auto offset = static_cast<off_t>(dice(6) * kBlock);
+    const auto size = (1 + dice(4)) * kBlock;
+    const std::string what = std::to_string(offset) + " " + std::to_string(size);
+    if (dice(2) == 0) {
+      const std::string bytes = pattern(size, dice(1000));
+      std::copy(bytes.begin(), bytes.end(), buffer.begin());
+      both("direct write " + what,
+           [&](const auto& side) { return ::pwrite(fd(side), buffer.data(), size, offset); });
+    }
+    const auto from = static_cast<off_t>(dice(6) * kBlock);
+    std::array<std::string, 2> read;
+    both("direct read " + std::to_string(from), [&](const auto& side) {
+      const auto n = ::pread(fd(side), buffer.data(), kMost, from);
+      read.at(side == mount_.at() ? 0 : 1).assign(buffer.data(), n < 0 ? 0 : static_cast<std::size_t>(n));
+      return n;
+    });
+    expect(std::to_string(std::hash<std::string>{}(read[0])),
+           std::to_string(std::hash<std::string>{}(read[1])));
+    close_pair(*pair);
+    compare(path);
+  }
+  // Some local file systems refuse O_DIRECT, which is their matter.
+  static bool takes_direct(const stdfs::path& path) {
+    if (!S_ISREG(mode_of(path))) return true;
+    return OpenFile(path, O_RDONLY | O_DIRECT).opened() != outcome("open", EINVAL);
+  }
+
+  void append_by_two() {
+    const std::string path = path_of_file();
+    const auto first = open_pair(path, O_WRONLY | O_APPEND | (dice(2) == 0 ? O_CREAT : 0));
+    if (first == nullptr) return;
+    const auto second = open_pair(path, O_WRONLY | O_APPEND);
+    if (second == nullptr) return;
+    for (auto turns = 1 + dice(4); turns > 0; --turns) {
+      const Pair& pair = dice(2) == 0 ? *first : *second;
+      const std::string bytes = pattern(1 + dice(5'000), dice(1000));
+      both("append " + std::to_string(bytes.size()), [&](const auto& side) {
+        const int fd = side == mount_.at() ? pair.ours.fd() : pair.local.fd();
+        const auto n = ::write(fd, bytes.data(), bytes.size());
+        return n < 0 ? n : ::lseek(fd, 0, SEEK_CUR);
+      });
+    }
+    close_pair(*first);
+    close_pair(*second);
+    compare(path);
+  }
+
   void close_one(std::size_t at) {
     Slot& slot = slots_.at(at);
     if (slot.ours >= 0) {
@@ -320,7 +467,7 @@ class Walk {
   void change_names() {
     const std::string one = path(), other = path();
     const auto mode = dice(2) == 0 ? mode_t{0700} : mode_t{0755};
-    switch (dice(is_alone_ ? 14 : 13)) {
+    switch (dice(is_alone_ ? 12 : 11)) {
       case 0:
       case 1:
         both("unlink " + one, [&](const auto& side) { return ::unlink((side / one).c_str()); });
@@ -347,17 +494,7 @@ class Walk {
         both("symlink " + other + " " + one,
              [&](const auto& side) { return ::symlink(other.c_str(), (side / one).c_str()); });
         break;
-      case 10:
-        both("chmod " + one, [&](const auto& side) { return ::chmod((side / one).c_str(), mode); });
-        break;
-      case 11: {
-        const timespec times[2] = {{1'000'000'000, 0}, {1'000'000'000 + dice(100'000), dice(1'000'000'000)}};
-        both("utimensat " + one, [&](const auto& side) {
-          return ::utimensat(AT_FDCWD, (side / one).c_str(), times, AT_SYMLINK_NOFOLLOW);
-        });
-        break;
-      }
-      case 12: {
+      case 10: {
         const auto size = static_cast<off_t>(dice(9'000));
         both("truncate " + one, [&](const auto& side) {
           // Linux would let a fifo's size be.
@@ -371,6 +508,109 @@ class Walk {
         both("mkfifo " + one, [&](const auto& side) { return ::mkfifo((side / one).c_str(), 0600); });
     }
     compare(one);
+  }
+
+  // Of what has the path, or of what is open.
+  void change_attributes() {
+    const auto at = slot_in_use();
+    if (slots_.at(at).local >= 0 && dice(3) == 0) {
+      note("of " + std::to_string(at) + " ");
+      change_attributes_of(
+          [&](const auto& side) {
+            const Slot& slot = slots_.at(at);
+            return stdfs::path("/proc/self/fd/" +
+                               std::to_string(side == mount_.at() ? slot.ours : slot.local));
+          },
+          0);
+      compare_slot(slots_.at(at));
+      return;
+    }
+    const std::string path = this->path();
+    note("of " + path + " ");
+    change_attributes_of([&](const auto& side) { return side / path; },
+                         dice(2) == 0 ? AT_SYMLINK_NOFOLLOW : 0);
+    compare(path);
+  }
+
+  template <class PathOn>
+  void change_attributes_of(PathOn path_on, int at_flags) {
+    switch (dice(regard_.has_xattrs ? 9 : 5)) {
+      case 0:
+      case 1: {
+        constexpr std::array<mode_t, 8> kModes{0700, 0755, 0644, 0600, 04755, 02755, 02640, 01777};
+        const auto mode = kModes.at(dice(kModes.size()));
+        both("chmod " + std::to_string(mode),
+             [&](const auto& side) { return ::chmod(path_on(side).c_str(), mode); });
+        break;
+      }
+      case 2:
+      case 3: {
+        constexpr std::array<uid_t, 4> kIds{0, 1000, 65534, static_cast<uid_t>(-1)};
+        const auto user = kIds.at(dice(kIds.size())), group = kIds.at(dice(kIds.size()));
+        both("chown " + std::to_string(user) + " " + std::to_string(group), [&](const auto& side) {
+          return ::fchownat(AT_FDCWD, path_on(side).c_str(), user, group, at_flags);
+        });
+        break;
+      }
+      case 4: {
+        std::array<timespec, 2> times{};
+        for (timespec& time : times) {
+          const auto kind = dice(4);
+          time = {1'000'000'000 + dice(100'000), dice(1'000'000'000)};
+          if (kind == 0) time.tv_nsec = UTIME_NOW;
+          if (kind == 1) time.tv_nsec = UTIME_OMIT;
+        }
+        both("utimensat " + std::to_string(times[1].tv_sec) + " " + std::to_string(times[1].tv_nsec),
+             [&](const auto& side) {
+               return ::utimensat(AT_FDCWD, path_on(side).c_str(), times.data(), at_flags);
+             });
+        break;
+      }
+      default:
+        for (int i = 0; i < 3; ++i) change_xattr(path_on, at_flags != 0);  // So that they meet.
+    }
+  }
+
+  template <class PathOn>
+  void change_xattr(PathOn path_on, bool is_symlinks) {
+    // One that a lake keeps as it is, and one that it does not.
+    constexpr std::array kNames{"user.a", "user.\xc3\xa9t\xc3\xa9 1"};
+    const std::string name = kNames.at(dice(kNames.size()));
+    switch (dice(5)) {
+      case 0:
+        both("; removexattr " + name, [&](const auto& side) {
+          const stdfs::path path = path_on(side);
+          return is_symlinks ? ::lremovexattr(path.c_str(), name.c_str())
+                             : ::removexattr(path.c_str(), name.c_str());
+        });
+        break;
+      case 1: {
+        const std::size_t room = dice(2) == 0 ? 20 : 400;
+        std::array<std::string, 2> values;
+        both("; getxattr " + name + " " + std::to_string(room), [&](const auto& side) {
+          const stdfs::path path = path_on(side);
+          std::string value(room, '\0');
+          const auto n = is_symlinks ? ::lgetxattr(path.c_str(), name.c_str(), value.data(), room)
+                                     : ::getxattr(path.c_str(), name.c_str(), value.data(), room);
+          values.at(side == mount_.at() ? 0 : 1) = value;
+          return n;
+        });
+        expect(std::to_string(std::hash<std::string>{}(values[0])),
+               std::to_string(std::hash<std::string>{}(values[1])));
+        break;
+      }
+      default: {
+        constexpr std::array<int, 5> kFlags{0, 0, XATTR_CREATE, XATTR_REPLACE, XATTR_CREATE | XATTR_REPLACE};
+        const int flags = kFlags.at(dice(kFlags.size()));
+        const std::string value = dice(2) == 0 ? pattern(dice(300), dice(1000)) : std::string(dice(60), 'v');
+        both("; setxattr " + name + " " + std::to_string(value.size()) + " " + std::to_string(flags),
+             [&](const auto& side) {
+               const stdfs::path path = path_on(side);
+               return is_symlinks ? ::lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), flags)
+                                  : ::setxattr(path.c_str(), name.c_str(), value.data(), value.size(), flags);
+             });
+      }
+    }
   }
 
   void rename_with_flags(const std::string& one, const std::string& other) {
@@ -405,13 +645,15 @@ class Walk {
       note("; outside put " + path + " " + std::to_string(bytes.size()));
       stdfs::remove(local(path));
       write_local(local(path), bytes);
+      // A stranger's file is the mount's owner's, whatever its directory says.
+      ::chown(local(path).c_str(), ::geteuid(), ::getegid());
       lake_.put(path, bytes);
     }
     std::this_thread::sleep_for(kTtl + 5ms);
     // What the other one was told just before is believed for the TTL from when the kernel hears of it.
     const auto patience = std::chrono::steady_clock::now() + 3s;
     while (!is_alone_ && std::chrono::steady_clock::now() < patience &&
-           portrait(ours(path), false) != portrait(local(path), false))
+           portrait(ours(path), regard_) != portrait(local(path), regard_))
       std::this_thread::sleep_for(10ms);
     compare(path);
   }
@@ -420,7 +662,7 @@ class Walk {
     std::string text;
     for (const std::string& line : history_) text += "    " + line + "\n";
     std::this_thread::sleep_for(1s);
-    const bool has_passed = tree_of(mount_.at(), is_alone_) == tree_of(disk_.path(), is_alone_);
+    const bool has_passed = tree_of(mount_.at(), regard_) == tree_of(disk_.path(), regard_);
     text += has_passed ? "    a second later they are the same\n" : "    a second later they differ still\n";
     MESSAGE("the mount and the disk differ; the last steps:\n" << text);
   }
@@ -428,6 +670,7 @@ class Walk {
   TestLake& lake_;
   Mounted& mount_;
   const bool waits_, is_alone_;
+  Regard regard_;
   const ScratchDirectory disk_;
   std::mt19937_64 dice_;
   std::array<Slot, kSlots> slots_;
@@ -473,13 +716,10 @@ void walk(unsigned long steps, const Arguments& flags, bool waits, bool has_onlo
     CAPTURE(step);
     REQUIRE(walk.step());
     if (step % 500 == 0) REQUIRE(walk.compare_trees());
+    if (step % 2'500 == 0 && !has_onlooker) REQUIRE(walk.remount());
   }
   onlooker.reset();
-  walk.close_all();
-  REQUIRE(mount.unmount() == 0);
-  CHECK(walk.compare_lake());
-  mount.mount();
-  CHECK(walk.compare_trees());
+  CHECK(walk.remount());
 }
 
 }  // namespace
