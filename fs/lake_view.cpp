@@ -21,7 +21,7 @@ constexpr std::size_t kMuchRemembered = 10000;
 // together as many are remembered.
 constexpr std::size_t kMostRemembered = 100'000;
 // As old may be what a listing begins with.
-constexpr milliseconds kJustAsked{50};
+constexpr milliseconds kJustAsked{20};
 constexpr milliseconds kForEver = std::chrono::hours(24);
 
 Moment clock_now() {
@@ -73,7 +73,7 @@ Result<LakeView::Answer> LakeView::find(const InodePtr& directory, const std::st
     if (auto answer = known(directory, key)) return *answer;  // Somebody else asked while we waited.
     if (behind > 0) fetch_behind(directory, key, behind);
     if (!is_large()) {
-      if (auto fetched = fetch_first_page(directory); !fetched) return fetched.error();
+      if (auto fetched = fetch_first_page(directory, Next::kUnknown); !fetched) return fetched.error();
       if (auto answer = known(directory, key)) return *answer;
     }
   }
@@ -128,7 +128,7 @@ Result<LakeView::Place> LakeView::place_of(const InodePtr& directory) const {
   return place;
 }
 
-Result<> LakeView::fetch_first_page(const InodePtr& directory) {
+Result<> LakeView::fetch_first_page(const InodePtr& directory, Next next) {
   const auto place = place_of(directory);
   if (!place) return place.error();
   const ListRequest request{.prefix = place->path, .after = {}, .delimited = true, .amount = kPage};
@@ -144,7 +144,7 @@ Result<> LakeView::fetch_first_page(const InodePtr& directory) {
     return Error{Errc::kNotFound, "there is nothing below " + place->path + " on the lake"};
   tree_.with_view(directory, [&](const DirectoryView& view) {
     const bool is_as_asked = view.moves() == place->moves && view.own_changes == place->own_changes;
-    if (is_as_asked) pages_.keep(request, *std::move(page), oldest_for_listing());
+    if (next == Next::kOpened && is_as_asked) pages_.keep(request, *std::move(page), oldest_for_listing());
   });
   return {};
 }
@@ -167,7 +167,7 @@ void LakeView::entered(const InodePtr& directory) {
         {.prefix = tree_.path_below(parent, next) + "/", .after = {}, .delimited = true, .amount = kPage});
 }
 
-Result<> LakeView::look_into(const InodePtr& directory) {
+Result<> LakeView::look_into(const InodePtr& directory, Next next) {
   const auto is_known = [&] {
     return tree_.with_view(directory, [limit = oldest()](const DirectoryView& view) {
       return view.marker_seen && *view.marker_seen >= limit;
@@ -178,7 +178,7 @@ Result<> LakeView::look_into(const InodePtr& directory) {
   auto turn = directory->listing_turn.take();
   if (!turn) return turn.error();
   if (is_known()) return {};
-  return fetch_first_page(directory);
+  return fetch_first_page(directory, next);
 }
 
 std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& directory, const Place& place,

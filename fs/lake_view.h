@@ -37,7 +37,9 @@ class LakeView {
 
   // Makes the directory's marker (its mode, owner and mtime) known: with its first page, which its lookups
   // will need too. kNotFound: nothing of it is on the lake.
-  Result<> look_into(const InodePtr& directory);
+  // kOpened: by the lookup of a program that may be opening it: a listing that begins at once has that page.
+  enum class Next { kUnknown, kOpened };
+  Result<> look_into(const InodePtr& directory, Next next = Next::kUnknown);
 
   // Where a directory is: what was asked for there is its own for as long as it is not moved.
   struct Place {
@@ -46,8 +48,8 @@ class LakeView {
     std::uint64_t own_changes = 0;  // Until then.
   };
 
-  // The names of a directory, page by page, asked anew but for a first page that a lookup asked for not 50 ms
-  // (nor a TTL) ago; what passes by is remembered.
+  // The names of a directory, page by page, asked anew but for a first page that its own lookup asked for not
+  // 20 ms (nor a TTL) ago; what passes by is remembered.
   class Listing {
    public:
     Listing(LakeView& view, InodePtr directory, Place place);
@@ -103,7 +105,7 @@ class LakeView {
   [[nodiscard]] Moment oldest_for_listing() const;
   [[nodiscard]] std::chrono::milliseconds left_of(Moment asked) const;
   [[nodiscard]] std::optional<Answer> known(const InodePtr& directory, const std::string& key);
-  Result<> fetch_first_page(const InodePtr& directory);
+  Result<> fetch_first_page(const InodePtr& directory, Next next);
   // Up to so many names behind `key`.
   void fetch_behind(const InodePtr& directory, const std::string& key, std::size_t amount);
   // A directory of those in a row was looked into: the next ones' first pages are asked for.

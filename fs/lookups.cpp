@@ -224,7 +224,7 @@ Result<NodeEntry> Filesystem::lookup(NodeId parent, std::string_view name) {
     return none;
   }
   if (found->inode->kind == Kind::kDirectory && !found->inode->is_local_directory) {
-    const auto looked = core.view.look_into(found->inode);
+    const auto looked = core.view.look_into(found->inode, LakeView::Next::kOpened);
     if (!looked && looked.error().code != Errc::kNotFound) return looked.error();
     if (!looked && !core.tree.is_held_up(found->inode)) {
       NodeEntry none;  // Emptied by another client since its parent was listed.
