@@ -162,12 +162,7 @@ bool Publishing::rebase(const InodePtr& inode, const Error& why) {
         inode->mutex);  // Held over a copy on the local disk: writes of this file wait for it.
     Staging& staging = inode->staging;
     if (staging.wait == Wait::kPerson || staging.spool == nullptr) return false;
-    if (is_nonce(nonce_of(theirs->metadata), staging.nonce, theirs->physical_address,
-                 lake_.facts().can_presign)) {
-      if (staging.base) staging.base = *theirs;
-      staging.expected = Expectation::of(*theirs);
-      return true;
-    }
+    if (goes_on_above_locked(staging, *theirs)) return true;
     if (!staging.append_only || staging.exclusive) return false;
     auto fresh = copy_appended_locked(*inode, *text, *theirs);
     if (!fresh) return false;
@@ -181,6 +176,14 @@ bool Publishing::rebase(const InodePtr& inode, const Error& why) {
     inode->version = *std::move(theirs);
   }
   old->discard();
+  return true;
+}
+
+bool Publishing::goes_on_above_locked(Staging& staging, const ObjectInfo& theirs) const {
+  if (!is_nonce(nonce_of(theirs.metadata), staging.nonce, theirs.physical_address, lake_.facts().can_presign))
+    return false;
+  if (staging.base) staging.base = theirs;
+  staging.expected = Expectation::of(theirs);
   return true;
 }
 
@@ -507,6 +510,22 @@ void Publishing::send_ahead(const InodePtr& inode) {
 }
 
 Result<> Publishing::complete(const InodePtr& inode, std::uint64_t offset, std::uint64_t length) {
+  auto completed = complete_from_base(inode, offset, length);
+  if (completed || completed.error().code != Errc::kStale) return completed;
+  // An earlier mount may have brought it there, and was not told: what is missing is in that, too.
+  const auto path = ObjectPath::make(tree_.last_path(inode));
+  if (!path) return completed;
+  const auto theirs = lake_.stat(*path, ObjectStore::Look::kForReading);
+  if (!theirs) return completed;
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (inode->staging.spool == nullptr) return {};  // Published meanwhile.
+    if (!goes_on_above_locked(inode->staging, *theirs)) return completed;
+  }
+  return complete_from_base(inode, offset, length);
+}
+
+Result<> Publishing::complete_from_base(const InodePtr& inode, std::uint64_t offset, std::uint64_t length) {
   std::shared_ptr<SpoolFile> spool;
   std::optional<ObjectInfo> base;
   {

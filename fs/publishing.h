@@ -116,6 +116,9 @@ class Publishing {
   enum class Which { kLast, kQueued, kSealed };  // kQueued: the last, unless it is being written again.
   Result<> try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which = Which::kLast);
   bool rebase(const InodePtr& inode, const Error& why);
+  // Whether `theirs` is by an earlier publish of these bytes; then they stand above it. REQUIRES: the inode's
+  // mutex is held.
+  bool goes_on_above_locked(Staging& staging, const ObjectInfo& theirs) const;
   // What only appends added, above another version. REQUIRES: the inode's mutex is held.
   Result<std::shared_ptr<SpoolFile>> copy_appended_locked(const Inode& inode, const std::string& path,
                                                           const ObjectInfo& theirs);
@@ -131,6 +134,7 @@ class Publishing {
   Error failed_sealed(const InodePtr& inode, const Error& why);
   Result<> seal_locked(Inode& inode, const std::string& path, bool keeps_bytes);
   Result<> complete_all(const InodePtr& inode);
+  Result<> complete_from_base(const InodePtr& inode, std::uint64_t offset, std::uint64_t length);
   Result<> complete(SpoolFile& file, const std::optional<ObjectInfo>& base, std::uint64_t offset,
                     std::uint64_t length);
   std::vector<InodePtr> due_now();

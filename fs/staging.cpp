@@ -74,17 +74,19 @@ void FilesystemCore::touch(Inode& inode, bool appended) {
 
 Result<std::size_t> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_t offset,
                                                std::span<std::byte> out) {
-  std::shared_ptr<SpoolFile> file;
   std::optional<ObjectInfo> version;
-  {
-    const std::lock_guard lock(inode->mutex);
-    note_access(inode->attributes);
-    file = inode->staging.spool;
-    version = inode->version;
-  }
-  if (file != nullptr) {
+  while (true) {
+    std::shared_ptr<SpoolFile> file;
+    {
+      const std::lock_guard lock(inode->mutex);
+      note_access(inode->attributes);
+      file = inode->staging.spool;
+      version = inode->version;
+    }
+    if (file == nullptr) break;
     if (auto whole = publishing.complete(inode, offset, out.size()); !whole) return whole.error();
-    return file->bytes().read(offset, out);
+    // Another has taken its place where appends went above another version meanwhile.
+    if (!file->bytes().missing(offset, out.size())) return file->bytes().read(offset, out);
   }
   if (!version || offset >= version->size_bytes) return std::size_t{0};
   return lake.read(*version, offset,

@@ -48,6 +48,32 @@ TEST_CASE("W4: a file whose close failed is never published with half of what wa
   CHECK(lake.read("a.txt") == "<none>");
 }
 
+TEST_CASE("W8: what a killed mount had linked without being told is read at once, though its base is gone") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", pattern(9000));
+  Mounted mount(lake, {.flags = {"--writeback"}});
+  const auto fault = lake.server().add_fault(
+      {.kind = Fault::Kind::kStallAfter, .operation = "link_physical_address", .delay = 60s});
+  REQUIRE(write_file(mount / "f", " and more", O_APPEND) == kOk);
+  CHECK(eventually([&] { return lake.server().fired(fault) > 0; }));
+  std::this_thread::sleep_for(50ms);  // So that it is done.
+  mount.kill_hard();
+  lake.server().clear_faults();
+  std::filesystem::remove_all(mount.cache_dir());
+  Gate gate = lake.server().hold("stat_object", "f", Gate::Where::kAfterWork);
+  mount.mount();
+  std::string shown;
+  std::jthread reader([&] { shown = read_file(mount / "f"); });
+  REQUIRE(gate.wait_for_arrivals(1));  // Who publishes, and who reads, each miss the base.
+  std::this_thread::sleep_for(200ms);
+  gate.release();
+  reader.join();
+  CHECK(shown == pattern(9000) + " and more");
+  CHECK(eventually([&] { return mount.pending().empty(); }));
+  CHECK(lake.read("f") == shown);
+}
+
 TEST_CASE("W4: a held-back file is never published with half of what was written to it later") {
   TestLake lake;
   Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
