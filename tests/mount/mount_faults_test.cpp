@@ -531,3 +531,48 @@ TEST_CASE("faults: 64 closes that hang in a dead server leave stat, ls and cache
   CHECK(eventually([&] { return mount.pending().empty(); }, 40s));
   CHECK(lake.keys().size() == kWriters + 1);
 }
+
+TEST_CASE("faults: an answer that drips is EIO within the idle time: at ls, stat, open and read") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(9'000'000);
+  lake.put("d/f", bytes);
+  Mounted mount(lake, {.flags = {"--idle-timeout=1s"}});
+  const OpenFile reader(mount / "d/f", O_RDONLY);
+  REQUIRE(reader.opened() == kOk);
+  const auto timed = [](const std::function<std::string()>& act) {
+    const auto began = Clock::now();
+    const std::string came_to = act();
+    const auto took = Clock::now() - began;
+    MESSAGE(came_to << " after " << took / 1ms << " ms");
+    CHECK(took < 3s);
+    return came_to;
+  };
+  lake.server().add_fault({.kind = Kind::kThrottle, .times = 0, .bytes = 5});
+  std::string listed, seen, opened, read;
+  {
+    const std::jthread lister([&] { listed = timed([&] { return names_in(mount / "d").at(0); }); });
+    const std::jthread looker([&] { seen = timed([&] { return look(mount / "unknown/x"); }); });
+    const std::jthread opener([&] { opened = timed([&] { return read_file(mount / "other"); }); });
+    const std::jthread other([&] { read = timed([&] { return reader.read_all(5'000'000); }); });
+  }
+  CHECK(listed == "<EIO>");
+  CHECK(seen == "stat: EIO");
+  CHECK(has(opened, "EIO"));
+  CHECK(read == "<read: EIO>");
+  CHECK(has(mount.log(), "sends too slowly"));
+  lake.server().clear_faults();
+  CHECK((reader.read_all() == bytes));
+}
+
+TEST_CASE("faults: over a slow line that is honest all bytes come, in more than the idle time") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(500'000);
+  lake.put("f", bytes);
+  Mounted mount(lake, {.flags = {"--idle-timeout=1s"}});
+  lake.server().add_fault({.kind = Kind::kThrottle, .operation = "store_get", .times = 0, .bytes = 300'000});
+  const auto began = Clock::now();
+  CHECK((read_file(mount / "f") == bytes));
+  CHECK(Clock::now() - began > 1s);
+}
