@@ -13,8 +13,9 @@ namespace lakefuse {
 class AnswerPace {
  public:
   using Time = std::chrono::steady_clock::time_point;
-  // Slower than any line that people work on; what holds a program with less is broken, or means to.
-  static constexpr std::uint64_t kSlowestBytesPerSecond = 10'240;
+  // Over a line of 100 KiB/s a dozen pieces that are fetched ahead, and a few that are waited for, have 6
+  // KiB/s each: that is to work.
+  static constexpr std::uint64_t kSlowestBytesPerSecond = 4'096;
 
   AnswerPace(std::chrono::milliseconds idle, Time now) : idle_(idle), end_(now + idle) {}
 

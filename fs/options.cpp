@@ -133,7 +133,7 @@ void declare_access(CLI::App* app, AccessFlags& access) {
   add(app, "--ca-file", access.ca_file, absolute_path, "Certificates to trust instead of the system's")
       ->type_name("FILE");
   add(app, "--idle-timeout", access.idle_timeout, parse_idle_timeout,
-      "When a call fails whose bytes stand still, or whose answer comes slower than 10 KiB/s (30s)")
+      "When a call fails whose bytes stand still, or whose answer comes slower than 4 KiB/s (30s)")
       ->type_name("TIME");
 }
 

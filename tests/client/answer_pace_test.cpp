@@ -31,8 +31,8 @@ milliseconds given_up(std::uint64_t bytes, std::uint64_t per_second, std::uint64
 TEST_CASE("F1 of the client: an answer that drips has the idle time, however long it is") {
   CHECK(given_up(1'000, 0) == kIdle);
   CHECK(given_up(1'000'000, 10) < kIdle + 1s);
-  CHECK(given_up(9'000'000, 1'000) < kIdle + 5s);
-  CHECK(given_up(std::uint64_t{1} << 40, 1'000) < kIdle + 5s);
+  CHECK(given_up(9'000'000, 1'000) < kIdle + 10s);
+  CHECK(given_up(std::uint64_t{1} << 40, 1'000) < kIdle + 10s);
 }
 
 TEST_CASE("F1 of the client: what came fast before gives a drip no more time") {
@@ -40,9 +40,10 @@ TEST_CASE("F1 of the client: what came fast before gives a drip no more time") {
 }
 
 TEST_CASE("an answer over a slow line that is honest has the time that it takes") {
-  CHECK(given_up(4 << 20, 100 * 1024) == kNever);   // A piece of the read cache.
-  CHECK(given_up(100 << 20, 11 * 1024) == kNever);  // Hours.
-  CHECK(given_up(1'000, 50) == kNever);             // Little, within the idle time.
+  CHECK(given_up(4 << 20, 100 * 1024) == kNever);       // A piece of the read cache.
+  CHECK(given_up(4 << 20, 100 * 1024 / 16) == kNever);  // One of many that share the line.
+  CHECK(given_up(100 << 20, 5 * 1024) == kNever);       // Hours.
+  CHECK(given_up(1'000, 50) == kNever);                 // Little, within the idle time.
 }
 
 TEST_CASE("a line that stands still for a while, and then goes on, is waited for") {
