@@ -18,12 +18,13 @@ milliseconds given_up(std::uint64_t bytes, std::uint64_t per_second, std::uint64
   AnswerPace pace(kIdle, began);
   pace.came(at_once, began);
   bytes -= at_once;
-  for (milliseconds now = 0ms;; now += 100ms) {
+  for (milliseconds now = 0ms; now < 24h; now += 100ms) {
     if (pace.left(began + now) <= 0ms) return now;
     if (bytes <= per_second / 10) return kNever;
     bytes -= per_second / 10;
     pace.came(per_second / 10, began + now);
   }
+  return kNever;
 }
 
 }  // namespace

@@ -268,6 +268,8 @@ TEST_CASE("F1: Ctrl-C ends a blocked fsync of --fsync=publish within a second, a
   CHECK(eventually([&] { return lake.read("f") == "bytes"; }, 20s));
 }
 
+// Through the page cache, where the kernel lets go by itself of what a fatal signal ends: this would fail
+// where reads went past it.
 TEST_CASE("F1: SIGKILL ends a blocked read within a second, and the next reader has the bytes") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
