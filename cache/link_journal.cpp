@@ -25,13 +25,13 @@ bool is_named(int file) {
   return ::fstat(file, &facts) == 0 && facts.st_nlink > 0;
 }
 
-// The younger half stays. REQUIRES: nobody else has it open.
-void shorten(int state_dir, const std::string& name, int file) {
-  const std::uint64_t size = size_of(file) / kNumberBytes * kNumberBytes;
-  const std::uint64_t from = size / 2 / kNumberBytes * kNumberBytes;
-  std::string half(size - from, '\0');
-  const auto got = read_fully(file, from, std::as_writable_bytes(std::span(half)));
-  if (got && *got == half.size()) (void)put_text(state_dir, name, half, Put::kRenamed);
+// Whole numbers stay: all of them, or the younger half. REQUIRES: nobody else has it open.
+void shorten(int state_dir, const std::string& name, int file, bool is_long) {
+  const std::uint64_t count = size_of(file) / kNumberBytes;
+  const std::uint64_t forgotten = is_long ? count / 2 : 0;
+  std::string rest((count - forgotten) * kNumberBytes, '\0');
+  const auto got = read_fully(file, forgotten * kNumberBytes, std::as_writable_bytes(std::span(rest)));
+  if (got && *got == rest.size()) (void)put_text(state_dir, name, rest, Put::kRenamed);
 }
 
 }  // namespace
@@ -40,9 +40,12 @@ LinkJournal::LinkJournal(int state_dir, const std::string& name, std::size_t mos
   for (bool may_shorten = true;; may_shorten = false) {
     auto file = open_file(state_dir, name, O_CREAT | O_RDWR | O_APPEND);
     if (!file) return;
-    const bool is_long = size_of(file->get()) > most_bytes;
-    if (may_shorten && is_long && ::flock(file->get(), LOCK_EX | LOCK_NB) == 0) {
-      shorten(state_dir, name, file->get());
+    const std::uint64_t size = size_of(file->get());
+    const bool is_long = size > most_bytes;
+    const bool is_torn =
+        size % kNumberBytes != 0;  // All that is added behind half a number would be misread.
+    if (may_shorten && (is_long || is_torn) && ::flock(file->get(), LOCK_EX | LOCK_NB) == 0) {
+      shorten(state_dir, name, file->get(), is_long);
       continue;
     }
     // Whoever has it open keeps it from being shortened.

@@ -173,6 +173,7 @@ Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& envi
   access.endpoint = std::move(*normalised);
   access.credentials = std::move(*credentials);
   access.ca_file = flags.ca_file;
+  access.idle_timeout = flags.idle_timeout;
   access.renew_credentials = [flags, environment]() -> Result<Credentials> {
     auto again = read_file(flags, environment);
     if (!again) return again.error();

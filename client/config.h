@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 
@@ -11,9 +12,10 @@ namespace lakefuse {
 
 // What the command line may say about access; none of it is a secret.
 struct AccessFlags {
-  std::filesystem::path config_file;  // --config
-  std::string endpoint;               // --endpoint
-  std::filesystem::path ca_file;      // --ca-file
+  std::filesystem::path config_file;                                   // --config
+  std::string endpoint;                                                // --endpoint
+  std::filesystem::path ca_file;                                       // --ca-file
+  std::chrono::milliseconds idle_timeout = LakeAccess{}.idle_timeout;  // --idle-timeout
 };
 
 Environment process_environment();

@@ -59,7 +59,7 @@ struct HttpResponse {
 // How long one call may wait.
 struct HttpDeadlines {
   std::chrono::milliseconds connect{10'000};
-  std::chrono::milliseconds idle{30'000};    // Without a byte moving.
+  std::chrono::milliseconds idle{30'000};    // Without a byte moving, or of a body that drips (AnswerPace).
   std::chrono::milliseconds answer{30'000};  // For the answer's head, after the request is out.
 };
 

@@ -21,6 +21,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "client/answer_pace.h"
 #include "client/patience.h"
 #include "client/resolver.h"
 
@@ -42,8 +43,6 @@ constexpr std::size_t kMaxErrorBodyBytes = 64 * 1024;  // A sentence, or a proxy
 constexpr int kMaxInterimAnswers = 16;                 // 1xx in front of the real one.
 constexpr milliseconds kTick{500};                     // How often a wait looks whether sent bytes move.
 constexpr milliseconds kEarlyAnswerWait{1'000};        // For the answer of a server that stopped listening.
-constexpr std::uint64_t kSlowestBytesPerSecond =
-    10'240;  // Of an answer's body: below, it is a trick to hold us.
 
 std::string seconds(milliseconds time) {
   const auto tenths = time.count() / 100;
@@ -162,6 +161,7 @@ struct HttpConnection::Impl {
   Result<bool> send_source(const ByteSource& source, std::string head, milliseconds idle);
   bool answered_early();
   Result<> fill_inbox(milliseconds limit);
+  Error body_failed(const Error& error, milliseconds idle) const;
   Result<> read_head(std::optional<Parser>& parser, milliseconds limit);
   Result<> read_body(Parser& parser, const HttpSink& sink, milliseconds idle, HttpResponse& response);
   Result<> read_counted(std::span<std::byte> into, milliseconds idle);
@@ -353,19 +353,26 @@ Result<> HttpConnection::Impl::read_head(std::optional<Parser>& parser, millisec
   return failed(Errc::kUntrustworthy, "answers with 1xx only");
 }
 
+// That the last moment of a slow body was silent says less than that all of it was slow.
+Error HttpConnection::Impl::body_failed(const Error& error, milliseconds idle) const {
+  if (error.code != Errc::kTimeout) return error;
+  return failed(Errc::kTimeout, "sends too slowly: for " + seconds(idle) + " less than " +
+                                    std::to_string(AnswerPace::kSlowestBytesPerSecond / 1024) + " KiB/s");
+}
+
 Result<> HttpConnection::Impl::read_counted(std::span<std::byte> into, milliseconds idle) {
+  AnswerPace pace(idle, steady_clock::now());
   const std::size_t held = std::min(inbox.size(), into.size());
   std::memcpy(into.data(), inbox.data().data(), held);
   inbox.consume(held);
   const std::size_t size = into.size();
-  const auto deadline = steady_clock::now() + 10 * idle + std::chrono::seconds(size / kSlowestBytesPerSecond);
   for (into = into.subspan(held); !into.empty();) {
-    auto got = read_some(asio::buffer(into.data(), into.size()), idle);
+    auto got = read_some(asio::buffer(into.data(), into.size()), pace.left(steady_clock::now()));
     if (!got)
-      return got.error().in("after " + std::to_string(size - into.size()) + " of " + std::to_string(size) +
-                            " bytes");
+      return body_failed(got.error(), idle)
+          .in("after " + std::to_string(size - into.size()) + " of " + std::to_string(size) + " bytes");
     into = into.subspan(*got);
-    if (steady_clock::now() > deadline) return failed(Errc::kTimeout, "sends too slowly");
+    pace.came(*got, steady_clock::now());
   }
   return {};
 }
@@ -373,8 +380,7 @@ Result<> HttpConnection::Impl::read_counted(std::span<std::byte> into, milliseco
 // Chunked, or to the end of the connection.
 Result<> HttpConnection::Impl::read_uncounted(Parser& parser, std::size_t limit, milliseconds idle,
                                               std::string& body) {
-  const auto deadline =
-      steady_clock::now() + 10 * idle + std::chrono::seconds(limit / kSlowestBytesPerSecond);
+  AnswerPace pace(idle, steady_clock::now());
   std::vector<char> piece(kReadBytes);
   while (!parser.is_done()) {
     auto& into = parser.get().body();
@@ -388,15 +394,15 @@ Result<> HttpConnection::Impl::read_uncounted(Parser& parser, std::size_t limit,
     if (body.size() + got > limit)
       return failed(Errc::kUntrustworthy, "answers with over " + std::to_string(limit) + " bytes");
     body.append(piece.data(), got);
+    pace.came(got, steady_clock::now());  // What stands around the chunks is no progress.
     if (parser.is_done()) break;
     if (wrong == http::error::need_buffer || (!wrong && parsed > 0)) continue;
     if (wrong && wrong != http::error::need_more)
       return failed(Errc::kUntrustworthy, "does not answer in HTTP: " + wrong.message());
-    if (auto filled = fill_inbox(idle); !filled) {
+    if (auto filled = fill_inbox(pace.left(steady_clock::now())); !filled) {
       if (parser.need_eof() && filled.error().code == Errc::kUnavailable) return {};
-      return filled;
+      return body_failed(filled.error(), idle);
     }
-    if (steady_clock::now() > deadline) return failed(Errc::kTimeout, "sends too slowly");
   }
   return {};
 }

@@ -39,8 +39,9 @@ struct LakeAccess {
   std::function<Result<Credentials>()> renew_credentials;
   std::filesystem::path ca_file;  // Empty: the system's store, or SSL_CERT_FILE.
   std::chrono::milliseconds connect_timeout{10'000};
-  std::chrono::milliseconds idle_timeout{30'000};  // Without a byte moving; no limit on an upload that moves.
-  Proxies proxies = {};                            // None, where nobody says.
+  // Without a byte moving, or of an answer that drips; no limit on an upload that moves.
+  std::chrono::milliseconds idle_timeout{30'000};
+  Proxies proxies = {};      // None, where nobody says.
   RetryPolicy retries = {};  // Of calls that are safe to repeat; its budget is idle_timeout at most.
 };
 

@@ -117,6 +117,14 @@ struct Drafts {
   RecoverCommand recover;
 };
 
+// Less is no time for a server across the world, nor for the tests of whether bytes move.
+Result<std::chrono::milliseconds> parse_idle_timeout(const std::string& text) {
+  auto time = parse_duration(text);
+  if (time && *time < std::chrono::seconds(1))
+    return Error{Errc::kInvalid, "'" + text + "' is no time for a lake to answer in: at least 1s"};
+  return time;
+}
+
 void declare_access(CLI::App* app, AccessFlags& access) {
   add(app, "--config", access.config_file, absolute_path, "lakectl's configuration file (~/.lakectl.yaml)")
       ->type_name("FILE");
@@ -124,6 +132,9 @@ void declare_access(CLI::App* app, AccessFlags& access) {
       ->type_name("URL");
   add(app, "--ca-file", access.ca_file, absolute_path, "Certificates to trust instead of the system's")
       ->type_name("FILE");
+  add(app, "--idle-timeout", access.idle_timeout, parse_idle_timeout,
+      "When a call fails whose bytes stand still, or whose answer comes slower than 4 KiB/s (30s)")
+      ->type_name("TIME");
 }
 
 void declare_mount_place(CLI::App* app, MountCommand& mount) {

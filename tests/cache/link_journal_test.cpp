@@ -48,6 +48,23 @@ TEST_CASE("beyond its size the oldest are forgotten, by a mount that is alone") 
   CHECK(open()->take_news() == Numbers{6, 7, 8, 9, 10});
 }
 
+TEST_CASE(
+    "behind half a number, which a crash or a full disk left, what is added is read as it was written") {
+  const ScratchDirectory scratch;
+  const UniqueFd directory(::open(scratch.path().c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+  {
+    LinkJournal earlier(directory.get(), "x.linked");
+    earlier.add(7);
+    earlier.add(8);
+  }
+  std::filesystem::resize_file(scratch.path() / "x.linked", 11);
+  LinkJournal next(directory.get(), "x.linked");
+  CHECK(next.take_news() == Numbers{7});
+  next.add(9);
+  CHECK(next.take_news() == Numbers{9});
+  CHECK(LinkJournal(directory.get(), "x.linked").take_news() == Numbers{7, 9});
+}
+
 TEST_CASE("a file that cannot be used is done without") {
   LinkJournal journal(-1, "x.linked");
   journal.add(1);

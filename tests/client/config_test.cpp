@@ -67,9 +67,11 @@ TEST_CASE("config: flags go over environment, environment over file, each value 
   AccessFlags flags;
   flags.endpoint = "http://flag.example/lake/api";
   flags.ca_file = "/ca.pem";
+  flags.idle_timeout = std::chrono::seconds(45);
   const auto from_flags = home.load(flags).value();
   CHECK(from_flags.endpoint == "http://flag.example/lake/api");
   CHECK(from_flags.ca_file == "/ca.pem");
+  CHECK(from_flags.idle_timeout == std::chrono::seconds(45));
 }
 
 TEST_CASE("config: the file is the one named by flag, else by LAKECTL_CONFIG_FILE, and must then be there") {

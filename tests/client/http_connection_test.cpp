@@ -193,6 +193,43 @@ TEST_CASE("F1 of the client: a head that drips for ever is kTimeout, although by
   CHECK(get(server, {}, kShort).error().code == Errc::kTimeout);
 }
 
+TEST_CASE("F1 of the client: a body that drips for ever is kTimeout, whatever way its end is told") {
+  for (const std::string head : {"Content-Length: 1000000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n"}) {
+    CAPTURE(head);
+    const bool chunked = head[0] == 'T';
+    const ScriptedServer server([&](ScriptedServer::Peer& peer) {
+      peer.request();
+      peer.send("HTTP/1.1 200 OK\r\n" + head);
+      for (int i = 0; i < 60; ++i) {
+        peer.send(chunked ? "1;" + std::string(2'000, 'x') + "\r\nx\r\n" : "xxxxx");
+        std::this_thread::sleep_for(50ms);
+      }
+    });
+    const auto start = std::chrono::steady_clock::now();
+    const auto got = get(server, {}, kShort);
+    REQUIRE_FALSE(got);
+    CHECK(got.error().code == Errc::kTimeout);
+    CHECK(got.error().message.find("sends too slowly") != std::string::npos);
+    CHECK(since(start) < 1500ms);
+  }
+}
+
+TEST_CASE("connection: a body over a slow line takes longer than the idle time, and is whole") {
+  const ScriptedServer server([](ScriptedServer::Peer& peer) {
+    peer.request();
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n");
+    for (int i = 0; i < 12; ++i) {  // 100 KB a second.
+      peer.send(std::string(5'000, 'x'));
+      std::this_thread::sleep_for(50ms);
+    }
+  });
+  const auto start = std::chrono::steady_clock::now();
+  const auto got = get(server, {}, kShort);
+  REQUIRE(got);
+  CHECK(got->body.size() == 60'000);
+  CHECK(since(start) > kShort.idle);
+}
+
 TEST_CASE("F1 of the client: nobody listening is kUnavailable at once, an unknown host too") {
   std::uint16_t port = 0;
   {

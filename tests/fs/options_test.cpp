@@ -88,6 +88,8 @@ TEST_CASE("options: every flag of mount arrives") {
                                                "http://lake:8000",
                                                "--ca-file",
                                                "/ca",
+                                               "--idle-timeout",
+                                               "45s",
                                                "--uid",
                                                "12",
                                                "--gid",
@@ -114,6 +116,7 @@ TEST_CASE("options: every flag of mount arrives") {
   CHECK(mount.access.config_file == "/y");
   CHECK(mount.access.endpoint == "http://lake:8000");
   CHECK(mount.access.ca_file == "/ca");
+  CHECK(mount.access.idle_timeout == 45s);
   CHECK(mount.filesystem.uid == 12);
   CHECK(mount.filesystem.gid == 34);
   CHECK(mount.filesystem.file_mode == 0600);

@@ -1,12 +1,11 @@
 // A program that makes the system calls it is told, one a line on stdin, and says what each came to: so that
 // tests have writers that are other processes, which fork, hold descriptors and die.
 //
-//     open SLOT FLAGS PATH     flags: r w rw, then any of creat excl trunc append, with commas between them
-//     write SLOT TEXT | close SLOT | dup SLOT NEW | sync SLOT | truncate SLOT SIZE | read SLOT
-//     lock SLOT posix|ofd|flock r|w|none try|wait [START SIZE]
-//     locked SLOT posix|ofd r|w START SIZE     who stands in the way: "none", or "w 0 10 of PID"
-//     map SLOT SIZE            maps it shared; poke OFFSET TEXT, msync, unmap
-//     fork                     the child waits for the end of its stdin, and so holds all descriptors
+//     open SLOT FLAGS PATH     flags: r w rw, then any of creat excl trunc append direct, with commas between
+//     them write SLOT TEXT | close SLOT | dup SLOT NEW | sync SLOT | truncate SLOT SIZE | read SLOT lock SLOT
+//     posix|ofd|flock r|w|none try|wait [START SIZE] locked SLOT posix|ofd r|w START SIZE     who stands in
+//     the way: "none", or "w 0 10 of PID" map SLOT SIZE            maps it shared; poke OFFSET TEXT, msync,
+//     unmap fork                     the child waits for the end of its stdin, and so holds all descriptors
 //     run PROGRAM              by fork and exec: the child has copies of all descriptors until its exec
 //     become PROGRAM           by exec, which closes what was opened with cloexec
 //     handle SIGNAL            calls go on after it; break SIGNAL: they end with EINTR
@@ -40,8 +39,8 @@ std::string verdict(long result) {
 
 int flags_of(const std::string& words) {
   static const std::map<std::string, int> kFlags{
-      {"r", O_RDONLY},  {"w", O_WRONLY},    {"rw", O_RDWR},       {"creat", O_CREAT},
-      {"excl", O_EXCL}, {"trunc", O_TRUNC}, {"append", O_APPEND}, {"cloexec", O_CLOEXEC}};
+      {"r", O_RDONLY},    {"w", O_WRONLY},      {"rw", O_RDWR},         {"creat", O_CREAT},  {"excl", O_EXCL},
+      {"trunc", O_TRUNC}, {"append", O_APPEND}, {"cloexec", O_CLOEXEC}, {"direct", O_DIRECT}};
   int flags = 0;
   std::istringstream stream(words);
   for (std::string word; std::getline(stream, word, ',');) flags |= kFlags.at(word);

@@ -25,6 +25,18 @@ std::string gone_in(int cycle) {
   return "/gone-" + std::to_string(cycle) + "-";
 }
 
+// From the start of the next mount until it serves. One may have waited for a machine that does other things;
+// half of them did not. A sanitizer's program takes its own time.
+void check_times(std::vector<std::chrono::milliseconds> recoveries) {
+  REQUIRE_FALSE(recoveries.empty());
+  std::sort(recoveries.begin(), recoveries.end());
+  const auto median = recoveries[recoveries.size() / 2], slowest = recoveries.back();
+  MESSAGE("recovery took " << median / 1ms << " ms in the middle, at most " << slowest / 1ms << " ms");
+  if (!Mounted::is_of_this_build()) return;
+  CHECK(median < 2s);
+  CHECK(slowest < 10s);
+}
+
 }  // namespace
 
 TEST_CASE("W1, W3, W4: killed at any moment and at any step, all that was promised is there afterwards") {
@@ -42,7 +54,7 @@ TEST_CASE("W1, W3, W4: killed at any moment and at any step, all that was promis
   }
   Mounted mount(lake, {.patience = std::chrono::seconds(60 + 10 * wanted_crashes())});
   std::mt19937 dice(4711);
-  std::chrono::steady_clock::duration slowest{};
+  std::vector<std::chrono::milliseconds> recoveries;
   for (int cycle = 0; cycle < wanted_crashes(); ++cycle) {
     const std::string& step = steps[static_cast<std::size_t>(cycle) % steps.size()];
     CAPTURE(cycle);
@@ -64,10 +76,10 @@ TEST_CASE("W1, W3, W4: killed at any moment and at any step, all that was promis
       // What has to wait for that call had better not come to the lake meanwhile.
       if (is_behind) std::this_thread::sleep_for(std::chrono::milliseconds(dice() % 60));
     }
-    mount.kill_hard([&] {
-      for (auto& thread : threads) thread.request_stop();
-      threads.clear();
-    });
+    mount.kill_and_leave();
+    for (auto& thread : threads) thread.request_stop();
+    threads.clear();
+    CHECK(mount.mounts_here() == 1);  // Dead: the next mount has to clear it.
     lake.server().clear_faults();
     check_no_mixture(lake, ledgers, When::kAnyTime);
     check_order(lake, ledgers);
@@ -81,7 +93,9 @@ TEST_CASE("W1, W3, W4: killed at any moment and at any step, all that was promis
     }
     const auto began = std::chrono::steady_clock::now();
     mount.mount_with(modes[static_cast<std::size_t>(cycle + 1) % modes.size()]);
-    slowest = std::max(slowest, std::chrono::steady_clock::now() - began);
+    recoveries.push_back(
+        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began));
+    CHECK(mount.mounts_here() == 1);
     check_shown(mount, ledgers);
     std::vector<Kept> kept;
     CHECK(eventually(
@@ -112,5 +126,6 @@ TEST_CASE("W1, W3, W4: killed at any moment and at any step, all that was promis
     }
   }
   CHECK(mount.unmount() == 0);
-  MESSAGE("the slowest recovery took " << slowest / std::chrono::milliseconds(1) << " ms");
+  CHECK(mount.mounts_here() == 0);
+  check_times(recoveries);
 }

@@ -249,6 +249,48 @@ TEST_CASE("F1: Ctrl-C ends a close that waits for its upload's address, and the 
   CHECK(eventually([&] { return lake.read("f") == "bytes"; }, 20s));
 }
 
+TEST_CASE("F1: Ctrl-C ends a blocked fsync of --fsync=publish within a second, and the bytes are kept") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, {.flags = {"--fsync=publish"}});
+  Gate gate = lake.server().hold("store_put");
+  Actor writer;
+  REQUIRE(writer("open 1 w,creat " + (mount / "f").string()) == "ok");
+  CHECK(writer("write 1 bytes") == "ok");
+  writer.tell("sync 1");
+  REQUIRE(gate.wait_for_arrivals(1));
+  const auto began = Clock::now();
+  writer.signal(SIGINT);
+  CHECK(writer.wait() == 128 + SIGINT);
+  CHECK(Clock::now() - began < kOneSecond);
+  CHECK(mount.pending().contains("f"));
+  gate.release();
+  CHECK(eventually([&] { return lake.read("f") == "bytes"; }, 20s));
+}
+
+TEST_CASE("F1: SIGKILL ends a blocked read within a second, and the next reader has the bytes") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(3'000'000);
+  for (const std::string name : {"r", "r,direct"}) lake.put(name, bytes);
+  Mounted mount(lake);
+  // Of a read through the page cache the kernel lets go by itself; of a direct one we have to.
+  for (const std::string flags : {"r", "r,direct"}) {
+    CAPTURE(flags);
+    Gate gate = lake.server().hold("store_get");
+    Actor reader;
+    REQUIRE(reader("open 1 " + flags + " " + (mount / flags).string()) == "ok");
+    reader.tell("read 1");
+    REQUIRE(gate.wait_for_arrivals(1));
+    const auto began = Clock::now();
+    reader.signal(SIGKILL);
+    CHECK(reader.wait() == 128 + SIGKILL);
+    CHECK(Clock::now() - began < kOneSecond);
+    gate.release();
+    CHECK((read_file(mount / flags) == bytes));
+  }
+}
+
 TEST_CASE("F1: fsync asks nothing of the lake: it answers while each call to it hangs") {
   TestLake lake;
   NEEDS_DOUBLE(lake);

@@ -531,3 +531,54 @@ TEST_CASE("faults: 64 closes that hang in a dead server leave stat, ls and cache
   CHECK(eventually([&] { return mount.pending().empty(); }, 40s));
   CHECK(lake.keys().size() == kWriters + 1);
 }
+
+TEST_CASE("faults: an answer that drips is EIO within the idle time: at ls, stat, open and read") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(9'000'000);
+  for (const std::string name : {"read", "listed/x", "seen/x", "opened/x"}) lake.put(name, bytes);
+  Mounted mount(lake, {.flags = {"--idle-timeout=1s", "--metadata-ttl=0s"}});
+  const OpenFile reader(mount / "read", O_RDONLY);
+  const OpenFile directory(mount / "listed", O_RDONLY | O_DIRECTORY);
+  std::string first(1000, '\0');
+  REQUIRE(::pread(reader.fd(), first.data(), first.size(), 0) == 1000);
+  REQUIRE(directory.opened() == kOk);
+  const auto timed = [](const std::function<std::string()>& act) {
+    const auto began = Clock::now();
+    const std::string came_to = act();
+    CHECK(Clock::now() - began < 5s);  // Of a read that failed the kernel asks once more for the one page.
+    return came_to;
+  };
+  const auto drip =
+      lake.server().add_fault({.kind = Kind::kThrottle, .operation = "*", .times = 0, .bytes = 5});
+  std::string listed, seen, opened, read;
+  {
+    const std::string at = "/proc/self/fd/" + std::to_string(directory.fd());
+    const auto lists = threads(1, [&](int) { listed = timed([&] { return names_in(at).at(0); }); });
+    const auto looks = threads(1, [&](int) { seen = timed([&] { return look(mount / "seen/x"); }); });
+    const auto opens =
+        threads(1, [&](int) { opened = timed([&] { return read_file(mount / "opened/x"); }); });
+    const auto reads = threads(1, [&](int) { read = timed([&] { return reader.read_all(5'000'000); }); });
+  }
+  CHECK(lake.server().fired(drip) >= 4);
+  CHECK(listed == "<EIO>");
+  CHECK(seen == "stat: EIO");
+  CHECK(opened == "<open: EIO>");
+  CHECK(read == "<read: EIO>");
+  for (const std::string call : {"list_objects", "store_get"}) CHECK(has(mount.log(), call));
+  CHECK(has(mount.log(), "sends too slowly"));
+  lake.server().clear_faults();
+  CHECK((reader.read_all() == bytes));
+}
+
+TEST_CASE("faults: over a slow line that is honest all bytes come, in more than the idle time") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(500'000);
+  lake.put("f", bytes);
+  Mounted mount(lake, {.flags = {"--idle-timeout=1s"}});
+  lake.server().add_fault({.kind = Kind::kThrottle, .operation = "store_get", .times = 0, .bytes = 300'000});
+  const auto began = Clock::now();
+  CHECK((read_file(mount / "f") == bytes));
+  CHECK(Clock::now() - began > 1s);
+}

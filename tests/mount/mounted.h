@@ -72,12 +72,16 @@ class Mounted {
   // kill -9; what is left of the mount is cleared.
   // `then` runs while the dead mount is still in place, so that nobody writes below it.
   void kill_hard(const std::function<void()>& then = {});
+  // kill -9; what is left of the mount stays in place, for the next mount() to clear.
+  void kill_and_leave();
   // Again at the same place, with the same state directory.
   void mount();
   void mount_with(Arguments flags);
   // The same, where it may end before it serves: whether it does.
   bool try_mount();
   [[nodiscard]] bool has_ended();
+  // How many mounts there are at this place, dead ones too, one over the other.
+  [[nodiscard]] int mounts_here() const;
   // unmount(), which must succeed, and mount().
   void remount();
 
@@ -97,7 +101,6 @@ class Mounted {
  private:
   void watch(const std::stop_token& stop);
   void clear();
-  [[nodiscard]] bool is_mounted() const;
   static Arguments command_line(TestLake& lake, const MountOptions& options,
                                 const std::filesystem::path& mountpoint);
 

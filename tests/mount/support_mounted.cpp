@@ -99,7 +99,7 @@ Mounted::~Mounted() {
   }
   clear();
   if (timed_out) FAIL_CHECK("the mount was killed: the test took longer than its patience");
-  if (is_mounted()) FAIL_CHECK("left mounted: " << mountpoint_.string());
+  if (mounts_here() > 0) FAIL_CHECK("left mounted: " << mountpoint_.string());
   if (test_has_failed) std::cerr << "--- log of " << mountpoint_ << tail(log(), 80) << "---\n";
 }
 
@@ -191,16 +191,20 @@ Ran Mounted::refused(TestLake& lake, const MountOptions& options) {
   return ran;
 }
 
-bool Mounted::is_mounted() const {
-  std::ifstream mounts("/proc/self/mounts");
+int Mounted::mounts_here() const {
+  std::ifstream mounts("/proc/self/mountinfo");
+  int count = 0;
   for (std::string line; std::getline(mounts, line);) {
-    if (line.find(" " + mountpoint_.string() + " ") != std::string::npos) return true;
+    std::istringstream fields(line);
+    std::string id, parent, device, root, place;
+    fields >> id >> parent >> device >> root >> place;
+    if (place == mountpoint_) ++count;
   }
-  return false;
+  return count;
 }
 
 void Mounted::clear() {
-  for (int tries = 0; tries < 10 && is_mounted(); ++tries) ::umount2(mountpoint_.c_str(), MNT_DETACH);
+  for (int tries = 0; tries < 10 && mounts_here() > 0; ++tries) ::umount2(mountpoint_.c_str(), MNT_DETACH);
 }
 
 int Mounted::unmount() {
@@ -213,7 +217,7 @@ int Mounted::unmount() {
     const std::lock_guard lock(mutex_);
     process_ = -1;
   }
-  CHECK_FALSE(is_mounted());
+  CHECK(mounts_here() == 0);
   return ran.exit_code;
 }
 
@@ -232,15 +236,16 @@ int Mounted::terminate(std::chrono::milliseconds patience) {
   return exit_code;
 }
 
+void Mounted::kill_and_leave() {
+  const std::lock_guard lock(mutex_);
+  const pid_t process = std::exchange(process_, -1);
+  if (process <= 0) return;
+  ::kill(process, SIGKILL);
+  wait_for_end(process, std::chrono::seconds(10));
+}
+
 void Mounted::kill_hard(const std::function<void()>& then) {
-  {
-    const std::lock_guard lock(mutex_);
-    const pid_t process = std::exchange(process_, -1);
-    if (process > 0) {
-      ::kill(process, SIGKILL);
-      wait_for_end(process, std::chrono::seconds(10));
-    }
-  }
+  kill_and_leave();
   if (then) then();
   clear();
 }
