@@ -42,9 +42,10 @@ std::string database_of(const std::string& path) {
 // above another version; `left` is in the order in which it was made.
 void drop_superseded(std::vector<LeftBehind>& left) {
   std::map<std::string, std::uint64_t> last;
-  std::map<std::tuple<std::string, std::string, State>, const SpoolFile*> newest;
+  std::map<std::tuple<std::string, std::string, bool>, const SpoolFile*> newest;
   const auto name_and_nonce = [](const SpoolRecord& record) {
-    return std::tuple(record.path, nonce_of(record.meta.metadata), record.state);
+    const bool is_closed = record.state != State::kSynced;
+    return std::tuple(record.path, nonce_of(record.meta.metadata), is_closed);
   };
   for (const LeftBehind& one : left) {
     if (one.record.state == State::kQueued)

@@ -566,6 +566,32 @@ TEST_CASE("--writeback=all: O_EXCL returns too, and the loser finds a conflict")
   CHECK(mount.kept_bytes("lost") == "mine");
 }
 
+TEST_CASE("W2 --writeback: what O_EXCL closed in vain behind others is kept, and the next mount publishes it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  lake.fail_all_links();
+  CHECK(write_file(mount / "before", "x") == kOk);
+  CHECK(write_file(mount / "mine", "bytes", O_EXCL) == "close: EIO");
+  CHECK(read_file(mount / "mine") == "bytes");
+  CHECK(eventually([&] { return mount.pending() == Pending{{"before", "failed"}, {"mine", "failed"}}; }));
+  SUBCASE("by the mount itself") {
+    lake.server().clear_faults();
+    CHECK(flush(mount) == 0);
+  }
+  SUBCASE("by the next one") {
+    mount.kill_hard();
+    lake.server().clear_faults();
+    mount.mount();
+    CHECK(read_file(mount / "mine") == "bytes");
+    CHECK(eventually([&] { return lake.read("mine") == "bytes"; }));
+  }
+  CHECK(flush(mount) == 0);
+  CHECK(lake.read("mine") == "bytes");
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("--writeback: names that come, go and change while the lake stands still") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
