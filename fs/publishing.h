@@ -42,8 +42,8 @@ class Publishing {
     std::string nonce = {};
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
-  // What was closed could not even be tried: it is kept and tried again, as after a publish that failed, unless
-  // somebody has written it since `generation` and will close it. Answers `why`.
+  // What was closed could not even be tried: it is kept and tried again, as after a publish that failed,
+  // unless somebody has written it since `generation` and will close it. Answers `why`.
   Error failed_untried(const InodePtr& inode, const Error& why, std::uint64_t generation);
   // What was published by an Aim has that name now, or will never have it. Until then its old name stays its
   // own, whatever the lake says of it.
@@ -127,7 +127,7 @@ class Publishing {
   // `generation`: of the staged bytes when their publish began.
   Error failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename);
   static void retry_locked(Staging& staging, const Error& why);  // REQUIRES: the inode's mutex is held.
-  void save_locked(Inode& inode, const std::string& path);  // REQUIRES: its mutex is held.
+  void save_locked(Inode& inode, const std::string& path);       // REQUIRES: its mutex is held.
   Result<> publish_queued(const InodePtr& inode, WriteQueue::Order order);
   void digest_locked(Staging& staging, ByteRange range);  // REQUIRES: the inode's mutex is held.
   static bool is_marker(const Staging& staging);          // REQUIRES: the inode's mutex is held.
