@@ -665,6 +665,28 @@ TEST_CASE(
   CHECK(mount.pending().empty());
 }
 
+TEST_CASE("--writeback: of half a file that a crash left pending says so, not what failed before") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  lake.fail_all_links();
+  CHECK(write_file(mount / "a", "one") == kOk);
+  CHECK(eventually([&] { return mount.pending() == Pending{{"a", "failed"}}; }));
+  OpenFile half(mount / "a", O_WRONLY);
+  CHECK(half.write_at(0, "HALF") == kOk);
+  mount.kill_hard([&] { half.close(); });
+  lake.server().clear_faults();
+  mount.mount();
+  CHECK(flush(mount) == 3);
+  CHECK(lake.read("a") == "one");
+  const auto files = mount.pending_files();
+  REQUIRE(files.size() == 1);
+  const std::string reason(files[0].at("reason").as_string());
+  CHECK(has(reason, "was being written"));
+  CHECK_FALSE(has(reason, "500"));
+}
+
 TEST_CASE("--writeback: names that come, go and change while the lake stands still") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
