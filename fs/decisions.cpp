@@ -55,7 +55,10 @@ Result<> publish_at(FilesystemCore& core, const InodePtr& inode, const std::stri
   const std::lock_guard lock(inode->mutex);
   inode->staging.wait = Wait::kPerson;
   inode->staging.failure = failure;
-  return done;
+  if (done.error().code != Errc::kStale) return done;
+  return done.error().in(
+      "it was changed in part, and its other bytes can be had no more: copy what you need out of " +
+      inode->staging.spool->data_path().string() + ", then --theirs or `lakefuse discard` ends it");
 }
 
 Result<std::string> publish_over(FilesystemCore& core, const InodePtr& inode, const std::string& path) {

@@ -135,7 +135,8 @@ struct FileRename {
     const Staging& staging = inode->staging;
     const bool is_closed =
         staging.wait == Wait::kQueue || staging.wait == Wait::kRename || staging.wait == Wait::kRetry;
-    return staging.dirty && is_closed && !staging.sealed && !inode->is_deleted &&
+    const bool is_superseded = staging.wait == Wait::kRetry;  // What was sealed, by what was closed since.
+    return staging.dirty && is_closed && (!staging.sealed || is_superseded) && !inode->is_deleted &&
            !(inode->version && goes_out_of_sight());
   }
 

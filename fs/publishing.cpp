@@ -318,8 +318,8 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
       staging.wait = Wait::kNothing;
       staging.promised = false;                      // Kept.
       queue_.mend(std::exchange(staging.order, 0));  // What is written from now on has no place yet.
-    } else if (staging.wait != Wait::kQueue) {
-      staging.wait = Wait::kClose;
+    } else if (staging.wait != Wait::kQueue && staging.wait != Wait::kRetry) {
+      staging.wait = Wait::kClose;  // What was closed since stays closed.
     }
   }
   std::ignore = untold(info.path);  // It is there after all.
@@ -334,6 +334,31 @@ void Publishing::took_name(const InodePtr& inode) {
   }
   drop_if_clean(inode);
   save(inode);  // Where it is kept for its writer, it says what it became.
+}
+
+void Publishing::retry_locked(Staging& staging, const Error& why) {
+  const milliseconds pause =
+      why.code == Errc::kBusy ? kPauseForOthers
+      : is_passing(why.code)
+          ? std::min<milliseconds>(kLongestPause, seconds(1) * (1 << std::min(staging.tries, 6)))
+          : kPauseForAPerson;
+  ++staging.tries;
+  staging.failure = why;
+  staging.wait = Wait::kRetry;
+  staging.due = clock_now() + pause;
+  staging.since_seconds = std::time(nullptr);
+}
+
+Error Publishing::failed_untried(const InodePtr& inode, const Error& why, std::uint64_t generation) {
+  {
+    const std::lock_guard lock(inode->mutex);
+    Staging& staging = inode->staging;
+    if (!staging.dirty || inode->is_deleted || staging.spoilt || staging.wait != Wait::kClose) return why;
+    if (staging.generation != generation && inode->writers > 0) return why;
+    retry_locked(staging, why);
+  }
+  save(inode);
+  return why;
 }
 
 Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename) {
@@ -361,17 +386,7 @@ Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t 
     if ((staging.wait == Wait::kQueue || staging.sealed) && !is_passing(told.code))
       queue_.stick(staging.order);
     if (is_in_queue) staging.since_seconds = std::time(nullptr);
-    if (!lost_a_race && !is_written_again && !is_in_queue) {
-      staging.wait = Wait::kRetry;
-      const milliseconds pause =
-          told.code == Errc::kBusy ? kPauseForOthers
-          : is_passing(told.code)
-              ? std::min<milliseconds>(kLongestPause, seconds(1) * (1 << std::min(staging.tries, 6)))
-              : kPauseForAPerson;
-      ++staging.tries;
-      staging.due = clock_now() + pause;
-      staging.since_seconds = std::time(nullptr);
-    }
+    if (!lost_a_race && !is_written_again && !is_in_queue) retry_locked(staging, told);
   }
   if (lost_a_race)
     set_aside(inode, told);

@@ -42,6 +42,9 @@ class Publishing {
     std::string nonce = {};
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
+  // What was closed could not even be tried: it is kept and tried again, as after a publish that failed,
+  // unless somebody has written it since `generation` and will close it. Answers `why`.
+  Error failed_untried(const InodePtr& inode, const Error& why, std::uint64_t generation);
   // What was published by an Aim has that name now, or will never have it. Until then its old name stays its
   // own, whatever the lake says of it.
   void took_name(const InodePtr& inode);
@@ -126,7 +129,8 @@ class Publishing {
   void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
   // `generation`: of the staged bytes when their publish began.
   Error failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename);
-  void save_locked(Inode& inode, const std::string& path);  // REQUIRES: its mutex is held.
+  static void retry_locked(Staging& staging, const Error& why);  // REQUIRES: the inode's mutex is held.
+  void save_locked(Inode& inode, const std::string& path);       // REQUIRES: its mutex is held.
   Result<> publish_queued(const InodePtr& inode, WriteQueue::Order order);
   void digest_locked(Staging& staging, ByteRange range);  // REQUIRES: the inode's mutex is held.
   static bool is_marker(const Staging& staging);          // REQUIRES: the inode's mutex is held.

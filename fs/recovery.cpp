@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
-#include <tuple>
+#include <utility>
 
 #include "client/nonce.h"
 #include "fs/beside_name.h"
@@ -37,26 +37,35 @@ std::string database_of(const std::string& path) {
   return name.empty() ? "" : path.substr(0, begin) + std::string(name);
 }
 
-// What --writeback promised for one path and promised anew, when it was closed again or another file renamed
-// over it: the last one counts, and knows the others by their nonce. So does what appends were copied to,
-// above another version; `left` is in the order in which it was made.
+// What was closed for one path and closed anew, or what another file was renamed over: the last one counts,
+// and knows the others by their nonce. So does what appends were copied to, above another version. By its
+// place in the queue, and else by its age (`left` is in the order in which it was made): who is renamed over
+// another may be the older one. Two mounts may have closed one path each: neither gives way.
 void drop_superseded(std::vector<LeftBehind>& left) {
-  std::map<std::string, std::uint64_t> last;
-  std::map<std::tuple<std::string, std::string, State>, const SpoolFile*> newest;
-  const auto name_and_nonce = [](const SpoolRecord& record) {
-    return std::tuple(record.path, nonce_of(record.meta.metadata), record.state);
+  const auto is_closed = [](const SpoolRecord& record) {
+    return record.state == State::kQueued || record.state == State::kFailed;
   };
-  for (const LeftBehind& one : left) {
-    if (one.record.state == State::kQueued)
-      last[one.record.path] = std::max(last[one.record.path], one.record.order);
-    if (may_be_published(one.record)) newest[name_and_nonce(one.record)] = one.file.get();
-  }
+  const auto is_same_file = [&](const LeftBehind& one, const LeftBehind& other) {
+    const std::string nonce = nonce_of(one.record.meta.metadata);
+    if (!nonce.empty() && nonce == nonce_of(other.record.meta.metadata))
+      return one.record.state == other.record.state || (is_closed(one.record) && is_closed(other.record));
+    return one.record.state == State::kQueued && is_closed(other.record) &&
+           one.file->data_path().parent_path() == other.file->data_path().parent_path();
+  };
+  std::map<std::string, std::vector<std::size_t>> of_path;
+  for (std::size_t n = 0; n < left.size(); ++n)
+    if (may_be_published(left[n].record)) of_path[left[n].record.path].push_back(n);
+  std::set<const SpoolFile*> superseded;
+  for (const auto& [path, all] : of_path)
+    for (const std::size_t one : all)
+      for (const std::size_t other : all)
+        if (std::pair(left[one].record.order, one) < std::pair(left[other].record.order, other) &&
+            is_same_file(left[one], left[other]))
+          superseded.insert(left[one].file.get());
   std::erase_if(left, [&](const LeftBehind& one) {
-    const bool is_older = may_be_published(one.record) && !nonce_of(one.record.meta.metadata).empty() &&
-                          newest[name_and_nonce(one.record)] != one.file.get();
-    const bool is_before = one.record.state == State::kQueued && one.record.order < last[one.record.path];
-    if (is_older || is_before) one.file->discard();
-    return is_older || is_before;
+    const bool goes = superseded.contains(one.file.get());
+    if (goes) one.file->discard();
+    return goes;
   });
 }
 
@@ -148,7 +157,9 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
     // It had given up its place: what says that all before it is there goes on waiting.
     const bool is_stuck = staging.wait == Wait::kPerson || staging.wait == Wait::kRetry;
     if (is_stuck && record.order > 0) publishing.queue().stick(record.order);
-    std::string reason = record.reason;
+    // Of an earlier failure nobody asks what keeps half of a file.
+    const bool is_news = staging.wait == Wait::kPerson && record.state != State::kConflict;
+    std::string reason = is_news ? "" : record.reason;
     if (staging.wait == Wait::kPerson && reason.empty())
       reason = record.path + (obstacle.empty() ? " was being written when an earlier mount ended"
                                                : " was left by an earlier mount, and " + obstacle);

@@ -178,11 +178,16 @@ Result<> FilesystemCore::settle(const InodePtr& inode) {
     if (!promised) return promised.error();
     if (*promised) return {};
   }
-  if (!stays_here(inode))
-    if (auto first = catch_up(tree.last_path(inode)); !first) return first;
-  auto turn = inode->turn.take();
-  if (!turn) return turn.error();
-  return settle_in_turn(inode);
+  std::uint64_t generation = 0;
+  {
+    const std::lock_guard lock(inode->mutex);
+    generation = inode->staging.generation;
+  }
+  const bool goes_to_the_lake = !stays_here(inode);
+  auto first = goes_to_the_lake ? catch_up(tree.last_path(inode)) : Result<>();
+  auto turn = first ? inode->turn.take() : first.error();
+  if (turn) return settle_in_turn(inode);
+  return goes_to_the_lake ? publishing.failed_untried(inode, turn.error(), generation) : turn.error();
 }
 
 bool FilesystemCore::stays_here(const InodePtr& inode) const {

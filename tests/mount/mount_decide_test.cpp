@@ -108,6 +108,28 @@ TEST_CASE("W2: what is no conflict, is open, or was changed in part is resolved 
   CHECK(lake.read("part.txt") == "01XX456789");
 }
 
+TEST_CASE("W2: resolve of what was changed in part says what can be done where its other bytes are gone") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "0123456789");
+  const std::string address = lake.address("f");
+  Mounted mount(lake);
+  OpenFile part(mount / "f", O_WRONLY);
+  CHECK(part.write_at(2, "XX") == kOk);
+  CHECK(part.sync() == kOk);
+  mount.kill_hard([&] { part.close(); });
+  lake.put("f", "theirs");
+  lake.server().remove_data(address);
+  mount.mount();
+  for (const char* decision : {"--mine", "--keep-both"}) {
+    const Ran ran = mount.lakefuse({"resolve", decision, (mount / "f").string()});
+    CHECK(ran.exit_code == 1);
+    for (const char* word : {"changed in part", "--theirs", "discard", ".data"}) CHECK(has(ran.err, word));
+  }
+  CHECK(exit_of(mount, {"resolve", "--theirs", (mount / "f").string()}) == 0);
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("W2: discard drops what failed, and the path shows the lake's version again") {
   TestLake lake;
   NEEDS_DOUBLE(lake);

@@ -566,6 +566,127 @@ TEST_CASE("--writeback=all: O_EXCL returns too, and the loser finds a conflict")
   CHECK(mount.kept_bytes("lost") == "mine");
 }
 
+TEST_CASE(
+    "W2 --writeback: what O_EXCL closed in vain behind others is kept, and the next mount publishes it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  lake.fail_all_links();
+  CHECK(write_file(mount / "before", "x") == kOk);
+  CHECK(write_file(mount / "mine", "bytes", O_EXCL) == "close: EIO");
+  CHECK(read_file(mount / "mine") == "bytes");
+  CHECK(eventually([&] { return mount.pending() == Pending{{"before", "failed"}, {"mine", "failed"}}; }));
+  SUBCASE("by the mount itself") {
+    lake.server().clear_faults();
+    CHECK(flush(mount) == 0);
+  }
+  SUBCASE("by the next one") {
+    mount.kill_hard();
+    lake.server().clear_faults();
+    mount.mount();
+    CHECK(read_file(mount / "mine") == "bytes");
+    CHECK(eventually([&] { return lake.read("mine") == "bytes"; }));
+  }
+  CHECK(flush(mount) == 0);
+  CHECK(lake.read("mine") == "bytes");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE(
+    "W2 --writeback: a close that fails over one that failed before keeps its bytes, and meets no conflict") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, {.flags = {"--writeback", "--umount-timeout", "1s"}});
+  CHECK(names_in(mount.at()).empty());
+  const Names all{"append", "moved", "removed", "truncated"};
+  // Their first closes fail, and their retries wait at the gate while they are written again.
+  lake.fail_all_links();
+  std::vector<std::future<void>> closes;
+  for (const std::string& name : all)
+    closes.push_back(std::async(std::launch::async, [&mount, name] {
+      CHECK(write_file(mount / name, "one", O_EXCL) == "close: EIO");
+    }));
+  for (auto& close : closes) close.get();
+  std::optional<Gate> gate(lake.server().hold("link_physical_address"));
+  CHECK(gate->wait_for_arrivals(all.size()));
+  closes.clear();
+  for (const std::string& name : all)
+    closes.push_back(std::async(std::launch::async, [&mount, name] {
+      const bool is_anew = name == "truncated";
+      CHECK(write_file(mount / name, is_anew ? "two" : "-two", is_anew ? O_TRUNC : O_APPEND) == "close: EIO");
+    }));
+  std::this_thread::sleep_for(100ms);  // They wait for what was promised before.
+  SUBCASE("and the next mount publishes it, after kill -9") {
+    gate.reset();
+    for (auto& close : closes) close.get();
+    CHECK(rename_file(mount / "moved", mount / "there") == kOk);
+    CHECK(remove_file(mount / "removed") == kOk);
+    mount.kill_hard();
+    lake.server().clear_faults();
+    mount.mount();
+  }
+  SUBCASE("and the next mount publishes it, after umount") {
+    gate.reset();
+    for (auto& close : closes) close.get();
+    for (const auto& [name, state] : mount.pending())
+      CHECK_MESSAGE((state == "failed" || state == "uploading"), name);
+    CHECK(rename_file(mount / "moved", mount / "there") == kOk);
+    CHECK(remove_file(mount / "removed") == kOk);
+    CHECK(mount.unmount() == 3);
+    lake.server().clear_faults();
+    mount.mount();
+  }
+  CHECK(names_in(mount.at()) == Names{"append", "there", "truncated"});
+  CHECK(flush(mount) == 0);
+  CHECK(mount.pending().empty());
+  CHECK(lake.keys() == Names{"append", "there", "truncated"});
+  CHECK(lake.read("append") == "one-two");
+  CHECK(lake.read("there") == "one-two");
+  CHECK(lake.read("truncated") == "two");
+}
+
+TEST_CASE(
+    "W2: a close that fails over what an earlier --writeback promised is one file with it after kill -9") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  lake.fail_all_links();
+  CHECK(write_file(mount / "a", "one") == kOk);
+  mount.kill_hard();
+  mount.mount_with({});
+  CHECK(write_file(mount / "a", "-two", O_APPEND) == "close: EIO");
+  mount.kill_hard();
+  lake.server().clear_faults();
+  mount.mount();
+  CHECK(eventually([&] { return lake.read("a") == "one-two"; }));
+  CHECK(flush(mount) == 0);
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("--writeback: of half a file that a crash left pending says so, not what failed before") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  lake.fail_all_links();
+  CHECK(write_file(mount / "a", "one") == kOk);
+  CHECK(eventually([&] { return mount.pending() == Pending{{"a", "failed"}}; }));
+  OpenFile half(mount / "a", O_WRONLY);
+  CHECK(half.write_at(0, "HALF") == kOk);
+  mount.kill_hard([&] { half.close(); });
+  lake.server().clear_faults();
+  mount.mount();
+  CHECK(flush(mount) == 3);
+  CHECK(lake.read("a") == "one");
+  const auto files = mount.pending_files();
+  REQUIRE(files.size() == 1);
+  const std::string reason(files[0].at("reason").as_string());
+  CHECK(has(reason, "was being written"));
+  CHECK_FALSE(has(reason, "500"));
+}
+
 TEST_CASE("--writeback: names that come, go and change while the lake stands still") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
