@@ -39,7 +39,12 @@ void shorten(int state_dir, const std::string& name, int file) {
 LinkJournal::LinkJournal(int state_dir, const std::string& name, std::size_t most_bytes) {
   for (bool may_shorten = true;; may_shorten = false) {
     auto file = open_file(state_dir, name, O_CREAT | O_RDWR | O_APPEND);
-    if (!file) return;
+    if (!file) {
+      trouble_ = file.error();
+      return;
+    }
+    if (size_of(file->get()) % kNumberBytes != 0)
+      trouble_ = Error{Errc::kLocalIo, name + " ends in half a number"};
     const bool is_long = size_of(file->get()) > most_bytes;
     if (may_shorten && is_long && ::flock(file->get(), LOCK_EX | LOCK_NB) == 0) {
       shorten(state_dir, name, file->get());

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "cache/damaged_files.h"
 #include "cache/disk.h"
 #include "cache/left_files.h"
 #include "cache/spool.h"
@@ -84,14 +85,11 @@ class SlotReader {
 
   void read_damaged() {
     const UniqueFd damaged = open_directory(directory_.get(), "damaged");
-    auto names = damaged ? list_names(damaged.get()) : Result<std::vector<std::string>>();
-    for (const std::string& name : names.value_or(std::vector<std::string>()))
-      if (name.ends_with(".data"))
-        rows_.push_back(
-            {0, unreadable(owner_, path_ / "damaged" / name, "the record of these bytes cannot be read")});
-      else if (name.ends_with(kJournalEnding))
-        rows_.push_back(
-            {0, unreadable(owner_, path_ / "damaged" / name, "a part of this journal cannot be read")});
+    if (!damaged) return;
+    for (const DamagedFile& file : list_damaged(damaged.get(), path_ / "damaged")) {
+      rows_.push_back({0, unreadable(owner_, file.path, file.reason)});
+      rows_.back().file.in_use = in_use_;
+    }
   }
 
   void read_files() {

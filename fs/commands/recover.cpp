@@ -43,9 +43,9 @@ class Recovery {
     for (const auto& path : report.published) std::printf("    %s\n", printable(path).c_str());
     const MountStatus status = filesystem.status();
     for (const auto& failure : status.failures) complain(failure.message);
-    if (report.failed.empty()) return status.unseen_failures > 0 ? kNotOnLake : kDone;
-    complain(count_of(report.failed.size(), "file") +
-             " of it could not be published; mount the branch and `lakefuse resolve` what is in conflict:");
+    const bool has_damage = tell_damage(status);
+    if (report.failed.empty()) return has_damage || status.unseen_failures > 0 ? kNotOnLake : kDone;
+    complain(count_of(report.failed.size(), "file") + " of it could not be published:");
     for (const auto& file : report.failed) std::fputs(render(file).c_str(), stderr);
     return kNotOnLake;
   }
@@ -72,6 +72,16 @@ class Recovery {
           kUnreachable, "it belongs to " + owner_.endpoint + ", and the configured endpoint is " +
                             (*lake)->endpoint() + "; name the other with --endpoint, and its credentials"});
     }
+  static bool tell_damage(const MountStatus& status) {
+    std::string damaged;
+    for (const auto& file : status.pending)
+      if (file.state == "damaged") damaged += render(file);
+    if (damaged.empty()) return false;
+    complain("some of it cannot be read; `cp` copies it out, `lakefuse discard` drops it:");
+    std::fputs(damaged.c_str(), stderr);
+    return true;
+  }
+
     MountCommand mount;
     mount.uri = {owner_.repository, owner_.branch, ""};
     auto plan = plan_mount(mount, **lake);
@@ -103,7 +113,7 @@ int run(const RecoverCommand& command) {
       note(kNotOnLake);
     } else if (file.in_use) {
       std::printf("%s is mounted now: its mount publishes\n    %s\n", printable(uri_of(file.owner)).c_str(),
-                  printable(file.record.path).c_str());
+                  printable(file.record.path.empty() ? file.data_path.string() : file.record.path).c_str());
     } else if (std::find(owners.begin(), owners.end(), file.owner) == owners.end()) {
       owners.push_back(file.owner);
     }

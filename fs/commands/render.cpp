@@ -50,8 +50,9 @@ std::string_view word_of(SpoolRecord::State state) {
 }
 
 PendingFile as_pending(const SpooledFile& file) {
+  const bool is_damaged = file.record.path.empty();
   return {file.record.path,
-          std::string(word_of(file.record.state)),
+          is_damaged ? "damaged" : std::string(word_of(file.record.state)),
           file.size_bytes,
           file.record.cause,
           file.record.reason,
@@ -106,7 +107,8 @@ json::object json_of(const MountView& view) {
 std::string render(const PendingFile& file) {
   std::string text = "    " + file.state +
                      std::string(file.state.size() < 10 ? 10 - file.state.size() : 1, ' ') +
-                     printable(file.path) + "  " + format_bytes(file.size_bytes);
+                     printable(file.path.empty() ? "(its name is not known)" : file.path) + "  " +
+                     format_bytes(file.size_bytes);
   if (file.since_seconds > 0) text += ", since " + format_time(file.since_seconds);
   if (!file.reason.empty()) text += "\n              why: " + printable(file.reason);
   if (!file.theirs.empty()) text += "\n              theirs: " + printable(file.theirs);
@@ -190,7 +192,11 @@ std::string render_json(const std::vector<SpooledFile>& files) {
 
 bool is_failure(const PendingFile& file) {
   const bool is_tried_again = file.state == "uploading" && !file.cause.empty();
-  return file.state == "failed" || file.state == "conflict" || is_tried_again;
+  return file.state == "failed" || file.state == "conflict" || file.state == "damaged" || is_tried_again;
+}
+
+bool is_final(Errc cause) {
+  return cause == Errc::kNotFound || cause == Errc::kDenied || cause == Errc::kReadOnly;
 }
 
 bool has_failures(const MountStatus& status) {

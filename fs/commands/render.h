@@ -21,7 +21,7 @@ std::string render_json(const std::vector<MountView>& views);
 std::string render_pending_json(const std::vector<MountView>& views);
 std::string render_json(const std::vector<SpooledFile>& files);
 
-// True when a person must know: a publish has failed, or a conflict waits.
+// True when a person must know: a publish has failed, a conflict waits, or something is damaged.
 bool is_failure(const PendingFile& file);
 bool has_failures(const MountStatus& status);
 

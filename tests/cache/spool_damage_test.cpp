@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "cache/spool_slot.h"
 #include "tests/cache/spool_fixture.h"
 
 namespace lakefuse::test {
@@ -25,7 +26,7 @@ TEST_CASE("a record that cannot be read costs nobody else a file, and its bytes 
     const auto left = spool->take_left_behind();
     REQUIRE(left.size() == 1);
     CHECK(left[0].record.path == "good");
-    CHECK(spool->damaged_count() == 1);
+    CHECK(spool->damaged().size() == 1);
     const auto all = read_spools(f.state()).value();
     REQUIRE(all.size() == 2);
     CHECK(all[0].record.state == State::kConflict);
@@ -38,13 +39,42 @@ TEST_CASE("bytes whose record is gone are kept aside, a record without bytes goe
   SpoolFixture f;
   f.leave(record_of("a", State::kFailed), "precious");
   fs::remove(f.file_ending(".json"));
-  CHECK(f.open()->damaged_count() == 1);
+  CHECK(f.open()->damaged().size() == 1);
   f.leave(record_of("b", State::kOpen), "");
   fs::remove(f.file_ending(".data"));
   const auto spool = f.open();
   CHECK(spool->take_left_behind().empty());
-  CHECK(spool->damaged_count() == 1);
+  CHECK(spool->damaged().size() == 1);
   CHECK(fs::is_empty(spool->directory() / "spool"));
+}
+
+TEST_CASE("what was put aside is named with its reason, and goes when a person says so") {
+  SpoolFixture f;
+  f.leave(record_of("bad", State::kFailed), "precious");
+  std::ofstream(f.file_ending(".json"), std::ios::trunc) << "{";
+  const std::string removals = std::string(32, 'b') + ".removals";
+  std::ofstream(f.file_ending(".data").parent_path() / removals) << "no line of ours\n{\"order\":";
+  std::ofstream(f.state() / (SpoolSlot::name_of(kOwner, 0) + ".linked")) << "half";
+  const auto spool = f.open();
+  CHECK(spool->links().trouble().has_value());
+  const auto damaged = spool->damaged();
+  REQUIRE(damaged.size() == 2);
+  for (const DamagedFile& file : damaged) {
+    CHECK(file.reason != "");
+    CHECK(file.size_bytes == fs::file_size(file.path));
+    REQUIRE(spool->discard_damaged(file.path).has_value());
+    CHECK(cause_of(spool->discard_damaged(file.path)) == Errc::kNotFound);
+  }
+  CHECK(spool->damaged().empty());
+  CHECK(fs::is_empty(spool->directory() / "damaged"));
+  CHECK(cause_of(spool->discard_damaged(f.state() / "x")) == Errc::kNotFound);
+}
+
+TEST_CASE("a list of removals that a power cut tore is no damage") {
+  SpoolFixture f;
+  f.leave(record_of("a", State::kFailed), "x");
+  std::ofstream(f.file_ending(".data").parent_path() / (std::string(32, 'b') + ".removals")) << "{\"order\":";
+  CHECK(f.open()->damaged().empty());
 }
 
 TEST_CASE("files of a format that we do not know are refused with a sentence, never dropped") {

@@ -326,3 +326,52 @@ TEST_CASE("rule 3: a claim that a commit brings back after it was renamed is rem
     CHECK(lake.read("index") == "1");
   }
 }
+TEST_CASE(
+    "faults: a record that cannot be read is told by log, status, pending, commit, umount and recover") {
+  for (const std::string garbage : {R"({"format":99})", "\xff no JSON"}) {
+    CAPTURE(garbage);
+    TestLake lake;
+    NEEDS_DOUBLE(lake);
+    Mounted mount(lake);
+    lake.fail_all_links();
+    REQUIRE(write_file(mount / "a.txt", "only here") == "close: EIO");
+    const std::filesystem::path kept = field(mount, "a.txt", "kept_in");
+    mount.kill_hard();
+    lake.server().clear_faults();
+    write_local(std::filesystem::path(kept).replace_extension(".json"), garbage);
+    const std::string half_rename = std::string(32, 'a') + ".rename";
+    write_local(kept.parent_path() / half_rename, garbage);
+    const auto damaged = kept.parent_path().parent_path() / "damaged";
+    const std::string bytes = damaged / kept.filename();
+
+    mount.mount();
+    CHECK(mount.log().find(bytes) != std::string::npos);
+    CHECK(mount.log().find(damaged / half_rename) != std::string::npos);
+    for (const Arguments& asks : {Arguments{"status", mount.at()}, {"pending", mount.at()}, {"pending"}}) {
+      const Ran ran = mount.lakefuse(asks);
+      CHECK(ran.exit_code == 3);
+      CHECK(ran.out.find(bytes) != std::string::npos);
+      CHECK(ran.out.find(half_rename) != std::string::npos);
+    }
+    CHECK(write_file(mount / "b.txt", "fine") == kOk);
+    const Ran committed = mount.lakefuse({"commit", mount.at(), "-m", "b"});
+    CHECK(committed.exit_code == 3);
+    CHECK(committed.err.find(bytes) != std::string::npos);
+    CHECK(mount.unmount() == 3);
+    const Arguments recover{"recover", mount.state_dir(), "--endpoint", lake.client().endpoint()};
+    const Ran recovered = mount.lakefuse(recover);
+    CHECK(recovered.exit_code == 3);
+    CHECK(recovered.err.find(bytes) != std::string::npos);
+    CHECK(read_local(bytes) == "only here");
+
+    mount.mount();
+    CHECK(exit_of(mount, {"discard", bytes}) == 0);
+    CHECK_FALSE(std::filesystem::exists(bytes));
+    CHECK(exit_of(mount, {"status", mount.at()}) == 3);
+    CHECK(exit_of(mount, {"discard", damaged / half_rename}) == 0);
+    CHECK(exit_of(mount, {"status", mount.at()}) == 0);
+    CHECK(mount.unmount() == 0);
+    CHECK(mount.lakefuse(recover).exit_code == 0);
+  }
+}
+
