@@ -148,6 +148,37 @@ TEST_CASE("a state directory that others can write, or that is a symlink, is ref
   CHECK(refused.error().message.find("another user") != std::string::npos);
 }
 
+TEST_CASE(
+    "a state directory below one where another user could replace it is refused, a sticky one is fine") {
+  ScratchDirectory scratch;
+  const fs::path shared = scratch.path() / "shared";
+  const fs::path state = shared / "sub" / "state";
+  fs::create_directories(shared / "sub");
+  fs::create_directory_symlink(shared, scratch.path() / "link");
+  const auto mode = [&](mode_t bits) { REQUIRE(::chmod(shared.c_str(), bits) == 0); };
+  mode(0777);
+  for (const fs::path& refused : {state, scratch.path() / "link" / "sub" / "state"}) {
+    const auto opened = Spool::open(refused, kOwner, 0);
+    CHECK(cause_of(opened) == Errc::kLocalIo);
+    CHECK(opened.error().message.find("may be written by others") != std::string::npos);
+  }
+  CHECK_FALSE(fs::exists(state));
+  mode(01777);
+  CHECK(Spool::open(state, kOwner, 0).has_value());
+  mode(0777);
+  CHECK(cause_of(Spool::open(state, kOwner, 0)) == Errc::kLocalIo);
+  mode(0755);
+  CHECK(Spool::open(state, kOwner, 0).has_value());
+  if (::geteuid() != 0) return;
+  REQUIRE(::chown(shared.c_str(), 65534, 65534) == 0);
+  const auto foreign = Spool::open(state, kOwner, 0);
+  CHECK(cause_of(foreign) == Errc::kLocalIo);
+  CHECK(foreign.error().message.find("another user") != std::string::npos);
+  REQUIRE(::chown(shared.c_str(), 0, 65534) == 0);
+  mode(0775);
+  CHECK(cause_of(Spool::open(state, kOwner, 0)) == Errc::kLocalIo);
+}
+
 TEST_CASE("a symlink or FIFO in the place of a file is not followed") {
   SpoolFixture f;
   f.leave(record_of("a", State::kFailed), "x");
