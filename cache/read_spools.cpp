@@ -189,6 +189,16 @@ Result<std::vector<SpooledFile>> read_spools(const std::filesystem::path& state_
     if (!SpoolSlot::is_name(name)) continue;
     if (UniqueFd slot = open_directory(directory.get(), name))
       SlotReader(directory.get(), state_dir / name, std::move(slot), rows).read();
+bool is_state_directory(const std::filesystem::path& path) {
+  const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto names = directory ? list_names(directory.get()) : Result<std::vector<std::string>>();
+  const auto all = names.value_or(std::vector<std::string>());
+  // Of a branch: its slots, and beside them `<hash>.linked`.
+  return std::any_of(all.begin(), all.end(), [](const std::string& name) {
+    return SpoolSlot::is_name(name.substr(0, name.find('.')));
+  });
+}
+
   }
   std::stable_sort(rows.begin(), rows.end(),
                    [](const Row& a, const Row& b) { return a.created_nanoseconds < b.created_nanoseconds; });

@@ -150,6 +150,9 @@ struct SpooledFile {
 };
 Result<std::vector<SpooledFile>> read_spools(const std::filesystem::path& state_dir);
 
+// Whether any mount has ever kept anything in that directory.
+bool is_state_directory(const std::filesystem::path& directory);
+
 // Removes one of these files, by its `data_path`, for a person who does not want it. kNotFound: it is none.
 // kBusy: a live mount has it.
 Result<> discard_spooled(const std::filesystem::path& data_path);

@@ -1,11 +1,15 @@
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "cache/spool.h"
 #include "fs/commands/commands.h"
 #include "fs/commands/found_mount.h"
+#include "fs/commands/left_bytes.h"
 #include "fs/commands/render.h"
 #include "fs/exit_code.h"
+#include "fs/log.h"
+#include "fs/quantity.h"
 
 namespace lakefuse {
 namespace {
@@ -19,13 +23,8 @@ int show_state_directory(const PendingCommand& command) {
   } else {
     for (const auto& file : *files) std::fputs(render(file).c_str(), stdout);
     if (files->empty()) std::printf("nothing is pending in %s\n", command.directory.c_str());
-    if (std::any_of(files->begin(), files->end(), [](const SpooledFile& file) { return !file.in_use; })) {
-      std::printf(
-          "`lakefuse recover %s` publishes what can be, or says why it never will be; `cp` copies a kept "
-          "file\n"
-          "out, `lakefuse discard` drops it\n",
-          command.directory.c_str());
-    }
+    if (std::any_of(files->begin(), files->end(), [](const SpooledFile& file) { return !file.in_use; }))
+      std::fputs(what_to_do(command.directory).c_str(), stdout);
   }
   const bool left = std::any_of(files->begin(), files->end(), [](const SpooledFile& file) {
     return !file.in_use || file.record.state == SpoolRecord::State::kFailed ||
@@ -43,14 +42,35 @@ int show_dead(const MountView& view, bool json) {
 
 }  // namespace
 
+// Whether the mounts' state directories hold what these mounts do not publish; each such directory is named.
+bool tell_others(const std::vector<MountView>& views) {
+  std::set<std::filesystem::path> told;
+  for (const auto& view : views) {
+    const auto& facts = view.mount.facts;
+    const auto others = count_others(facts);
+    if (!others) complain(others.error().message);
+    if (!others || *others == 0 || !told.insert(facts.state_dir).second) continue;
+    const std::string place = printable(facts.state_dir.string());
+    std::printf("%s of other branches or mounts: `lakefuse pending %s` lists what %s holds\n",
+                count_of(*others, "file").c_str(), place.c_str(), place.c_str());
+  }
+  return !told.empty();
+}
+
 int run(const PendingCommand& command) {
   std::vector<FoundMount> mounts;
   if (command.directory.empty()) {
     auto found = find_mounts();
+  LeftBytes left;
+  int code = kDone;
     if (!found) return complain(found.error().message), kFailed;
     mounts = *std::move(found);
   } else {
     auto found = find_mount(command.directory);
+    if (auto unserved = left_by_default())
+      left = *std::move(unserved);
+    else
+      complain(unserved.error().message), code = kFailed;
     if (!found && found.error().code == Errc::kNotFound) {
       std::error_code error;
       if (std::filesystem::is_directory(command.directory, error)) return show_state_directory(command);
@@ -62,7 +82,6 @@ int run(const PendingCommand& command) {
   }
   std::vector<MountView> views;
   for (auto& mount : mounts) views.push_back(look_at(std::move(mount)));
-  int code = kDone;
   for (const auto& view : views) {
     if (!view.trouble.empty()) {
       complain(view.mount.mountpoint.string() + ": " + view.trouble);
@@ -71,7 +90,8 @@ int run(const PendingCommand& command) {
     if (std::any_of(view.status.pending.begin(), view.status.pending.end(), is_failure)) code = kNotOnLake;
   }
   if (command.json) {
-    std::fputs(render_pending_json(views).c_str(), stdout);
+    std::fputs(render_pending_json(views, left.files).c_str(), stdout);
+  if (!left.files.empty()) code = kNotOnLake;
     return code;
   }
   bool any = false;
@@ -81,7 +101,13 @@ int run(const PendingCommand& command) {
     std::printf("%s  %s\n", view.mount.mountpoint.c_str(), view.mount.facts.uri.c_str());
     for (const auto& file : view.status.pending) std::fputs(render(file).c_str(), stdout);
   }
-  if (!any && code == kDone) std::puts("nothing is pending: everything is on the lake");
+  std::fputs(render(left).c_str(), stdout);
+  const bool has_others = tell_others(views);
+  if (any || code != kDone) return code;
+  if (!has_others)
+    std::puts("nothing is pending: everything is on the lake");
+  else
+    std::puts("nothing else is pending");
   return code;
 }
 
