@@ -9,6 +9,7 @@
 #include "cache/disk.h"
 #include "cache/left_files.h"
 #include "cache/private_directory.h"
+#include "cache/refusal.h"
 
 namespace lakefuse {
 
@@ -92,7 +93,6 @@ class LocalSpool final : public Spool {
   std::uint64_t free_bytes() const override { return space_->bytes(); }
 
  private:
-  void adopt_all() {
   std::vector<std::shared_ptr<SpoolSlot>> slots() const {
     std::lock_guard lock(mutex_);
     std::vector<std::shared_ptr<SpoolSlot>> all{slot_};
@@ -101,6 +101,7 @@ class LocalSpool final : public Spool {
     return all;
   }
 
+  void adopt_all() {
     const std::string hash = SpoolSlot::name_of(owner_, 0);
     for (const std::string& name : list_names(state_dir_.get()).value_or(std::vector<std::string>()))
       if (SpoolSlot::is_name(name) && name.starts_with(hash)) adopt(name);
@@ -166,9 +167,10 @@ Result<std::unique_ptr<Spool>> Spool::open(const std::filesystem::path& state_di
   for (std::size_t n = 0;; ++n) {
     auto slot = SpoolSlot::take(directory->get(), state_dir / SpoolSlot::name_of(owner, n), owner);
     if (!slot) return slot.error();
-    if (*slot != nullptr)
-      return std::unique_ptr<Spool>(std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner,
-                                                                 std::move(*slot), floor_bytes));
+    if (*slot == nullptr) continue;
+    forget_refusal(directory->get(), owner);
+    return std::unique_ptr<Spool>(
+        std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner, std::move(*slot), floor_bytes));
   }
 }
 

@@ -2,6 +2,8 @@
 #include <cstdio>
 
 #include "cache/cached_store.h"
+#include "cache/private_directory.h"
+#include "cache/refusal.h"
 #include "cache/spool.h"
 #include "client/publisher.h"
 #include "fs/commands/commands.h"
@@ -48,12 +50,19 @@ class Recovery {
     complain(count_of(report.failed.size(), "file") + " of it could not be published:");
     for (const auto& file : report.failed) std::fputs(render(file).c_str(), stderr);
     return kNotOnLake;
+    const bool has_conflict = std::any_of(report.failed.begin(), report.failed.end(),
+                                          [](const auto& file) { return file.state == "conflict"; });
+    if (has_conflict) complain("mount the branch and `lakefuse resolve` what is in conflict");
   }
 
   // Bytes that no mount will publish as things are: where they are, for whoever copies them out.
   int refused(const Refusal& refusal) const {
     complain(uri_of(owner_) + ": " + refusal.sentence);
     const auto files = read_spools(command_.directory);
+    if (is_final(refusal.cause)) {
+      const auto noted = note_refusal(command_.directory, owner_, {refusal.cause, refusal.sentence});
+      if (!noted) complain(noted.error().message);
+    }
     if (!files) return refusal.exit_code;
     complain("its bytes stay where they are; `cp` copies them out, `lakefuse discard` drops them:");
     for (const auto& file : *files)
@@ -87,7 +96,7 @@ class Recovery {
     auto plan = plan_mount(mount, **lake);
     if (!plan) return tl::unexpected(plan.error());
     if (plan->branch.empty())
-      return tl::unexpected(Refusal{kWrongRef, "there is no branch of that name any more"});
+      return tl::unexpected(Refusal{kWrongRef, "there is no branch of that name any more", Errc::kNotFound});
     plan_ = *std::move(plan);
     return {};
   }
