@@ -14,6 +14,7 @@ struct AccessFlags {
   std::filesystem::path config_file;  // --config
   std::string endpoint;               // --endpoint
   std::filesystem::path ca_file;      // --ca-file
+  std::string usual_endpoint = {};    // Where neither a flag nor the environment nor the file names one.
 };
 
 Environment process_environment();

@@ -16,6 +16,8 @@ namespace {
 
 // What is in the files of a state directory, mounted or not.
 int show_state_directory(const PendingCommand& command) {
+  if (auto usable = check_state_directory(command.directory); !usable)
+    return complain(usable.error().message), kFailed;
   const auto files = read_spools(command.directory);
   if (!files) return complain(files.error().message), kFailed;
   if (command.json) {
@@ -40,8 +42,6 @@ int show_dead(const MountView& view, bool json) {
   return show_state_directory({.directory = view.mount.facts.state_dir, .json = json});
 }
 
-}  // namespace
-
 // Whether the mounts' state directories hold what these mounts do not publish; each such directory is named.
 bool tell_others(const std::vector<MountView>& views) {
   std::set<std::filesystem::path> told;
@@ -57,20 +57,22 @@ bool tell_others(const std::vector<MountView>& views) {
   return !told.empty();
 }
 
+}  // namespace
+
 int run(const PendingCommand& command) {
   std::vector<FoundMount> mounts;
-  if (command.directory.empty()) {
-    auto found = find_mounts();
   LeftBytes left;
   int code = kDone;
+  if (command.directory.empty()) {
+    auto found = find_mounts();
     if (!found) return complain(found.error().message), kFailed;
     mounts = *std::move(found);
-  } else {
-    auto found = find_mount(command.directory);
     if (auto unserved = left_by_default())
       left = *std::move(unserved);
     else
       complain(unserved.error().message), code = kFailed;
+  } else {
+    auto found = find_mount(command.directory);
     if (!found && found.error().code == Errc::kNotFound) {
       std::error_code error;
       if (std::filesystem::is_directory(command.directory, error)) return show_state_directory(command);
@@ -89,9 +91,9 @@ int run(const PendingCommand& command) {
     }
     if (std::any_of(view.status.pending.begin(), view.status.pending.end(), is_failure)) code = kNotOnLake;
   }
+  if (!left.files.empty()) code = kNotOnLake;
   if (command.json) {
     std::fputs(render_pending_json(views, left.files).c_str(), stdout);
-  if (!left.files.empty()) code = kNotOnLake;
     return code;
   }
   bool any = false;

@@ -7,6 +7,7 @@
 #include "cache/spool.h"
 #include "client/publisher.h"
 #include "fs/commands/commands.h"
+#include "fs/commands/left_bytes.h"
 #include "fs/commands/mount_plan.h"
 #include "fs/commands/render.h"
 #include "fs/exit_code.h"
@@ -49,20 +50,20 @@ class Recovery {
     if (report.failed.empty()) return has_damage || status.unseen_failures > 0 ? kNotOnLake : kDone;
     complain(count_of(report.failed.size(), "file") + " of it could not be published:");
     for (const auto& file : report.failed) std::fputs(render(file).c_str(), stderr);
-    return kNotOnLake;
     const bool has_conflict = std::any_of(report.failed.begin(), report.failed.end(),
                                           [](const auto& file) { return file.state == "conflict"; });
     if (has_conflict) complain("mount the branch and `lakefuse resolve` what is in conflict");
+    return kNotOnLake;
   }
 
   // Bytes that no mount will publish as things are: where they are, for whoever copies them out.
   int refused(const Refusal& refusal) const {
     complain(uri_of(owner_) + ": " + refusal.sentence);
-    const auto files = read_spools(command_.directory);
     if (is_final(refusal.cause)) {
       const auto noted = note_refusal(command_.directory, owner_, {refusal.cause, refusal.sentence});
       if (!noted) complain(noted.error().message);
     }
+    const auto files = read_spools(command_.directory);
     if (!files) return refusal.exit_code;
     complain("its bytes stay where they are; `cp` copies them out, `lakefuse discard` drops them:");
     for (const auto& file : *files)
@@ -71,16 +72,6 @@ class Recovery {
   }
 
  private:
-  Checked<void> open() {
-    auto access = load_access(command_.access, process_environment());
-    if (!access) return tl::unexpected(no_way_in(access.error()));
-    auto lake = Lake::open(*std::move(access));
-    if (!lake) return tl::unexpected(Refusal{kUnreachable, lake.error().message});
-    if ((*lake)->endpoint() != owner_.endpoint) {
-      return tl::unexpected(Refusal{
-          kUnreachable, "it belongs to " + owner_.endpoint + ", and the configured endpoint is " +
-                            (*lake)->endpoint() + "; name the other with --endpoint, and its credentials"});
-    }
   static bool tell_damage(const MountStatus& status) {
     std::string damaged;
     for (const auto& file : status.pending)
@@ -91,6 +82,21 @@ class Recovery {
     return true;
   }
 
+  Checked<void> open() {
+    // Whoever may write there could name a lake of his own, and be told our key.
+    if (auto ours = open_private_directory(command_.directory); !ours)
+      return tl::unexpected(Refusal{kLocalTrouble, ours.error().message});
+    AccessFlags flags = command_.access;
+    flags.usual_endpoint = owner_.endpoint;
+    auto access = load_access(flags, process_environment());
+    if (!access) return tl::unexpected(no_way_in(access.error()));
+    auto lake = Lake::open(*std::move(access));
+    if (!lake) return tl::unexpected(Refusal{kUnreachable, lake.error().message});
+    if ((*lake)->endpoint() != owner_.endpoint) {
+      return tl::unexpected(Refusal{
+          kUnreachable, "it belongs to " + owner_.endpoint + ", and the configured endpoint is " +
+                            (*lake)->endpoint() + "; name the other with --endpoint, and its credentials"});
+    }
     MountCommand mount;
     mount.uri = {owner_.repository, owner_.branch, ""};
     auto plan = plan_mount(mount, **lake);
@@ -109,6 +115,8 @@ class Recovery {
 }  // namespace
 
 int run(const RecoverCommand& command) {
+  if (auto usable = check_state_directory(command.directory); !usable)
+    return complain(usable.error().message), kLocalTrouble;
   const auto files = read_spools(command.directory);
   if (!files) return complain(files.error().message), kLocalTrouble;
   int code = kDone;
