@@ -13,10 +13,10 @@ Result<> discard_spooled(const std::filesystem::path& data_path) {
   const auto room = data_path.parent_path();
   const auto slot_path = room.parent_path();
   const std::string name = data_path.filename();
-  const bool is_journal = room.filename() == "damaged" && !id_of(name, kJournalEnding).empty();
-  const std::string id = id_of(name, is_journal ? kJournalEnding : ".data");
+  const bool is_damaged = room.filename() == "damaged";
+  const std::string id = id_of(name, is_damaged ? data_path.extension().string() : ".data");
   const Error none{Errc::kNotFound, data_path.string() + " is no file that lakefuse keeps"};
-  const bool is_a_room = room.filename() == "spool" || room.filename() == "damaged";
+  const bool is_a_room = is_damaged || room.filename() == "spool";
   if (id.empty() || !is_a_room || !SpoolSlot::is_name(slot_path.filename())) return none;
   const UniqueFd state_dir(::open(slot_path.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!state_dir) return errno == ENOENT ? none : disk_error("cannot open " + data_path.string(), errno);
@@ -28,12 +28,13 @@ Result<> discard_spooled(const std::filesystem::path& data_path) {
   auto slot = SpoolSlot::take(state_dir.get(), slot_path, *owner);
   if (!slot) return slot.error();
   if (*slot == nullptr) return Error{Errc::kBusy, "a mount has " + data_path.string() + " now"};
+  if (is_damaged) return (*slot)->discard_damaged(name);
   auto files = open_private_directory(slot_directory->get(), room.filename());
   if (!files) return files.error();
   bool was_journaled = false;
   auto records = (*slot)->take_left_records();
   for (SpoolJournal::Left& left : records.files) {
-    if (is_journal || left.put.id != id) continue;
+    if (left.put.id != id) continue;
     if (auto ended = SpoolJournal::end(left.place, id, JournalEnd::kGone); !ended) return ended;
     SpoolJournal::leave(left.place);
     was_journaled = true;

@@ -151,8 +151,11 @@ std::vector<LeftRemovals> take_left_removals(const std::shared_ptr<SpoolSlot>& s
   auto names = list_names(slot->files()->get());
   for (const std::string& name : names.value_or(std::vector<std::string>())) {
     if (id_of(name, kRemovalsEnding).empty()) continue;
-    if (auto lines = read_text(slot->files()->get(), name, kMostRemovalBytes))
-      found.push_back({slot, name, parse_removals(*lines)});
+    auto lines = read_text(slot->files()->get(), name, kMostRemovalBytes);
+    if (!lines) continue;
+    bool has_damage = false;
+    found.push_back({slot, name, parse_removals(*lines, &has_damage)});
+    if (has_damage) slot->keep_damaged(name);
   }
   return found;
 }

@@ -3,10 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "cache/unique_fd.h"
+#include "client/error.h"
 
 namespace lakefuse {
 
@@ -21,12 +23,16 @@ class LinkJournal {
   // Where the file cannot be used, nothing is remembered.
   LinkJournal(int state_dir, const std::string& name, std::size_t most_bytes = kMostBytes);
 
+  // Why it remembers nothing, or less than was written; nothing where all is well.
+  [[nodiscard]] const std::optional<Error>& trouble() const { return trouble_; }
+
   void add(std::uint64_t number);
   // What was added since the last call, by any mount; the first call: all that is there.
   std::vector<std::uint64_t> take_news();
 
  private:
-  std::mutex mutex_;  // A leaf. Guards what is below.
+  std::optional<Error> trouble_;  // Constant after construction.
+  std::mutex mutex_;              // A leaf. Guards what is below.
   UniqueFd file_;
   std::uint64_t read_bytes_ = 0;
 };

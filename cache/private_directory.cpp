@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -26,6 +27,26 @@ Result<UniqueFd> open_checked(int parent, const std::string& name) {
   if ((facts.st_mode & 022) != 0)
     return Error{Errc::kLocalIo, name + " may be written by others: chmod go-w makes it usable"};
   return directory;
+}
+
+// A directory's own mode is worth nothing where another user can rename what is above it. In a sticky one, as
+// /tmp, nobody can. A group that is called as the user, or root's, is nobody else.
+Result<> check_parents(const std::filesystem::path& path) {
+  for (auto at = path.parent_path(); at.has_relative_path(); at = at.parent_path()) {
+    struct stat facts {};
+    if (::stat(at.c_str(), &facts) != 0) continue;  // Not made yet, and then by us.
+    const std::string who = path.string() + ": " + at.string();
+    if (facts.st_uid != 0 && facts.st_uid != ::geteuid())
+      return Error{Errc::kLocalIo, who + " above it belongs to another user (uid " +
+                                       std::to_string(facts.st_uid) + "), who could replace it"};
+    const bool has_own_group = facts.st_gid == 0 || facts.st_gid == ::geteuid();
+    const mode_t others = has_own_group ? S_IWOTH : S_IWOTH | S_IWGRP;
+    if ((facts.st_mode & others) != 0 && (facts.st_mode & S_ISVTX) == 0)
+      return Error{Errc::kLocalIo,
+                   who + " above it may be written by others, who could replace it: chmod go-w (or +t) on " +
+                       at.string() + " makes it usable"};
+  }
+  return {};
 }
 
 // Makes the missing directories, outermost first, each known to its parent after a power cut.
@@ -52,8 +73,14 @@ Result<UniqueFd> open_private_directory(const std::filesystem::path& path) {
   auto absolute = std::filesystem::absolute(path, failed).lexically_normal();
   if (failed) return Error{Errc::kLocalIo, path.string() + ": " + failed.message()};
   if (!absolute.has_filename()) absolute = absolute.parent_path();  // "dir/" means dir.
+  if (auto safe = check_parents(absolute); !safe) return safe.error();
   if (auto made = make_missing(absolute); !made) return made.error();
-  return open_checked(AT_FDCWD, absolute.string());
+  auto opened = open_checked(AT_FDCWD, absolute.string());
+  if (!opened) return opened;
+  const auto real = std::filesystem::canonical(absolute, failed);  // Symlinks above it lead elsewhere.
+  if (failed) return Error{Errc::kLocalIo, absolute.string() + ": " + failed.message()};
+  if (auto safe = check_parents(real); !safe) return safe.error();
+  return opened;
 }
 
 Result<UniqueFd> open_private_directory(int parent, const std::string& name, bool* made) {

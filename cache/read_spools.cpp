@@ -9,8 +9,10 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "cache/damaged_files.h"
 #include "cache/disk.h"
 #include "cache/left_files.h"
+#include "cache/refusal.h"
 #include "cache/spool.h"
 
 namespace lakefuse {
@@ -56,11 +58,21 @@ class SlotReader {
     owner_ = std::move(*owner);
     in_use_ = SpoolSlot::is_taken(directory_.get());
     if (!in_use_ && lacks_bytes()) put_back_bytes();
+    const std::size_t first = rows_.size();
     read_damaged();
     read_files();
+    if (in_use_) return;
+    if (const auto refused = read_refusal(state_dir_, owner_))
+      for (std::size_t n = first; n < rows_.size(); ++n) tell_refusal(*refused, rows_[n].file.record);
   }
 
  private:
+  static void tell_refusal(const Refused& refused, SpoolRecord& record) {
+    if (record.path.empty()) return;  // Damaged: that is what stands in the way.
+    record.cause = refused.cause;
+    record.reason = refused.reason + (record.reason.empty() ? "" : "; before that: " + record.reason);
+  }
+
   bool lacks_bytes() const {
     const UniqueFd files = open_directory(directory_.get(), "spool");
     if (!files) return false;
@@ -84,14 +96,11 @@ class SlotReader {
 
   void read_damaged() {
     const UniqueFd damaged = open_directory(directory_.get(), "damaged");
-    auto names = damaged ? list_names(damaged.get()) : Result<std::vector<std::string>>();
-    for (const std::string& name : names.value_or(std::vector<std::string>()))
-      if (name.ends_with(".data"))
-        rows_.push_back(
-            {0, unreadable(owner_, path_ / "damaged" / name, "the record of these bytes cannot be read")});
-      else if (name.ends_with(kJournalEnding))
-        rows_.push_back(
-            {0, unreadable(owner_, path_ / "damaged" / name, "a part of this journal cannot be read")});
+    if (!damaged) return;
+    for (const DamagedFile& file : list_damaged(damaged.get(), path_ / "damaged")) {
+      rows_.push_back({0, unreadable(owner_, file.path, file.reason)});
+      rows_.back().file.in_use = in_use_;
+    }
   }
 
   void read_files() {
@@ -179,6 +188,16 @@ class SlotReader {
 };
 
 }  // namespace
+
+bool is_state_directory(const std::filesystem::path& path) {
+  const UniqueFd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const auto names = directory ? list_names(directory.get()) : Result<std::vector<std::string>>();
+  const auto all = names.value_or(std::vector<std::string>());
+  // Of a branch: its slots, and beside them `<hash>.linked`.
+  return std::any_of(all.begin(), all.end(), [](const std::string& name) {
+    return SpoolSlot::is_name(name.substr(0, name.find('.')));
+  });
+}
 
 Result<std::vector<SpooledFile>> read_spools(const std::filesystem::path& state_dir) {
   UniqueFd directory(::open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -45,14 +45,17 @@ std::string to_line(const RemovalRecord& record) {
 
 }  // namespace
 
-std::vector<RemovalRecord> parse_removals(std::string_view lines) {
+std::vector<RemovalRecord> parse_removals(std::string_view lines, bool* has_damage) {
   std::map<std::uint64_t, RemovalRecord> left;
   while (!lines.empty()) {
     const auto end = lines.find('\n');
     if (end == lines.npos) break;
     auto line = parse_object(lines.substr(0, end), read_line);
     lines.remove_prefix(end + 1);
-    if (!line) continue;
+    if (!line) {
+      if (has_damage != nullptr) *has_damage = true;
+      continue;
+    }
     if (line->is_end)
       left.erase(line->record.order);
     else

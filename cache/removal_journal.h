@@ -60,6 +60,7 @@ class RemovalJournal {
 inline constexpr std::string_view kRemovalsEnding = ".removals";
 
 // What such a file promises and does not say to be done; a line that was cut short was never promised.
-[[nodiscard]] std::vector<RemovalRecord> parse_removals(std::string_view lines);
+// `has_damage`, where given, tells whether a whole line could not be read.
+[[nodiscard]] std::vector<RemovalRecord> parse_removals(std::string_view lines, bool* has_damage = nullptr);
 
 }  // namespace lakefuse

@@ -9,6 +9,7 @@
 #include "cache/disk.h"
 #include "cache/left_files.h"
 #include "cache/private_directory.h"
+#include "cache/refusal.h"
 
 namespace lakefuse {
 
@@ -74,18 +75,32 @@ class LocalSpool final : public Spool {
 
   LinkJournal& links() override { return links_; }
 
-  std::size_t damaged_count() const override {
-    std::lock_guard lock(mutex_);
-    std::size_t count = slot_->damaged_count();
-    for (const auto& [name, held] : adopted_)
-      if (auto slot = held.lock()) count += slot->damaged_count();
-    return count;
+  std::vector<DamagedFile> damaged() const override {
+    std::vector<DamagedFile> files;
+    for (const auto& slot : slots())
+      for (DamagedFile& file : slot->damaged()) files.push_back(std::move(file));
+    return files;
+  }
+
+  Result<> discard_damaged(const std::filesystem::path& path) override {
+    for (const auto& slot : slots())
+      for (const DamagedFile& file : slot->damaged())
+        if (file.path == path) return slot->discard_damaged(path.filename());
+    return Error{Errc::kNotFound, path.string() + " is no file that this mount keeps"};
   }
 
   const std::filesystem::path& directory() const override { return slot_->path(); }
   std::uint64_t free_bytes() const override { return space_->bytes(); }
 
  private:
+  std::vector<std::shared_ptr<SpoolSlot>> slots() const {
+    std::lock_guard lock(mutex_);
+    std::vector<std::shared_ptr<SpoolSlot>> all{slot_};
+    for (const auto& [name, held] : adopted_)
+      if (auto slot = held.lock()) all.push_back(std::move(slot));
+    return all;
+  }
+
   void adopt_all() {
     const std::string hash = SpoolSlot::name_of(owner_, 0);
     for (const std::string& name : list_names(state_dir_.get()).value_or(std::vector<std::string>()))
@@ -104,7 +119,7 @@ class LocalSpool final : public Spool {
     for (LeftFile& one : take_left_files(*slot, space_)) left_.push_back(std::move(one));
     for (auto& rename : lakefuse::take_left_renames(*slot)) left_renames_.push_back(std::move(rename));
     for (auto& removals : lakefuse::take_left_removals(*slot)) left_removals_.push_back(std::move(removals));
-    if ((*slot)->damaged_count() > 0) kept_.push_back(*slot);
+    if (!(*slot)->damaged().empty()) kept_.push_back(*slot);
   }
 
   const std::filesystem::path state_path_;
@@ -118,7 +133,7 @@ class LocalSpool final : public Spool {
   std::vector<std::unique_ptr<RenameJournal>> left_renames_;
   std::vector<LeftRemovals> left_removals_;
   std::map<std::string, std::weak_ptr<SpoolSlot>> adopted_;
-  std::vector<std::shared_ptr<SpoolSlot>> kept_;  // Adopted ones with damage to count.
+  std::vector<std::shared_ptr<SpoolSlot>> kept_;  // Adopted ones with damage to show.
 
   // Safe by themselves.
   RemovalJournal removals_;
@@ -152,9 +167,10 @@ Result<std::unique_ptr<Spool>> Spool::open(const std::filesystem::path& state_di
   for (std::size_t n = 0;; ++n) {
     auto slot = SpoolSlot::take(directory->get(), state_dir / SpoolSlot::name_of(owner, n), owner);
     if (!slot) return slot.error();
-    if (*slot != nullptr)
-      return std::unique_ptr<Spool>(std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner,
-                                                                 std::move(*slot), floor_bytes));
+    if (*slot == nullptr) continue;
+    forget_refusal(directory->get(), owner);
+    return std::unique_ptr<Spool>(
+        std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner, std::move(*slot), floor_bytes));
   }
 }
 

@@ -80,6 +80,14 @@ struct LeftBehind {
   std::shared_ptr<SpoolFile> file;
 };
 
+// Something that an earlier mount left and that could not be read: kept aside for a person, never removed by
+// itself. Its name on the branch is unknown.
+struct DamagedFile {
+  std::filesystem::path path;
+  std::uint64_t size_bytes = 0;
+  std::string reason;
+};
+
 // The directory of bytes that are not on the lake yet, in the user's state directory. One Spool belongs to
 // one process and one owner at a time; a second mount of the same branch gets a directory of its own beside
 // it, and the next mount takes over what ended ones left. Safe to call from many threads at once.
@@ -117,9 +125,10 @@ class Spool {
   // What mounts of this owner have linked, over remounts.
   virtual LinkJournal& links() = 0;
 
-  // Files whose records could not be read. They are kept aside in `damaged/` for a person, never removed;
-  // read_spools() shows them.
-  [[nodiscard]] virtual std::size_t damaged_count() const = 0;
+  // What could not be read of all that was taken over, kept in `damaged/`; read_spools() shows it, too.
+  [[nodiscard]] virtual std::vector<DamagedFile> damaged() const = 0;
+  // Removes one of these, by its path, for a person who does not want it. kNotFound: it is none.
+  virtual Result<> discard_damaged(const std::filesystem::path& path) = 0;
 
   // Where this spool lives: also what `lakefuse pending` of a state directory reads.
   [[nodiscard]] virtual const std::filesystem::path& directory() const = 0;
@@ -140,6 +149,9 @@ struct SpooledFile {
   bool in_use = false;   // A live process owns it.
 };
 Result<std::vector<SpooledFile>> read_spools(const std::filesystem::path& state_dir);
+
+// Whether any mount has ever kept anything in that directory.
+bool is_state_directory(const std::filesystem::path& directory);
 
 // Removes one of these files, by its `data_path`, for a person who does not want it. kNotFound: it is none.
 // kBusy: a live mount has it.

@@ -4,8 +4,8 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <set>
 
+#include "cache/damaged_files.h"
 #include "cache/digest.h"
 #include "cache/disk.h"
 #include "cache/private_directory.h"
@@ -135,12 +135,12 @@ void SpoolSlot::keep_damaged(const std::string& journal) const {
   ::linkat(files_->get(), journal.c_str(), damaged_.get(), journal.c_str(), 0);
 }
 
-std::size_t SpoolSlot::damaged_count() const {
-  auto names = list_names(damaged_.get());
-  if (!names) return 0;
-  std::set<std::string> ids;
-  for (const std::string& name : *names) ids.insert(name.substr(0, name.find('.')));
-  return ids.size();
+std::vector<DamagedFile> SpoolSlot::damaged() const {
+  return list_damaged(damaged_.get(), path_ / kDamaged);
+}
+
+Result<> SpoolSlot::discard_damaged(const std::string& name) const {
+  return lakefuse::discard_damaged(damaged_.get(), name);
 }
 
 SpoolSlot::~SpoolSlot() {
@@ -151,7 +151,7 @@ SpoolSlot::~SpoolSlot() {
 // Inside out, so that whatever stops it (a file that is left, a crash) leaves a slot that take() completes
 // again.
 void SpoolSlot::remove_if_empty() {
-  if (!files_ || damaged_count() > 0) return;
+  if (!files_ || !damaged().empty()) return;
   if (::unlinkat(directory_.get(), kFiles, AT_REMOVEDIR) != 0) return;
   if (::unlinkat(directory_.get(), kDamaged, AT_REMOVEDIR) != 0) return;
   ::unlinkat(directory_.get(), kOwner, 0);

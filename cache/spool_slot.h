@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "cache/spool.h"
 #include "cache/spool_journal.h"
@@ -50,7 +51,8 @@ class SpoolSlot {
   // SpoolJournal::take_left(); a journal of which a part cannot be read is kept in damaged/ as well.
   [[nodiscard]] SpoolJournal::AllLeft take_left_records() const;
   void keep_damaged(const std::string& journal) const;
-  [[nodiscard]] std::size_t damaged_count() const;
+  [[nodiscard]] std::vector<DamagedFile> damaged() const;
+  Result<> discard_damaged(const std::string& name) const;
 
   // Makes the slot disappear, if it is empty, when its last user is gone.
   void remove_when_done() { remove_when_done_ = true; }

@@ -157,6 +157,7 @@ Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& envi
   std::string endpoint = flags.endpoint;
   if (endpoint.empty()) endpoint = variable(environment, "LAKECTL_SERVER_ENDPOINT_URL");
   if (endpoint.empty()) endpoint = yaml->endpoint_url.value_or("");
+  if (endpoint.empty()) endpoint = flags.usual_endpoint;
   if (endpoint.empty())
     return invalid(std::string("no lakeFS endpoint: ") + kHowToConfigure + ", or give --endpoint");
   auto normalised = normalised_endpoint(endpoint);

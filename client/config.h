@@ -16,6 +16,7 @@ struct AccessFlags {
   std::string endpoint;                                                // --endpoint
   std::filesystem::path ca_file;                                       // --ca-file
   std::chrono::milliseconds idle_timeout = LakeAccess{}.idle_timeout;  // --idle-timeout
+  std::string usual_endpoint = {};  // Where neither a flag nor the environment nor the file names one.
 };
 
 Environment process_environment();

@@ -92,6 +92,11 @@ std::string drop(FilesystemCore& core, const InodePtr& inode, const std::string&
 
 Result<std::string> Filesystem::decide(const std::string& which, Decision decision) {
   FilesystemCore& core = *core_;
+  if (decision == Decision::kDiscard && core.spool != nullptr) {
+    auto gone = core.spool->discard_damaged(which);
+    if (gone) return which + " is dropped";
+    if (gone.error().code != Errc::kNotFound) return gone.error();
+  }
   auto found = find_pending(core, which);
   if (!found) return found.error();
   const InodePtr& inode = *found;

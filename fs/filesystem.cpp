@@ -107,6 +107,16 @@ PendingFile describe(const WriteQueue::Waiting& waiting) {
   return file;
 }
 
+PendingFile describe(const DamagedFile& damaged) {
+  PendingFile file;
+  file.state = "damaged";
+  file.size_bytes = damaged.size_bytes;
+  file.cause = to_word(Errc::kLocalIo);
+  file.reason = damaged.reason;
+  file.kept_in = damaged.path;
+  return file;
+}
+
 }  // namespace
 
 FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_lake, Publisher& the_publisher,
@@ -130,6 +140,7 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
   auto left = spool->take_left_behind();
   settle_left_renames(left);
   recover_all(std::move(left), spool->take_left_removals());
+  tell_damage();
   ticker = std::jthread([this](const std::stop_token& stop) {
     constexpr std::chrono::milliseconds kGrain{200};  // Of temporary_age and of retries.
     for (bool goes_on = !stop.stop_requested(); goes_on; goes_on = sleep_out(stop, kGrain)) tick();
@@ -193,6 +204,8 @@ MountStatus Filesystem::status() {
   }
   for (const WriteQueue::Waiting& waiting : core.publishing.queue().removals())
     status.pending.push_back(describe(waiting));
+  if (core.spool != nullptr)
+    for (const DamagedFile& damaged : core.spool->damaged()) status.pending.push_back(describe(damaged));
   const std::lock_guard lock(core.mutex);
   status.failures.assign(core.failures.begin(), core.failures.end());
   return status;

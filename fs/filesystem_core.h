@@ -134,6 +134,7 @@ class FilesystemCore {
   Result<> settle_in_turn(const InodePtr& inode);
   // What earlier mounts left (fs/recovery.cpp).
   void recover_all(std::vector<LeftBehind> left, std::vector<RemovalRecord> removals);
+  void tell_damage();  // What of it could not be read, to the log.
   // Directory renames that were cut short: undone or finished, with the staged files that belong to them.
   // What the lake does not let us do now waits for the next mount.
   void settle_left_renames(std::vector<LeftBehind>& left);

@@ -4,6 +4,7 @@
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -91,6 +92,30 @@ void write(spdlog::level::level_enum level, std::string_view text) {
   logger->log(level, spdlog::string_view_t(line.data(), line.size()));
 }
 
+// What is there already must be an ordinary file of ours; it keeps its mode, for whoever made it may want
+// others to read it.
+Result<int> open_log_file(const std::filesystem::path& path) {
+  const auto refuse = [&](const std::string& why) {
+    return Error{Errc::kLocalIo, "cannot open the log file " + path.string() + ": " + why};
+  };
+  constexpr int kFlags = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const int fd = ::open(path.c_str(), kFlags, S_IRUSR | S_IWUSR);
+  if (fd < 0 && errno == ELOOP) return refuse("it is a symlink, which is not followed");
+  if (fd < 0 && errno == ENXIO) return refuse("it is a FIFO or a socket, not an ordinary file");
+  if (fd < 0) return refuse(std::strerror(errno));
+  struct stat facts {};
+  std::string why;
+  if (::fstat(fd, &facts) != 0)
+    why = std::strerror(errno);
+  else if (!S_ISREG(facts.st_mode))
+    why = "it is not an ordinary file";
+  else if (facts.st_uid != ::geteuid())
+    why = "it belongs to another user (uid " + std::to_string(facts.st_uid) + ")";
+  if (why.empty()) return fd;
+  ::close(fd);
+  return refuse(why);
+}
+
 }  // namespace
 
 void log_debug(std::string_view text) {
@@ -113,13 +138,9 @@ bool log_is_on(LogLevel level) {
 Result<> open_log(const LogOptions& options) {
   std::vector<std::shared_ptr<spdlog::sinks::sink>> sinks;
   if (!options.file.empty()) {
-    const int fd = ::open(options.file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
-                          S_IRUSR | S_IWUSR);
-    if (fd < 0) {
-      return Error{Errc::kLocalIo,
-                   "cannot open the log file " + options.file.string() + ": " + std::strerror(errno)};
-    }
-    sinks.push_back(std::make_shared<FdSink>(fd, true));
+    const auto opened = open_log_file(options.file);
+    if (!opened) return opened.error();
+    sinks.push_back(std::make_shared<FdSink>(*opened, true));
   }
   if (options.file.empty() || options.also_stderr) {
     auto terminal = std::make_shared<FdSink>(STDERR_FILENO, false);

@@ -25,11 +25,12 @@ void log_error(std::string_view text);
 
 struct LogOptions {
   LogLevel level = LogLevel::kInfo;
-  std::filesystem::path file;  // Appended to, made with mode 0600; empty: stderr.
+  std::filesystem::path file;  // Appended to, made with mode 0600 where it is missing; empty: stderr.
   bool also_stderr = false;    // Warnings and errors of a background mount that still has its terminal.
 };
 
-// Points the log elsewhere. kLocalIo: the file cannot be opened; the log stays where it was.
+// Points the log elsewhere. Never waits. kLocalIo: the file cannot be opened, is a symlink or no ordinary
+// file, or belongs to another user (for root, too); the log stays where it was.
 Result<> open_log(const LogOptions& options);
 
 // "debug", "info", "warn" (or "warning"), "error", "off". kInvalid.

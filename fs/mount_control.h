@@ -12,8 +12,8 @@ namespace lakefuse {
 
 // One file of a mount whose bytes are not (all) on the lake.
 struct PendingFile {
-  std::string path;   // On the branch.
-  std::string state;  // "open", "dirty", "uploading", "held", "failed", "conflict", "local".
+  std::string path;   // On the branch; empty where nobody knows it (damaged).
+  std::string state;  // "open", "dirty", "uploading", "held", "failed", "conflict", "local", "damaged".
   std::uint64_t size_bytes = 0;
   std::string cause;   // An Errc as a word; empty where nothing failed.
   std::string reason;  // The failure's sentence.

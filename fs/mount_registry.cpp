@@ -7,10 +7,9 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
-#include <fstream>
-#include <sstream>
+#include <span>
 
+#include "cache/disk.h"
 #include "cache/private_directory.h"
 #include "fs/control_wire.h"
 
@@ -35,11 +34,15 @@ bool is_trustworthy(const stdfs::path& directory, uid_t user) {
 }
 
 std::optional<MountFacts> read_facts(const stdfs::path& file) {
-  std::ifstream stream(file);
-  std::ostringstream text;
-  text << stream.rdbuf();
-  if (!stream) return std::nullopt;
-  auto facts = parse_facts(text.str());
+  constexpr std::size_t kMostBytes = 64 << 10;
+  const UniqueFd opened(::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  struct stat found {};
+  if (!opened || ::fstat(opened.get(), &found) != 0 || !S_ISREG(found.st_mode)) return std::nullopt;
+  std::string text(kMostBytes, '\0');
+  const auto got = read_fully(opened.get(), 0, std::as_writable_bytes(std::span(text)));
+  if (!got) return std::nullopt;
+  text.resize(*got);
+  auto facts = parse_facts(text);
   if (!facts) return std::nullopt;  // Half written, or of another version: as good as none.
   return *std::move(facts);
 }
@@ -85,15 +88,11 @@ stdfs::path MountRegistry::socket_for(const stdfs::path& mountpoint) const {
 }
 
 Result<> MountRegistry::add(const MountFacts& facts) const {
-  const auto file = directory_ / (name_of(facts.mountpoint) + ".json");
-  const auto fresh = directory_ / (name_of(facts.mountpoint) + ".json.new");
-  std::ofstream stream(fresh, std::ios::trunc);
-  stream << facts_text(facts) << '\n';
-  stream.close();
-  if (!stream || ::rename(fresh.c_str(), file.c_str()) != 0) {
-    return Error{Errc::kLocalIo, "cannot write " + file.string() + ": " + std::strerror(errno)};
-  }
-  return {};
+  const auto directory = open_private_directory(directory_);
+  if (!directory) return directory.error();
+  const std::string name = name_of(facts.mountpoint) + ".json";
+  auto put = put_text(directory->get(), name, facts_text(facts) + '\n', Put::kRenamed);
+  return put ? put : put.error().in((directory_ / name).string());
 }
 
 void MountRegistry::remove(const stdfs::path& mountpoint) const {

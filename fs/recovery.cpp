@@ -177,6 +177,14 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
     log_info("recovered " + record.path + " from an earlier mount; publishing it");  // The retries do it.
 }
 
+void FilesystemCore::tell_damage() {
+  for (const DamagedFile& damaged : spool->damaged())
+    log_error("left by an earlier mount: " + damaged.reason + "; kept in " + damaged.path.string() +
+              "; `cp` copies it out, `lakefuse discard` drops it");
+  if (const auto& trouble = spool->links().trouble())
+    log_warn("which changes of the branch are this user's is not known in full: " + trouble->message);
+}
+
 void FilesystemCore::release_claim(LeftBehind left) {
   ReleasedClaims::Claim claim{.path = left.record.path,
                               .nonce = nonce_of(left.record.meta.metadata),

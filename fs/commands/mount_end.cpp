@@ -29,7 +29,8 @@ std::size_t log_pending(const std::vector<PendingFile>& files) {
   for (const auto& file : files) {
     if (!waits_for_lake(file)) continue;
     ++n;
-    log_error("not on the lake: " + file.path + " (" + format_bytes(file.size_bytes) + ", " + file.state +
+    log_error("not on the lake: " + (file.path.empty() ? "a file of unknown name" : file.path) + " (" +
+              format_bytes(file.size_bytes) + ", " + file.state +
               (file.reason.empty() ? "" : ": " + file.reason) + "), kept in " + file.kept_in);
   }
   return n;

@@ -15,8 +15,8 @@ namespace {
 
 namespace stdfs = std::filesystem;
 
-tl::unexpected<Refusal> refuse(ExitCode code, std::string sentence) {
-  return tl::unexpected<Refusal>({code, std::move(sentence)});
+tl::unexpected<Refusal> refuse(ExitCode code, std::string sentence, Errc cause = Errc::kUnavailable) {
+  return tl::unexpected<Refusal>({code, std::move(sentence), cause});
 }
 
 // A failure of a call that no check foresees, by its cause.
@@ -26,8 +26,10 @@ tl::unexpected<Refusal> refuse(const Lake& lake, const Error& error) {
       return refuse(kNoAccess, lake.endpoint() + " does not accept the credentials: " + error.message +
                                    "; check them in ~/.lakectl.yaml or the LAKECTL_* environment");
     case Errc::kDenied:
-      return refuse(kNoAccess, "the credentials may not do this: " + error.message +
-                                   "; ask the lake's administrator for the permission");
+      return refuse(kNoAccess,
+                    "the credentials may not do this: " + error.message +
+                        "; ask the lake's administrator for the permission",
+                    Errc::kDenied);
     case Errc::kUnavailable:
     case Errc::kTimeout:
     case Errc::kTooManyRequests:
@@ -86,8 +88,10 @@ class Planning {
   Checked<void> ask_repository() {
     auto repository = plan_.versions->repository();
     if (!repository && repository.error().code == Errc::kNotFound) {
-      return refuse(kWrongRef, "there is no repository " + in_quotes(mount_.uri.repository) + " at " +
-                                   lake_.endpoint() + "; `lakectl repo list` shows those that are");
+      return refuse(kWrongRef,
+                    "there is no repository " + in_quotes(mount_.uri.repository) + " at " + lake_.endpoint() +
+                        "; `lakectl repo list` shows those that are",
+                    Errc::kNotFound);
     }
     if (!repository) return refuse(lake_, repository.error());
     plan_.repository = *std::move(repository);
@@ -101,8 +105,10 @@ class Planning {
       plan_.branch = ref;
       plan_.objects = lake_.objects(plan_.repository, ref, plan_.config);
       if (plan_.repository.read_only && !plan_.read_only) {
-        return refuse(kWrongRef, "the repository " + in_quotes(mount_.uri.repository) +
-                                     " is read-only; mount it with --read-only");
+        return refuse(
+            kWrongRef,
+            "the repository " + in_quotes(mount_.uri.repository) + " is read-only; mount it with --read-only",
+            Errc::kReadOnly);
       }
       return {};
     }
@@ -111,9 +117,10 @@ class Planning {
     }
     const auto commit = plan_.versions->resolve(ref);
     if (!commit && (commit.error().code == Errc::kNotFound || commit.error().code == Errc::kInvalid)) {
-      return refuse(kWrongRef, "there is no branch, tag or commit " + in_quotes(ref) + " in the repository " +
-                                   in_quotes(mount_.uri.repository) +
-                                   "; `lakectl branch list` shows its branches");
+      return refuse(kWrongRef,
+                    "there is no branch, tag or commit " + in_quotes(ref) + " in the repository " +
+                        in_quotes(mount_.uri.repository) + "; `lakectl branch list` shows its branches",
+                    Errc::kNotFound);
     }
     if (!commit) return refuse(lake_, commit.error());
     plan_.commit = commit->id;
@@ -140,7 +147,8 @@ class Planning {
     if (rule == rules->end()) return {};
     return refuse(kWrongRef,
                   "the branch " + in_quotes(plan_.branch) + " is protected (rule " + in_quotes(*rule) +
-                      "): nobody may write to it; mount it with --read-only, or mount a branch of it");
+                      "): nobody may write to it; mount it with --read-only, or mount a branch of it",
+                  Errc::kReadOnly);
   }
 
   Checked<void> ask_prefix() {

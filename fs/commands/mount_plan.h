@@ -15,6 +15,7 @@ namespace lakefuse {
 struct Refusal {
   ExitCode exit_code;
   std::string sentence;
+  Errc cause = Errc::kUnavailable;  // kNotFound, kDenied, kReadOnly: the lake will not have it as things are.
 };
 
 template <class T>

@@ -1,17 +1,23 @@
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "cache/spool.h"
 #include "fs/commands/commands.h"
 #include "fs/commands/found_mount.h"
+#include "fs/commands/left_bytes.h"
 #include "fs/commands/render.h"
 #include "fs/exit_code.h"
+#include "fs/log.h"
+#include "fs/quantity.h"
 
 namespace lakefuse {
 namespace {
 
 // What is in the files of a state directory, mounted or not.
 int show_state_directory(const PendingCommand& command) {
+  if (auto usable = check_state_directory(command.directory); !usable)
+    return complain(usable.error().message), kFailed;
   const auto files = read_spools(command.directory);
   if (!files) return complain(files.error().message), kFailed;
   if (command.json) {
@@ -19,13 +25,8 @@ int show_state_directory(const PendingCommand& command) {
   } else {
     for (const auto& file : *files) std::fputs(render(file).c_str(), stdout);
     if (files->empty()) std::printf("nothing is pending in %s\n", command.directory.c_str());
-    if (std::any_of(files->begin(), files->end(), [](const SpooledFile& file) { return !file.in_use; })) {
-      std::printf(
-          "`lakefuse recover %s` publishes what can be, or says why it never will be; `cp` copies a kept "
-          "file\n"
-          "out, `lakefuse discard` drops it\n",
-          command.directory.c_str());
-    }
+    if (std::any_of(files->begin(), files->end(), [](const SpooledFile& file) { return !file.in_use; }))
+      std::fputs(what_to_do(command.directory).c_str(), stdout);
   }
   const bool left = std::any_of(files->begin(), files->end(), [](const SpooledFile& file) {
     return !file.in_use || file.record.state == SpoolRecord::State::kFailed ||
@@ -41,14 +42,35 @@ int show_dead(const MountView& view, bool json) {
   return show_state_directory({.directory = view.mount.facts.state_dir, .json = json});
 }
 
+// Whether the mounts' state directories hold what these mounts do not publish; each such directory is named.
+bool tell_others(const std::vector<MountView>& views) {
+  std::set<std::filesystem::path> told;
+  for (const auto& view : views) {
+    const auto& facts = view.mount.facts;
+    const auto others = count_others(facts);
+    if (!others) complain(others.error().message);
+    if (!others || *others == 0 || !told.insert(facts.state_dir).second) continue;
+    const std::string place = printable(facts.state_dir.string());
+    std::printf("%s of other branches or mounts: `lakefuse pending %s` lists what %s holds\n",
+                count_of(*others, "file").c_str(), place.c_str(), place.c_str());
+  }
+  return !told.empty();
+}
+
 }  // namespace
 
 int run(const PendingCommand& command) {
   std::vector<FoundMount> mounts;
+  LeftBytes left;
+  int code = kDone;
   if (command.directory.empty()) {
     auto found = find_mounts();
     if (!found) return complain(found.error().message), kFailed;
     mounts = *std::move(found);
+    if (auto unserved = left_by_default())
+      left = *std::move(unserved);
+    else
+      complain(unserved.error().message), code = kFailed;
   } else {
     auto found = find_mount(command.directory);
     if (!found && found.error().code == Errc::kNotFound) {
@@ -62,7 +84,6 @@ int run(const PendingCommand& command) {
   }
   std::vector<MountView> views;
   for (auto& mount : mounts) views.push_back(look_at(std::move(mount)));
-  int code = kDone;
   for (const auto& view : views) {
     if (!view.trouble.empty()) {
       complain(view.mount.mountpoint.string() + ": " + view.trouble);
@@ -70,8 +91,9 @@ int run(const PendingCommand& command) {
     }
     if (std::any_of(view.status.pending.begin(), view.status.pending.end(), is_failure)) code = kNotOnLake;
   }
+  if (!left.files.empty()) code = kNotOnLake;
   if (command.json) {
-    std::fputs(render_pending_json(views).c_str(), stdout);
+    std::fputs(render_pending_json(views, left.files).c_str(), stdout);
     return code;
   }
   bool any = false;
@@ -81,7 +103,13 @@ int run(const PendingCommand& command) {
     std::printf("%s  %s\n", view.mount.mountpoint.c_str(), view.mount.facts.uri.c_str());
     for (const auto& file : view.status.pending) std::fputs(render(file).c_str(), stdout);
   }
-  if (!any && code == kDone) std::puts("nothing is pending: everything is on the lake");
+  std::fputs(render(left).c_str(), stdout);
+  const bool has_others = tell_others(views);
+  if (any || code != kDone) return code;
+  if (!has_others)
+    std::puts("nothing is pending: everything is on the lake");
+  else
+    std::puts("nothing else is pending");
   return code;
 }
 

@@ -2,9 +2,12 @@
 #include <cstdio>
 
 #include "cache/cached_store.h"
+#include "cache/private_directory.h"
+#include "cache/refusal.h"
 #include "cache/spool.h"
 #include "client/publisher.h"
 #include "fs/commands/commands.h"
+#include "fs/commands/left_bytes.h"
 #include "fs/commands/mount_plan.h"
 #include "fs/commands/render.h"
 #include "fs/exit_code.h"
@@ -43,16 +46,23 @@ class Recovery {
     for (const auto& path : report.published) std::printf("    %s\n", printable(path).c_str());
     const MountStatus status = filesystem.status();
     for (const auto& failure : status.failures) complain(failure.message);
-    if (report.failed.empty()) return status.unseen_failures > 0 ? kNotOnLake : kDone;
-    complain(count_of(report.failed.size(), "file") +
-             " of it could not be published; mount the branch and `lakefuse resolve` what is in conflict:");
+    const bool has_damage = tell_damage(status);
+    if (report.failed.empty()) return has_damage || status.unseen_failures > 0 ? kNotOnLake : kDone;
+    complain(count_of(report.failed.size(), "file") + " of it could not be published:");
     for (const auto& file : report.failed) std::fputs(render(file).c_str(), stderr);
+    const bool has_conflict = std::any_of(report.failed.begin(), report.failed.end(),
+                                          [](const auto& file) { return file.state == "conflict"; });
+    if (has_conflict) complain("mount the branch and `lakefuse resolve` what is in conflict");
     return kNotOnLake;
   }
 
   // Bytes that no mount will publish as things are: where they are, for whoever copies them out.
   int refused(const Refusal& refusal) const {
     complain(uri_of(owner_) + ": " + refusal.sentence);
+    if (is_final(refusal.cause)) {
+      const auto noted = note_refusal(command_.directory, owner_, {refusal.cause, refusal.sentence});
+      if (!noted) complain(noted.error().message);
+    }
     const auto files = read_spools(command_.directory);
     if (!files) return refusal.exit_code;
     complain("its bytes stay where they are; `cp` copies them out, `lakefuse discard` drops them:");
@@ -62,8 +72,23 @@ class Recovery {
   }
 
  private:
+  static bool tell_damage(const MountStatus& status) {
+    std::string damaged;
+    for (const auto& file : status.pending)
+      if (file.state == "damaged") damaged += render(file);
+    if (damaged.empty()) return false;
+    complain("some of it cannot be read; `cp` copies it out, `lakefuse discard` drops it:");
+    std::fputs(damaged.c_str(), stderr);
+    return true;
+  }
+
   Checked<void> open() {
-    auto access = load_access(command_.access, process_environment());
+    // Whoever may write there could name a lake of his own, and be told our key.
+    if (auto ours = open_private_directory(command_.directory); !ours)
+      return tl::unexpected(Refusal{kLocalTrouble, ours.error().message});
+    AccessFlags flags = command_.access;
+    flags.usual_endpoint = owner_.endpoint;
+    auto access = load_access(flags, process_environment());
     if (!access) return tl::unexpected(no_way_in(access.error()));
     auto lake = Lake::open(*std::move(access));
     if (!lake) return tl::unexpected(Refusal{kUnreachable, lake.error().message});
@@ -77,7 +102,7 @@ class Recovery {
     auto plan = plan_mount(mount, **lake);
     if (!plan) return tl::unexpected(plan.error());
     if (plan->branch.empty())
-      return tl::unexpected(Refusal{kWrongRef, "there is no branch of that name any more"});
+      return tl::unexpected(Refusal{kWrongRef, "there is no branch of that name any more", Errc::kNotFound});
     plan_ = *std::move(plan);
     return {};
   }
@@ -90,6 +115,8 @@ class Recovery {
 }  // namespace
 
 int run(const RecoverCommand& command) {
+  if (auto usable = check_state_directory(command.directory); !usable)
+    return complain(usable.error().message), kLocalTrouble;
   const auto files = read_spools(command.directory);
   if (!files) return complain(files.error().message), kLocalTrouble;
   int code = kDone;
@@ -103,7 +130,7 @@ int run(const RecoverCommand& command) {
       note(kNotOnLake);
     } else if (file.in_use) {
       std::printf("%s is mounted now: its mount publishes\n    %s\n", printable(uri_of(file.owner)).c_str(),
-                  printable(file.record.path).c_str());
+                  printable(file.record.path.empty() ? file.data_path.string() : file.record.path).c_str());
     } else if (std::find(owners.begin(), owners.end(), file.owner) == owners.end()) {
       owners.push_back(file.owner);
     }

@@ -50,8 +50,9 @@ std::string_view word_of(SpoolRecord::State state) {
 }
 
 PendingFile as_pending(const SpooledFile& file) {
+  const bool is_damaged = file.record.path.empty();
   return {file.record.path,
-          std::string(word_of(file.record.state)),
+          is_damaged ? "damaged" : std::string(word_of(file.record.state)),
           file.size_bytes,
           file.record.cause,
           file.record.reason,
@@ -101,14 +102,32 @@ json::object json_of(const MountView& view) {
   return object;
 }
 
+json::array array_of(const std::vector<SpooledFile>& files) {
+  json::array array;
+  for (const auto& file : files) {
+    json::object object = to_json(as_pending(file));
+    object["endpoint"] = file.owner.endpoint;
+    object["repository"] = file.owner.repository;
+    object["branch"] = file.owner.branch;
+    object["in_use"] = file.in_use;
+    array.push_back(std::move(object));
+  }
+  return array;
+}
+
 }  // namespace
 
 std::string render(const PendingFile& file) {
   std::string text = "    " + file.state +
                      std::string(file.state.size() < 10 ? 10 - file.state.size() : 1, ' ') +
-                     printable(file.path) + "  " + format_bytes(file.size_bytes);
+                     printable(file.path.empty() ? "(its name is not known)" : file.path) + "  " +
+                     format_bytes(file.size_bytes);
   if (file.since_seconds > 0) text += ", since " + format_time(file.since_seconds);
   if (!file.reason.empty()) text += "\n              why: " + printable(file.reason);
+  if (is_final(errc_from(file.cause)))
+    text +=
+        "\n              no mount will publish it as things are: `cp` copies it out, `lakefuse discard` "
+        "drops it";
   if (!file.theirs.empty()) text += "\n              theirs: " + printable(file.theirs);
   if (!file.kept_in.empty()) {
     text += "\n              kept in " + printable(file.kept_in);
@@ -157,14 +176,19 @@ std::string render(const MountView& view) {
   return text;
 }
 
-std::string render_json(const std::vector<MountView>& views) {
+std::string render_json(const std::vector<MountView>& views, const LeftBytes& left) {
   json::array array;
   for (const auto& view : views) array.push_back(json_of(view));
+  if (!left.files.empty())
+    array.push_back(json::object{{"mountpoint", ""},
+                                 {"state", "not mounted"},
+                                 {"state_dir", left.state_dir.string()},
+                                 {"status", {{"pending", array_of(left.files)}}}});
   return json::serialize(array) + "\n";
 }
 
-std::string render_pending_json(const std::vector<MountView>& views) {
-  json::array array;
+std::string render_pending_json(const std::vector<MountView>& views, const std::vector<SpooledFile>& left) {
+  json::array array = array_of(left);
   for (const auto& view : views) {
     for (const auto& file : view.status.pending) {
       json::object object = to_json(file);
@@ -176,21 +200,16 @@ std::string render_pending_json(const std::vector<MountView>& views) {
 }
 
 std::string render_json(const std::vector<SpooledFile>& files) {
-  json::array array;
-  for (const auto& file : files) {
-    json::object object = to_json(as_pending(file));
-    object["endpoint"] = file.owner.endpoint;
-    object["repository"] = file.owner.repository;
-    object["branch"] = file.owner.branch;
-    object["in_use"] = file.in_use;
-    array.push_back(std::move(object));
-  }
-  return json::serialize(array) + "\n";
+  return json::serialize(array_of(files)) + "\n";
 }
 
 bool is_failure(const PendingFile& file) {
   const bool is_tried_again = file.state == "uploading" && !file.cause.empty();
-  return file.state == "failed" || file.state == "conflict" || is_tried_again;
+  return file.state == "failed" || file.state == "conflict" || file.state == "damaged" || is_tried_again;
+}
+
+bool is_final(Errc cause) {
+  return cause == Errc::kNotFound || cause == Errc::kDenied || cause == Errc::kReadOnly;
 }
 
 bool has_failures(const MountStatus& status) {

@@ -8,6 +8,7 @@
 
 #include "cache/spool.h"
 #include "fs/commands/found_mount.h"
+#include "fs/commands/left_bytes.h"
 #include "fs/mount_control.h"
 
 namespace lakefuse {
@@ -16,13 +17,16 @@ std::string render(const MountView& view);
 std::string render(const PendingFile& file);  // One or two lines.
 std::string render(const SpooledFile& file);
 
-// JSON arrays, one element a mount or a file.
-std::string render_json(const std::vector<MountView>& views);
-std::string render_pending_json(const std::vector<MountView>& views);
+// JSON arrays, one element a mount or a file; what is left in a state directory is an element without a mount
+// point.
+std::string render_json(const std::vector<MountView>& views, const LeftBytes& left = {});
+std::string render_pending_json(const std::vector<MountView>& views, const std::vector<SpooledFile>& left);
 std::string render_json(const std::vector<SpooledFile>& files);
 
-// True when a person must know: a publish has failed, or a conflict waits.
+// True when a person must know: a publish has failed, a conflict waits, or something is damaged.
 bool is_failure(const PendingFile& file);
+// True where no mount publishes it as things are: the branch is gone or protected, or the rights are.
+bool is_final(Errc cause);
 bool has_failures(const MountStatus& status);
 
 // A sentence on stderr, "lakefuse: ..."; control characters are escaped.

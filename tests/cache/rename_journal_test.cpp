@@ -64,7 +64,7 @@ TEST_CASE("a rename journal that cannot be read is put aside for a person, never
     std::ofstream(entry.path()) << "{\"step\": \"flying\"}";
   auto spool = fixture.open();
   CHECK(spool->take_left_renames().empty());
-  CHECK(spool->damaged_count() == 1);
+  CHECK(spool->damaged().size() == 1);
 }
 
 TEST_CASE("discard_spooled drops one file that no mount has, and nothing else") {

@@ -3,6 +3,7 @@
 
 #include <fstream>
 
+#include "cache/spool_slot.h"
 #include "tests/cache/spool_fixture.h"
 
 namespace lakefuse::test {
@@ -25,7 +26,7 @@ TEST_CASE("a record that cannot be read costs nobody else a file, and its bytes 
     const auto left = spool->take_left_behind();
     REQUIRE(left.size() == 1);
     CHECK(left[0].record.path == "good");
-    CHECK(spool->damaged_count() == 1);
+    CHECK(spool->damaged().size() == 1);
     const auto all = read_spools(f.state()).value();
     REQUIRE(all.size() == 2);
     CHECK(all[0].record.state == State::kConflict);
@@ -38,13 +39,42 @@ TEST_CASE("bytes whose record is gone are kept aside, a record without bytes goe
   SpoolFixture f;
   f.leave(record_of("a", State::kFailed), "precious");
   fs::remove(f.file_ending(".json"));
-  CHECK(f.open()->damaged_count() == 1);
+  CHECK(f.open()->damaged().size() == 1);
   f.leave(record_of("b", State::kOpen), "");
   fs::remove(f.file_ending(".data"));
   const auto spool = f.open();
   CHECK(spool->take_left_behind().empty());
-  CHECK(spool->damaged_count() == 1);
+  CHECK(spool->damaged().size() == 1);
   CHECK(fs::is_empty(spool->directory() / "spool"));
+}
+
+TEST_CASE("what was put aside is named with its reason, and goes when a person says so") {
+  SpoolFixture f;
+  f.leave(record_of("bad", State::kFailed), "precious");
+  std::ofstream(f.file_ending(".json"), std::ios::trunc) << "{";
+  const std::string removals = std::string(32, 'b') + ".removals";
+  std::ofstream(f.file_ending(".data").parent_path() / removals) << "no line of ours\n{\"order\":";
+  std::ofstream(f.state() / (SpoolSlot::name_of(kOwner, 0) + ".linked")) << "half";
+  const auto spool = f.open();
+  CHECK(spool->links().trouble().has_value());
+  const auto damaged = spool->damaged();
+  REQUIRE(damaged.size() == 2);
+  for (const DamagedFile& file : damaged) {
+    CHECK(file.reason != "");
+    CHECK(file.size_bytes == fs::file_size(file.path));
+    REQUIRE(spool->discard_damaged(file.path).has_value());
+    CHECK(cause_of(spool->discard_damaged(file.path)) == Errc::kNotFound);
+  }
+  CHECK(spool->damaged().empty());
+  CHECK(fs::is_empty(spool->directory() / "damaged"));
+  CHECK(cause_of(spool->discard_damaged(f.state() / "x")) == Errc::kNotFound);
+}
+
+TEST_CASE("a list of removals that a power cut tore is no damage") {
+  SpoolFixture f;
+  f.leave(record_of("a", State::kFailed), "x");
+  std::ofstream(f.file_ending(".data").parent_path() / (std::string(32, 'b') + ".removals")) << "{\"order\":";
+  CHECK(f.open()->damaged().empty());
 }
 
 TEST_CASE("files of a format that we do not know are refused with a sentence, never dropped") {
@@ -116,6 +146,37 @@ TEST_CASE("a state directory that others can write, or that is a symlink, is ref
   const auto refused = Spool::open(foreign, kOwner, 0);
   CHECK(cause_of(refused) == Errc::kLocalIo);
   CHECK(refused.error().message.find("another user") != std::string::npos);
+}
+
+TEST_CASE(
+    "a state directory below one where another user could replace it is refused, a sticky one is fine") {
+  ScratchDirectory scratch;
+  const fs::path shared = scratch.path() / "shared";
+  const fs::path state = shared / "sub" / "state";
+  fs::create_directories(shared / "sub");
+  fs::create_directory_symlink(shared, scratch.path() / "link");
+  const auto mode = [&](mode_t bits) { REQUIRE(::chmod(shared.c_str(), bits) == 0); };
+  mode(0777);
+  for (const fs::path& refused : {state, scratch.path() / "link" / "sub" / "state"}) {
+    const auto opened = Spool::open(refused, kOwner, 0);
+    CHECK(cause_of(opened) == Errc::kLocalIo);
+    CHECK(opened.error().message.find("may be written by others") != std::string::npos);
+  }
+  CHECK_FALSE(fs::exists(state));
+  mode(01777);
+  CHECK(Spool::open(state, kOwner, 0).has_value());
+  mode(0777);
+  CHECK(cause_of(Spool::open(state, kOwner, 0)) == Errc::kLocalIo);
+  mode(0755);
+  CHECK(Spool::open(state, kOwner, 0).has_value());
+  if (::geteuid() != 0) return;
+  REQUIRE(::chown(shared.c_str(), 65534, 65534) == 0);
+  const auto foreign = Spool::open(state, kOwner, 0);
+  CHECK(cause_of(foreign) == Errc::kLocalIo);
+  CHECK(foreign.error().message.find("another user") != std::string::npos);
+  REQUIRE(::chown(shared.c_str(), 0, 65534) == 0);
+  mode(0775);
+  CHECK(cause_of(Spool::open(state, kOwner, 0)) == Errc::kLocalIo);
 }
 
 TEST_CASE("a symlink or FIFO in the place of a file is not followed") {

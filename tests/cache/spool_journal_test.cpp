@@ -176,7 +176,7 @@ TEST_CASE("what was published never comes back, even where a power cut brings ba
   std::ofstream(back) << "published";
   const auto spool = f.open();
   CHECK(paths_of(spool->take_left_behind()) == std::multiset<std::string>{"waits"});
-  CHECK(spool->damaged_count() == 0);
+  CHECK(spool->damaged().size() == 0);
   CHECK_FALSE(fs::exists(back));
 }
 
@@ -216,7 +216,7 @@ TEST_CASE("a journal that is damaged in its middle is kept for a person, and cos
     CHECK(left.size() == 3);
     for (const auto& one : left)
       CHECK(one.record.state == (one.record.path == "second" ? State::kOpen : State::kQueued));
-    CHECK(spool->damaged_count() == 1);
+    CHECK(spool->damaged().size() == 1);
   }
   std::size_t shown = 0;
   const auto all = read_spools(f.state()).value();

@@ -304,6 +304,15 @@ TEST_CASE("control: a registered mount is found again, and its directory is the 
   CHECK(registries.front().find("/mnt/lake")->uri == "lakefs://repo/main/");
   CHECK_FALSE(registries.front().find("/mnt/other"));
   CHECK(registries.front().all().size() == 1);
+  for (const auto& entry : std::filesystem::directory_iterator(mount.socket.parent_path())) {
+    if (entry.path().extension() != ".json") continue;
+    REQUIRE(::lstat(entry.path().c_str(), &facts) == 0);
+    CHECK((facts.st_mode & 0777) == 0600);
+    std::filesystem::create_symlink(entry.path(), mount.socket.parent_path() / "link.json");
+    break;
+  }
+  CHECK(std::filesystem::exists(mount.socket.parent_path() / "link.json"));
+  CHECK(registries.front().all().size() == 1);
   std::ofstream(mount.socket.parent_path() / "damaged.json") << "{\"mountpoint\":";
   CHECK(registries.front().all().size() == 1);
 }

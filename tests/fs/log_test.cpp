@@ -1,7 +1,9 @@
 #include "fs/log.h"
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -63,6 +65,38 @@ TEST_CASE("log: F3 nobody else may read the file, and a symlink in its place is 
   const auto opened = open_log({.file = scratch.path() / "link.log"});
   REQUIRE_FALSE(opened);
   CHECK(opened.error().code == Errc::kLocalIo);
+}
+
+TEST_CASE("log: only an ordinary file of this user's is written to, and none is waited for") {
+  const ScratchDirectory scratch;
+  const LogRestored restored;
+  const auto refused = [&](const char* name, const std::string& why) {
+    const auto opened = open_log({.file = scratch.path() / name});
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code == Errc::kLocalIo);
+    CAPTURE(opened.error().message);
+    CHECK(opened.error().message.find(why) != std::string::npos);
+  };
+  const auto fifo = scratch.path() / "fifo";
+  REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
+  refused("fifo", "FIFO");
+  const int reader = ::open(fifo.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+  REQUIRE(reader >= 0);
+  refused("fifo", "not an ordinary file");
+  ::close(reader);
+  const auto file = scratch.path() / "ours";
+  std::ofstream(file) << "before\n";
+  REQUIRE(::chmod(file.c_str(), 0640) == 0);
+  REQUIRE(open_log({.file = file}));
+  CHECK(text_of(file) == "before\n");
+  struct stat facts {};
+  REQUIRE(::stat(file.c_str(), &facts) == 0);
+  CHECK((facts.st_mode & 0777) == 0640);
+  if (::geteuid() != 0) return;
+  std::ofstream(scratch.path() / "foreign") << "theirs";
+  REQUIRE(::chown((scratch.path() / "foreign").c_str(), 65534, 65534) == 0);
+  refused("foreign", "belongs to another user");
+  CHECK(text_of(scratch.path() / "foreign") == "theirs");
 }
 
 TEST_CASE("log: levels are read by their names") {

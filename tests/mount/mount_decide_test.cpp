@@ -205,6 +205,137 @@ TEST_CASE("W2: bytes for a branch that is gone or protected are kept, said why, 
   }
 }
 
+TEST_CASE(
+    "W2: what recover found no mount to publish, pending says, with the lake's reason and the way out") {
+  for (const bool is_gone : {true, false}) {
+    CAPTURE(is_gone);
+    TestLake lake;
+    NEEDS_DOUBLE(lake);
+    lake.put("seed", "seed");
+    lake.commit();
+    lake.server().create_branch(lake.repository(), "work");
+    Mounted mount(lake, {.ref = "work", .may_end_hard = true});
+    lake.fail_all_links();
+    REQUIRE(write_file(mount / "a.txt", "only here") == "close: EIO");
+    mount.kill_hard();
+    lake.server().clear_faults();
+    const Arguments ask{"pending", mount.state_dir()};
+    CHECK(mount.lakefuse(ask).out.find("no mount will publish it") == std::string::npos);
+    if (is_gone)
+      lake.server().delete_branch(lake.repository(), "work");
+    else
+      lake.server().protect(lake.repository(), "wor*");
+    const std::string endpoint = lake.client().endpoint();
+    CHECK(exit_of(mount, {"recover", mount.state_dir(), "--endpoint", endpoint}) == 6);
+    const Ran told = mount.lakefuse(ask);
+    CHECK(told.exit_code == 3);
+    CHECK(told.out.find(is_gone ? "no branch" : "is protected") != std::string::npos);
+    CHECK(told.out.find("before that: ") != std::string::npos);
+    CHECK(told.out.find("no mount will publish it as things are: `cp` copies it out") != std::string::npos);
+    if (is_gone) continue;
+    lake.server().unprotect(lake.repository());
+    mount.mount();
+    CHECK(mount.unmount() == 0);
+    CHECK(exit_of(mount, ask) == 0);
+  }
+}
+
+TEST_CASE("W2: where the rights are gone, recover and pending say so and speak of no conflict") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  lake.fail_all_links();
+  REQUIRE(write_file(mount / "a.txt", "only here") == "close: EIO");
+  mount.kill_hard();
+  lake.server().clear_faults();
+  lake.server().add_fault({.kind = Fault::Kind::kStatus,
+                           .operation = "link_physical_address",
+                           .times = 0,
+                           .status = 401,
+                           .body = R"({"message":"insufficient permissions"})"});
+  const Ran ran = mount.lakefuse(
+      {"recover", mount.state_dir(), "--endpoint", lake.client().endpoint(), "--timeout", "1s"});
+  CHECK(ran.exit_code == 3);
+  const Ran told = mount.lakefuse({"pending", mount.state_dir()});
+  CHECK(told.exit_code == 3);
+  for (const std::string& text : {ran.err, told.out}) {
+    CAPTURE(text);
+    CHECK(text.find("insufficient permissions") != std::string::npos);
+    CHECK(text.find("no mount will publish it as things are") != std::string::npos);
+    CHECK(text.find("conflict") == std::string::npos);
+  }
+}
+
+TEST_CASE("W2: pending and status without DIR tell what waits in the default state directory") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("seed", "seed");
+  lake.commit();
+  lake.server().create_branch(lake.repository(), "work");
+  const ScratchDirectory home;
+  const std::map<std::string, std::string> environment{{"XDG_STATE_HOME", home.path()}};
+  Mounted mount(lake, {.state_dir = home.path() / "lakefuse", .environment = environment});
+  CHECK(write_file(mount / ".DS_Store", "litter") == kOk);
+  lake.fail_all_links();
+  REQUIRE(write_file(mount / "a.txt", "only here") == "close: EIO");
+  mount.kill_hard();
+  for (const Arguments& asks :
+       {Arguments{"pending"}, {"status"}, {"pending", "--json"}, {"status", "--json"}}) {
+    const Ran ran = mount.lakefuse(asks);
+    CAPTURE(ran.out);
+    CHECK(ran.exit_code == 3);
+    CHECK(ran.out.find("a.txt") != std::string::npos);
+    CHECK(ran.out.find("everything is on the lake") == std::string::npos);
+    CHECK(ran.out.find(".DS_Store") == std::string::npos);
+  }
+  lake.server().clear_faults();
+
+  Mounted other(lake, {.ref = "work", .state_dir = mount.state_dir(), .environment = environment});
+  const Ran asked = other.lakefuse({"pending", other.at()});
+  CAPTURE(asked.out);
+  CHECK(asked.out.find("everything is on the lake") == std::string::npos);
+  CHECK(asked.out.find("1 file of other branches or mounts: `lakefuse pending") != std::string::npos);
+
+  mount.mount();
+  CHECK(mount.unmount() == 0);
+  CHECK(other.lakefuse({"pending", other.at()}).out == "nothing is pending: everything is on the lake\n");
+  for (const Arguments& asks : {Arguments{"pending"}, {"status"}})  // Others' mounts may be told, too.
+    CHECK(other.lakefuse(asks).out.find("no mount serves these") == std::string::npos);
+}
+
+TEST_CASE("recover takes a state directory only, and knows its lake from it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  const ScratchDirectory other;
+  for (const std::filesystem::path& wrong : {other.path() / "missing", other.path()}) {
+    const Ran ran = mount.lakefuse({"recover", wrong});
+    CHECK(ran.exit_code == 7);
+    CHECK(ran.err.find(wrong) != std::string::npos);
+    CHECK(exit_of(mount, {"pending", wrong}) == 1);
+  }
+  CHECK_FALSE(std::filesystem::exists(other.path() / "missing"));
+  lake.fail_all_links();
+  REQUIRE(write_file(mount / "a.txt", "kept") == "close: EIO");
+  mount.kill_hard();
+  lake.server().clear_faults();
+
+  // Not from a directory where others may have said which lake that is.
+  using std::filesystem::perms;
+  std::filesystem::permissions(mount.state_dir(), perms::all);
+  const auto calls = lake.server().count();
+  const Ran refused = mount.lakefuse({"recover", mount.state_dir()});
+  CHECK(refused.exit_code == 7);
+  CHECK(refused.err.find("may be written by others") != std::string::npos);
+  CHECK(lake.server().count() == calls);
+  std::filesystem::permissions(mount.state_dir(), perms::owner_all);
+
+  CHECK(exit_of(mount, {"recover", mount.state_dir(), "--endpoint", "http://127.0.0.1:9"}) == 4);
+  CHECK(lake.read("a.txt") == "<none>");
+  CHECK(exit_of(mount, {"recover", mount.state_dir()}) == 0);
+  CHECK(lake.read("a.txt") == "kept");
+}
+
 TEST_CASE("W2: status, pending and flush take the state directory of a mount for the mount") {
   TestLake lake;
   Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
@@ -237,6 +368,55 @@ TEST_CASE(
   const Ran pending = mount.lakefuse({"pending", mount.state_dir().string()});
   CHECK(pending.exit_code == 3);
   CHECK(pending.out.find("written in format 9") != std::string::npos);
+}
+
+TEST_CASE(
+    "faults: a record that cannot be read is told by log, status, pending, commit, umount and recover") {
+  for (const std::string garbage : {R"({"format":99})", "\xff no JSON"}) {
+    CAPTURE(garbage);
+    TestLake lake;
+    NEEDS_DOUBLE(lake);
+    Mounted mount(lake);
+    lake.fail_all_links();
+    REQUIRE(write_file(mount / "a.txt", "only here") == "close: EIO");
+    const std::filesystem::path kept = field(mount, "a.txt", "kept_in");
+    mount.kill_hard();
+    lake.server().clear_faults();
+    write_local(std::filesystem::path(kept).replace_extension(".json"), garbage);
+    const std::string half_rename = std::string(32, 'a') + ".rename";
+    write_local(kept.parent_path() / half_rename, garbage);
+    const auto damaged = kept.parent_path().parent_path() / "damaged";
+    const std::string bytes = damaged / kept.filename();
+
+    mount.mount();
+    CHECK(mount.log().find(bytes) != std::string::npos);
+    CHECK(mount.log().find(damaged / half_rename) != std::string::npos);
+    for (const Arguments& asks : {Arguments{"status", mount.at()}, {"pending", mount.at()}, {"pending"}}) {
+      const Ran ran = mount.lakefuse(asks);
+      CHECK(ran.exit_code == 3);
+      CHECK(ran.out.find(bytes) != std::string::npos);
+      CHECK(ran.out.find(half_rename) != std::string::npos);
+    }
+    CHECK(write_file(mount / "b.txt", "fine") == kOk);
+    const Ran committed = mount.lakefuse({"commit", mount.at(), "-m", "b"});
+    CHECK(committed.exit_code == 3);
+    CHECK(committed.err.find(bytes) != std::string::npos);
+    CHECK(mount.unmount() == 3);
+    const Arguments recover{"recover", mount.state_dir(), "--endpoint", lake.client().endpoint()};
+    const Ran recovered = mount.lakefuse(recover);
+    CHECK(recovered.exit_code == 3);
+    CHECK(recovered.err.find(bytes) != std::string::npos);
+    CHECK(read_local(bytes) == "only here");
+
+    mount.mount();
+    CHECK(exit_of(mount, {"discard", bytes}) == 0);
+    CHECK_FALSE(std::filesystem::exists(bytes));
+    CHECK(exit_of(mount, {"status", mount.at()}) == 3);
+    CHECK(exit_of(mount, {"discard", damaged / half_rename}) == 0);
+    CHECK(exit_of(mount, {"status", mount.at()}) == 0);
+    CHECK(mount.unmount() == 0);
+    CHECK(mount.lakefuse(recover).exit_code == 0);
+  }
 }
 
 TEST_CASE("W3: with --fsync=publish an fsync that returned 0 means that the bytes are on the branch") {
