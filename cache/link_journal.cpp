@@ -45,7 +45,8 @@ LinkJournal::LinkJournal(int state_dir, const std::string& name, std::size_t mos
     }
     const std::uint64_t size = size_of(file->get());
     const bool is_long = size > most_bytes;
-    const bool is_torn = size % kNumberBytes != 0;  // All that is added behind half a number would be misread.
+    const bool is_torn =
+        size % kNumberBytes != 0;  // All that is added behind half a number would be misread.
     if (is_torn) trouble_ = Error{Errc::kLocalIo, name + " ends in half a number"};
     if (may_shorten && (is_long || is_torn) && ::flock(file->get(), LOCK_EX | LOCK_NB) == 0) {
       shorten(state_dir, name, file->get(), is_long);

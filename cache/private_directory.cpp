@@ -29,21 +29,17 @@ Result<UniqueFd> open_checked(int parent, const std::string& name) {
   return directory;
 }
 
-// A directory's own mode is worth nothing where another user can rename what is above it. In a sticky one, as
-// /tmp, nobody can. A group that is called as the user, or root's, is nobody else.
+// A directory's own mode is worth nothing where anybody can rename what is above it. In a sticky one, as
+// /tmp, nobody can. Whoever owns what is above, or shares a group with us there, is trusted: a pod that runs
+// under any uid lives below a home of another, and a team below a directory of its group's.
 Result<> check_parents(const std::filesystem::path& path) {
   for (auto at = path.parent_path(); at.has_relative_path(); at = at.parent_path()) {
     struct stat facts {};
     if (::stat(at.c_str(), &facts) != 0) continue;  // Not made yet, and then by us.
-    const std::string who = path.string() + ": " + at.string();
-    if (facts.st_uid != 0 && facts.st_uid != ::geteuid())
-      return Error{Errc::kLocalIo, who + " above it belongs to another user (uid " +
-                                       std::to_string(facts.st_uid) + "), who could replace it"};
-    const bool has_own_group = facts.st_gid == 0 || facts.st_gid == ::geteuid();
-    const mode_t others = has_own_group ? S_IWOTH : S_IWOTH | S_IWGRP;
-    if ((facts.st_mode & others) != 0 && (facts.st_mode & S_ISVTX) == 0)
+    if ((facts.st_mode & S_IWOTH) != 0 && (facts.st_mode & S_ISVTX) == 0)
       return Error{Errc::kLocalIo,
-                   who + " above it may be written by others, who could replace it: chmod go-w (or +t) on " +
+                   path.string() + ": " + at.string() +
+                       " above it may be written by others, who could replace it: chmod o-w (or +t) on " +
                        at.string() + " makes it usable"};
   }
   return {};
