@@ -11,6 +11,7 @@
 
 #include "cache/disk.h"
 #include "cache/left_files.h"
+#include "cache/local_spool_file.h"
 
 namespace lakefuse {
 
@@ -25,6 +26,15 @@ constexpr std::array<std::pair<std::string_view, const char*>, 5> kWhatIsWrong{
      {kRemovalsEnding, "a part of this list of removals cannot be read: what was removed may be there"},
      {".json", "this record cannot be read, and has no bytes"}}};
 
+// A power cut leaves bytes whose record never got to the disk: nobody was told that they are safe.
+bool is_torn(int damaged, const std::string& id) {
+  const std::string name = id + ".json";
+  struct stat facts {};
+  if (::fstatat(damaged, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return errno == ENOENT;
+  const auto record = read_text(damaged, name, kMostRecordBytes);
+  return record && record->find_first_not_of('\0') == record->npos;
+}
+
 }  // namespace
 
 std::vector<DamagedFile> list_damaged(int damaged, const std::filesystem::path& path) {
@@ -36,7 +46,8 @@ std::vector<DamagedFile> list_damaged(int damaged, const std::filesystem::path& 
       if (id.empty() || by_id.contains(id)) continue;
       struct stat facts {};
       const bool is_there = ::fstatat(damaged, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0;
-      by_id[id] = {path / name, is_there ? static_cast<std::uint64_t>(facts.st_size) : 0, reason};
+      by_id[id] = {path / name, is_there ? static_cast<std::uint64_t>(facts.st_size) : 0, reason,
+                   (ending == ".data" || ending == ".json") && is_torn(damaged, id)};
     }
   }
   std::vector<DamagedFile> files;

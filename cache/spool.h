@@ -86,6 +86,7 @@ struct DamagedFile {
   std::filesystem::path path;
   std::uint64_t size_bytes = 0;
   std::string reason;
+  bool is_torn = false;  // A power cut leaves such: nobody was told that they are safe.
 };
 
 // The directory of bytes that are not on the lake yet, in the user's state directory. One Spool belongs to
@@ -125,7 +126,8 @@ class Spool {
   // What mounts of this owner have linked, over remounts.
   virtual LinkJournal& links() = 0;
 
-  // What could not be read of all that was taken over, kept in `damaged/`; read_spools() shows it, too.
+  // What could not be read of all that was taken over, kept in `damaged/`; but for what is torn, which
+  // read_spools() shows, too.
   [[nodiscard]] virtual std::vector<DamagedFile> damaged() const = 0;
   // Removes one of these, by its path, for a person who does not want it. kNotFound: it is none.
   virtual Result<> discard_damaged(const std::filesystem::path& path) = 0;

@@ -136,7 +136,9 @@ void SpoolSlot::keep_damaged(const std::string& journal) const {
 }
 
 std::vector<DamagedFile> SpoolSlot::damaged() const {
-  return list_damaged(damaged_.get(), path_ / kDamaged);
+  auto files = list_damaged(damaged_.get(), path_ / kDamaged);
+  std::erase_if(files, [](const DamagedFile& file) { return file.is_torn; });
+  return files;
 }
 
 Result<> SpoolSlot::discard_damaged(const std::string& name) const {

@@ -254,7 +254,7 @@ TEST_CASE("W2: where the rights are gone, recover and pending say so and speak o
                            .status = 401,
                            .body = R"({"message":"insufficient permissions"})"});
   const Ran ran = mount.lakefuse(
-      {"recover", mount.state_dir(), "--endpoint", lake.client().endpoint(), "--timeout", "1s"});
+      {"recover", mount.state_dir(), "--endpoint", lake.client().endpoint(), "--timeout", "4s"});
   CHECK(ran.exit_code == 3);
   const Ran told = mount.lakefuse({"pending", mount.state_dir()});
   CHECK(told.exit_code == 3);
