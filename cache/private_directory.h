@@ -12,8 +12,8 @@ namespace lakefuse {
 // our names.
 
 // Opens a directory of ours and makes it, and what is missing above it, with mode 0700. kLocalIo when it
-// belongs to another user, may be written by group or others, or is a symlink, and when one above it belongs
-// to another user but root, or lets others rename what is in it.
+// belongs to another user, may be written by group or others, or is a symlink, and when one above it may be
+// written by all the world and is not sticky.
 Result<UniqueFd> open_private_directory(const std::filesystem::path& path);
 
 // The same for a directory inside an open one. `made`, where given, tells whether it was missing.

@@ -211,9 +211,11 @@ void add_object(FilesystemCore& core, DirectoryHandle& handle, const std::string
   const std::string name = holding.is_prefix ? beside_name(key) : key;
   if (!holding.object || is_ours(core, handle, name)) return;
   // A real key of that name keeps it; where it lies on another page, whichever came first was told.
-  const auto real = core.tree.with_view(
-      handle.inode, [&](const DirectoryView& view) { return view.find(name, handle.listing->began()); });
-  if (holding.is_prefix && real && !real->first.is_nothing()) return;
+  const auto is_real = [&](const DirectoryView& view) {
+    const auto real = view.find(name, handle.listing->began());
+    return real && !real->first.is_nothing();
+  };
+  if (holding.is_prefix && core.tree.with_view(handle.inode, is_real)) return;
   if (key_beside(name) && is_told(handle, name)) return;
   const mode_t type = attributes_of(holding.object, core.options).mode & S_IFMT;
   handle.rows.push_back({.name = name,
