@@ -76,6 +76,7 @@ void DirectoryView::changed(const std::string& name, Holding holding, Moment now
   }
   fingerprint.reset();
   ++own_changes;
+  changed_last = now;
 }
 
 void DirectoryView::moved() {
@@ -159,6 +160,7 @@ void DirectoryView::distrust(const std::string& name, Moment now) {
   Known doubtful{.holding = last == nullptr ? Holding{} : *last, .since = now, .is_doubtful = true};
   keep(known_[name], std::move(doubtful));
   ++own_changes;
+  changed_last = now;
 }
 
 std::optional<std::pair<Holding, Moment>> DirectoryView::find(const std::string& name, Moment oldest) const {

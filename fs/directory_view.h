@@ -83,6 +83,7 @@ class DirectoryView {
   std::optional<Moment> marker_seen;
   // How often we changed or doubted something: an answer that was worked out across one is worked out again.
   std::uint64_t own_changes = 0;
+  Moment changed_last = Moment::min();  // When the last of them was.
   // Of the whole listing, to see that another client changed something; nothing after a change of our own.
   std::optional<std::uint64_t> fingerprint;
 

@@ -42,7 +42,8 @@ Moment LakeView::oldest() const {
   return options_.immutable_ref ? Moment::min() : clock_now() - options_.metadata_ttl;
 }
 
-// A program that opens a directory looks it up first: one question to the lake is the answer to both.
+// A program that opens a directory looks it up first: one question to the lake is the answer to both, where
+// we changed nothing in between.
 Moment LakeView::oldest_for_listing() const {
   return clock_now() - std::min(kJustAsked, ttl());
 }
@@ -120,7 +121,7 @@ Result<Holding> LakeView::ask(const std::string& path) {
 
 Result<LakeView::Place> LakeView::place_of(const InodePtr& directory) const {
   auto place = tree_.with_view(directory, [](const DirectoryView& view) {
-    return Place{.path = {}, .moves = view.moves(), .own_changes = view.own_changes};
+    return Place{.path = {}, .moves = view.moves(), .changed_last = view.changed_last};
   });
   auto path = tree_.path(directory);
   if (!path) return Error{Errc::kNotFound, "the directory is gone"};
@@ -132,20 +133,18 @@ Result<> LakeView::fetch_first_page(const InodePtr& directory, Next next) {
   const auto place = place_of(directory);
   if (!place) return place.error();
   const ListRequest request{.prefix = place->path, .after = {}, .delimited = true, .amount = kPage};
-  auto page = pages_.take(request, oldest());
+  auto page = pages_.take(request, std::max(oldest(), place->changed_last));
   if (!page) return page.error();
   take_in(directory, *place, *page, {});
+  const bool is_empty = page->page.entries.empty();
   tree_.with_view(directory, [&](DirectoryView& view) {
     if (view.moves() != place->moves) return;
     view.is_large = page->page.has_more;
     if (!page->page.has_more) view.saw_all(page->asked);
+    if (next == Next::kOpened) pages_.keep(request, *std::move(page), oldest_for_listing());
   });
-  if (page->page.entries.empty() && directory != tree_.root())
+  if (is_empty && directory != tree_.root())
     return Error{Errc::kNotFound, "there is nothing below " + place->path + " on the lake"};
-  tree_.with_view(directory, [&](const DirectoryView& view) {
-    const bool is_as_asked = view.moves() == place->moves && view.own_changes == place->own_changes;
-    if (next == Next::kOpened && is_as_asked) pages_.keep(request, *std::move(page), oldest_for_listing());
-  });
   return {};
 }
 
@@ -284,7 +283,7 @@ LakeView::Listing::Listing(LakeView& view, InodePtr directory, Place place)
     : view_(view),
       directory_(std::move(directory)),
       place_(std::move(place)),
-      began_(view.oldest_for_listing()),
+      began_(std::max(view.oldest_for_listing(), place_.changed_last)),
       page_asked_(began_) {}
 
 ListRequest LakeView::Listing::request() const {
@@ -362,7 +361,6 @@ void LakeView::changed_object(const InodePtr& directory, const std::string& key,
     holding.object = std::move(object);
     view.changed(key, std::move(holding), clock_now());
   });
-  drop_first_page(directory);
 }
 
 void LakeView::changed_prefix(const InodePtr& directory, const std::string& key, bool is_prefix) {
@@ -372,16 +370,10 @@ void LakeView::changed_prefix(const InodePtr& directory, const std::string& key,
     holding.is_prefix = is_prefix;
     view.changed(key, std::move(holding), clock_now());
   });
-  drop_first_page(directory);
 }
 
 void LakeView::distrust(const InodePtr& directory, const std::string& key) {
   tree_.with_view(directory, [&](DirectoryView& view) { view.distrust(key, clock_now()); });
-  drop_first_page(directory);
-}
-
-void LakeView::drop_first_page(const InodePtr& directory) {
-  if (const auto path = tree_.path(directory)) pages_.drop_kept(*path);
 }
 
 void LakeView::changed_marker(const InodePtr& directory, std::optional<ObjectInfo> marker) {

@@ -45,7 +45,7 @@ class LakeView {
   struct Place {
     std::string path;
     std::uint64_t moves = 0;
-    std::uint64_t own_changes = 0;  // Until then.
+    Moment changed_last = Moment::min();  // By us, until then.
   };
 
   // The names of a directory, page by page, asked anew but for a first page that its own lookup asked for not
@@ -119,8 +119,6 @@ class LakeView {
   // Remembers the entries of one page and answers those that a directory can show.
   std::vector<Listing::Named> take_in(const InodePtr& directory, const Place& place,
                                       const PagesAhead::Page& page, const PageOf& of);
-  // What a listing would begin with may lack what we have just changed.
-  void drop_first_page(const InodePtr& directory);
   void hide(const std::string& path);
   // The directory's view has so many names now: where all together have many, those that were listed first
   // are forgotten.

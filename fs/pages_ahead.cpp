@@ -144,9 +144,4 @@ void PagesAhead::keep(const ListRequest& request, Page page, Moment oldest) {
   if (calls_.size() > kMostKept) calls_.pop_front();
 }
 
-void PagesAhead::drop_kept(const std::string& prefix) {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(calls_, [&](const auto& call) { return call->was_taken && call->request.prefix == prefix; });
-}
-
 }  // namespace lakefuse

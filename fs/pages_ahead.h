@@ -38,8 +38,6 @@ class PagesAhead {
   Result<Page> take(const ListRequest& request, Moment oldest);
   // A page that was taken and is wanted once more, if that is soon. Those that were kept before `oldest` go.
   void keep(const ListRequest& request, Page page, Moment oldest);
-  // Nobody is to be given what was kept of that very prefix.
-  void drop_kept(const std::string& prefix);
 
  private:
   struct Call;
