@@ -58,6 +58,7 @@ PieceBuffers::Buffer PieceBuffers::take(std::size_t bytes) {
   const std::size_t room = std::bit_ceil(bytes);
   {
     const std::lock_guard lock(mutex_);
+    used_bytes_ += room;
     const auto found = std::find_if(waiting_.rbegin(), waiting_.rend(),
                                     [&](const Waiting& one) { return one.room == room; });
     if (found != waiting_.rend()) {
@@ -75,11 +76,17 @@ void PieceBuffers::give_back(std::byte* buffer, std::size_t bytes) {
   const std::lock_guard lock(mutex_);
   waiting_.push_back({buffer, std::bit_ceil(bytes)});
   waiting_bytes_ += waiting_.back().room;
-  while (waiting_bytes_ > most_waiting_) {
+  used_bytes_ -= waiting_.back().room;
+  while (waiting_bytes_ > most_waiting()) {
     waiting_bytes_ -= waiting_.front().room;
     destroy(waiting_.front().buffer, waiting_.front().room);
     waiting_.pop_front();
   }
+}
+
+std::size_t PieceBuffers::most_waiting() const {
+  const std::size_t left = used_bytes_ == 0 ? 0 : most_in_all_ - std::min(most_in_all_, used_bytes_);
+  return std::max(2 * piece_bytes_, left);
 }
 
 std::size_t PieceBuffers::waiting_bytes() const {

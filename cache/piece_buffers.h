@@ -15,9 +15,10 @@ class PieceBuffers {
   // Pieces of more than this are long.
   static constexpr std::size_t kShortBytes = 128 << 10;
 
-  // Of up to `piece_bytes`; so many bytes of memory wait for the next piece, those that were used last.
-  PieceBuffers(std::size_t piece_bytes, std::size_t most_waiting)
-      : piece_bytes_(piece_bytes), most_waiting_(most_waiting) {}
+  // Of up to `piece_bytes`. While any is in use, so much memory waits for the next that both are no more than
+  // `most_in_all`; two pieces at any time. Those that were used last.
+  PieceBuffers(std::size_t piece_bytes, std::size_t most_in_all)
+      : piece_bytes_(piece_bytes), most_in_all_(most_in_all) {}
   ~PieceBuffers();
   PieceBuffers(const PieceBuffers&) = delete;
   PieceBuffers& operator=(const PieceBuffers&) = delete;
@@ -40,13 +41,16 @@ class PieceBuffers {
   };
   [[nodiscard]] bool is_kept(std::size_t bytes) const { return bytes > kShortBytes && bytes <= piece_bytes_; }
   void give_back(std::byte* buffer, std::size_t bytes);
+  // REQUIRES: mutex_.
+  [[nodiscard]] std::size_t most_waiting() const;
 
   const std::size_t piece_bytes_;
-  const std::size_t most_waiting_;
+  const std::size_t most_in_all_;
 
   mutable std::mutex mutex_;     // A leaf. Guards all below.
   std::deque<Waiting> waiting_;  // Used last: last.
   std::size_t waiting_bytes_ = 0;
+  std::size_t used_bytes_ = 0;  // Of long pieces.
 };
 
 }  // namespace lakefuse

@@ -46,15 +46,19 @@ TEST_CASE("the memory of a long piece is used again, that of a short one is not"
 }
 
 TEST_CASE("no more memory waits than was said, and what was used last waits longest") {
-  PieceBuffers buffers(kPiece, 2 * kPiece);
-  const std::byte* last = nullptr;
-  {
-    const auto one = buffers.take(kPiece), two = buffers.take(kPiece), three = buffers.take(kPiece);
-    CHECK(one.get() != two.get());
-    CHECK(two.get() != three.get());
-    last = one.get();  // The others go first.
-  }
-  CHECK(buffers.waiting_bytes() == 2 * kPiece);
+  PieceBuffers buffers(kPiece, 4 * kPiece);
+  auto one = buffers.take(kPiece), two = buffers.take(kPiece), three = buffers.take(kPiece);
+  auto four = buffers.take(kPiece), five = buffers.take(kPiece), six = buffers.take(kPiece);
+  CHECK(one.get() != two.get());
+  for (auto* each : {&six, &five, &four}) each->reset();
+  CHECK(buffers.waiting_bytes() == 2 * kPiece);  // More than was said is in use: two wait all the same.
+  two.reset();
+  CHECK(buffers.waiting_bytes() == 2 * kPiece);  // And two are in use.
+  one.reset();
+  CHECK(buffers.waiting_bytes() == 3 * kPiece);
+  const std::byte* const last = three.get();
+  three.reset();
+  CHECK(buffers.waiting_bytes() == 2 * kPiece);  // Nobody reads any more.
   buffers.take(kPiece / 2).reset();
   CHECK(buffers.waiting_bytes() == kPiece + kPiece / 2);
   CHECK(buffers.take(kPiece).get() == last);
