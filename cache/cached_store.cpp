@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include "cache/block_files.h"
 #include "cache/digest.h"
@@ -51,17 +50,26 @@ class DiskCachedStore final : public CachedStore {
 
   Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset,
                            std::span<std::byte> out) override {
-    if (offset >= object.size_bytes || out.empty()) return std::size_t{0};
-    out = out.first(std::min<std::uint64_t>(out.size(), object.size_bytes - offset));
+    const auto got = read_in_place(object, offset, out);
+    if (!got) return got.error();
+    if (got->lender) std::ranges::copy(got->bytes, out.begin());
+    return got->bytes.size();
+  }
+
+  Result<BytesRead> read_in_place(const ObjectInfo& object, std::uint64_t offset,
+                                  std::span<std::byte> room) override {
+    if (offset >= object.size_bytes) return BytesRead{};
+    room = room.first(std::min<std::uint64_t>(room.size(), object.size_bytes - offset));
     const std::string digest = digest_of(object);
-    const std::uint64_t fetch_to = go_ahead(object, digest, offset, out.size());
-    std::size_t done = 0;
-    while (done < out.size()) {
-      auto got = read_some(object, digest, offset + done, out.subspan(done), fetch_to);
+    const std::uint64_t fetch_to = go_ahead(object, digest, offset, room.size());
+    for (std::size_t done = 0; done < room.size();) {
+      auto got = read_some(object, digest, offset + done, room.subspan(done), fetch_to);
       if (!got) return got.error();
-      done += *got;
+      if (got->bytes.size() == room.size()) return got;
+      if (got->lender) std::ranges::copy(got->bytes, room.begin() + static_cast<std::ptrdiff_t>(done));
+      done += got->bytes.size();
     }
-    return done;
+    return BytesRead{.bytes = room};
   }
 
   void will_read(const ObjectInfo& object) override {
@@ -146,41 +154,38 @@ class DiskCachedStore final : public CachedStore {
     return {{digest, index}, {index * kBlockBytes, std::min(object.size_bytes, (index + 1) * kBlockBytes)}};
   }
 
-  // Fills at least one byte of `out`, or returns 0 when another reader was quicker to look for it.
-  Result<std::size_t> read_some(const ObjectInfo& object, const std::string& digest, std::uint64_t offset,
-                                std::span<std::byte> out, std::uint64_t fetch_to) {
-    const auto taken = fetches_.take(digest, offset, out);
-    if (!taken || *taken > 0) return taken;
+  // One byte at least, in `room` or lent; or none when another reader was quicker to look for it.
+  Result<BytesRead> read_some(const ObjectInfo& object, const std::string& digest, std::uint64_t offset,
+                              std::span<std::byte> room, std::uint64_t fetch_to) {
+    auto lent = fetches_.lend(digest, offset, room.size());
+    if (!lent || !lent->bytes.empty()) return lent;
     const Block block = block_at(object, digest, offset);
-    out = out.first(std::min<std::uint64_t>(out.size(), block.range.end - offset));
+    room = room.first(std::min<std::uint64_t>(room.size(), block.range.end - offset));
     const auto load = [&] {
       const std::size_t held =
-          files_ ? files_->load(block.id, block.bytes(), offset - block.range.begin, out) : 0;
+          files_ ? files_->load(block.id, block.bytes(), offset - block.range.begin, room) : 0;
       if (held > 0) ++hits_;
       return held;
     };
-    if (const std::size_t held = load()) return held;
+    if (const std::size_t held = load()) return BytesRead{.bytes = room.first(held)};
 
-    const Range missing = missing_at(block, {offset, offset + out.size()}, fetch_to);
+    const Range missing = missing_at(block, {offset, offset + room.size()}, fetch_to);
     std::shared_ptr<Fetches::Fetch> fetch = fetches_.begin(digest, missing.begin, missing.end);
     // Somebody fetches the beginning of a small object, but not this place.
     if (!fetch) fetch = fetches_.begin(digest, offset / kChunk * kChunk, missing.end);
-    if (!fetch) return std::size_t{0};
-    if (const std::size_t held = load()) return held;  // It landed while we were taking off.
-    const bool is_more_than_asked = fetch->end() > offset + out.size() || fetch->begin() < offset;
+    if (!fetch) return BytesRead{};
+    // It landed while we were taking off.
+    if (const std::size_t held = load()) return BytesRead{.bytes = room.first(held)};
+    const bool is_more_than_asked = fetch->end() > offset + room.size() || fetch->begin() < offset;
     const auto stay = is_more_than_asked ? stay_of(object) : Fetches::Stay::kNot;
     if (auto fetched = fetch_from_below(object, *fetch, stay); !fetched) {
       if (fetched.error().code != Errc::kInterrupted) fetch->fail(fetched.error());
       return fetched.error();
     }
-    std::size_t filled = 0;
-    if (offset < fetch->end()) {  // Else another reader fetches the part between.
-      const auto bytes = fetch->bytes().subspan(offset - fetch->begin());
-      filled = std::min(bytes.size(), out.size());
-      std::memcpy(out.data(), bytes.data(), filled);
-    }
+    // Else another reader fetches the part between.
+    auto read = offset < fetch->end() ? fetch->lend(offset, room.size()) : BytesRead{};
     keep(object, block, std::move(fetch));
-    return filled;
+    return read;
   }
 
   // What to fetch for a read whose first byte is not there: whole chunks, and beyond what was asked as far as

@@ -1,7 +1,6 @@
 #include "cache/fetches.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "cache/read_ahead.h"
 #include "client/patience.h"
@@ -10,8 +9,8 @@ namespace lakefuse {
 
 namespace {
 
-// Memory of pieces: what readers in a row mostly have on its way, in hand and on the way to the disk. It comes
-// and goes in waves, and each would clear its pages anew (a fifth of the CPU of a read).
+// Memory of pieces: what readers in a row mostly have on its way, in hand and on the way to the disk. It
+// comes and goes in waves, and each would clear its pages anew (a fifth of the CPU of a read).
 constexpr std::size_t kMostPieces = 16 * ReadAhead::kLongestPiece;
 
 }  // namespace
@@ -34,33 +33,37 @@ struct Fetches::Range {
     return begin <= offset && offset < end && object == other;
   }
   [[nodiscard]] std::uint64_t size() const { return end - begin; }
+
+  // What has landed does not change any more.
+  [[nodiscard]] static BytesRead lend(const std::shared_ptr<Range>& range, std::uint64_t offset,
+                                      std::size_t most) {
+    const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(most, range->end - offset));
+    return {.bytes = {range->bytes.get() + (offset - range->begin), length}, .lender = range};
+  }
 };
 
 Fetches::Fetches(std::uint64_t most_kept, std::chrono::milliseconds briefly)
     : most_kept_(most_kept), briefly_(briefly), buffers_(ReadAhead::kLongestPiece, kMostPieces) {}
 
-Result<std::size_t> Fetches::take(const std::string& object, std::uint64_t offset, std::span<std::byte> out) {
+Result<BytesRead> Fetches::lend(const std::string& object, std::uint64_t offset, std::size_t most) {
   std::unique_lock lock(mutex_);
   const auto at =
       std::ranges::find_if(ranges_, [&](const auto& range) { return range->covers(object, offset); });
-  if (at == ranges_.end()) return std::size_t{0};
+  if (at == ranges_.end()) return BytesRead{};
   const std::shared_ptr<Range> range = *at;
   if (!landed_.wait(lock, Patience::current(), [&] { return range->is_over; }))
     return Error{Errc::kInterrupted, "interrupted while waiting for another reader's fetch"};
   if (range->failure) return *range->failure;
-  if (!range->has_landed) return std::size_t{0};
-  const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(out.size(), range->end - offset));
-  range->taken += length;
+  if (!range->has_landed) return BytesRead{};
+  auto lent = Range::lend(range, offset, most);
+  range->taken += lent.bytes.size();
   const bool is_read_up = range->taken >= range->size() && !range->is_owned && range->stays;
   if (is_read_up) {
     range->stays = false;
     kept_ -= range->size();
     ranges_.remove(range);
   }
-  lock.unlock();
-  // What has landed does not change any more.
-  std::memcpy(out.data(), range->bytes.get() + (offset - range->begin), length);
-  return length;
+  return lent;
 }
 
 std::unique_ptr<Fetches::Fetch> Fetches::begin(const std::string& object, std::uint64_t begin,
@@ -112,6 +115,10 @@ std::uint64_t Fetches::Fetch::end() const {
 
 std::span<std::byte> Fetches::Fetch::bytes() {
   return {range_->bytes.get(), static_cast<std::size_t>(range_->size())};
+}
+
+BytesRead Fetches::Fetch::lend(std::uint64_t offset, std::size_t most) const {
+  return Range::lend(range_, offset, most);
 }
 
 void Fetches::Fetch::land(Stay stay) {

@@ -12,6 +12,7 @@
 
 #include "cache/piece_buffers.h"
 #include "client/error.h"
+#include "client/object_store.h"
 
 namespace lakefuse {
 
@@ -33,9 +34,10 @@ class Fetches {
   // One range of one object, from its beginning to its end: whoever holds this fetches it.
   class Fetch;
 
-  // Copies what is known of the object from `offset` on, waiting for what is on its way. 0: nothing is, and
-  // the caller may begin a fetch. Else the failure that the one who fetched met, or kInterrupted.
-  Result<std::size_t> take(const std::string& object, std::uint64_t offset, std::span<std::byte> out);
+  // What is known of the object from `offset` on, waiting for what is on its way; counts as read. No bytes:
+  // nothing is, and the caller may begin a fetch. Else the failure that the one who fetched met, or
+  // kInterrupted.
+  Result<BytesRead> lend(const std::string& object, std::uint64_t offset, std::size_t most);
 
   // A fetch of [begin, end), or of less where somebody fetches a part of it already: then it ends before that
   // part. Null when `begin` itself is known or on its way.
@@ -49,7 +51,7 @@ class Fetches {
   const std::chrono::milliseconds briefly_;
   PieceBuffers buffers_;
 
-  std::mutex mutex_;  // A leaf; held while bytes are copied to those who wait, which is shorter than a fetch.
+  std::mutex mutex_;  // A leaf.
   std::condition_variable_any landed_;
   std::list<std::shared_ptr<Range>> ranges_;  // Guarded by mutex_, and what the ranges say. Oldest first.
   std::uint64_t kept_ = 0;                    // Guarded by mutex_. Bytes of the ranges that only stay.
@@ -67,6 +69,8 @@ class Fetches::Fetch {
   [[nodiscard]] std::uint64_t end() const;
   // Where the fetched bytes go, before land().
   [[nodiscard]] std::span<std::byte> bytes();
+  // What has landed, from `offset` on, for one who may keep it longer than this lives.
+  [[nodiscard]] BytesRead lend(std::uint64_t offset, std::size_t most) const;
 
   // All bytes are there: those who wait get them. They may stay when this has gone.
   void land(Stay stay);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -83,6 +84,12 @@ struct EntryMeta {
 
 enum class Condition { kNone, kIfAbsent };
 
+// Bytes of an object, in the room that its reader brought or lent by the store.
+struct BytesRead {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> lender = {};  // Of lent bytes, which are good as long as it lives.
+};
+
 // What the server and its store can do, from /config, once per connection.
 struct StoreFacts {
   bool can_presign = false;
@@ -126,6 +133,15 @@ class ObjectStore {
   // bytes.
   virtual Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset,
                                    std::span<std::byte> out) = 0;
+
+  // As read(), for one who only looks: bytes that lie in the store's memory in one piece are lent to him, all
+  // others are in `room`.
+  virtual Result<BytesRead> read_in_place(const ObjectInfo& object, std::uint64_t offset,
+                                          std::span<std::byte> room) {
+    const auto filled = read(object, offset, room);
+    if (!filled) return filled.error();
+    return BytesRead{.bytes = room.first(*filled)};
+  }
 
   // A hint that this version will soon be read: who keeps bytes may fetch them behind. Returns at once.
   virtual void will_read(const ObjectInfo&) {}

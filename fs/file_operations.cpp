@@ -177,10 +177,10 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
   return std::pair(core.entry_for(inode, core.view.ttl()), handle);
 }
 
-Result<std::size_t> Filesystem::read(HandleId id, std::uint64_t offset, std::span<std::byte> out) {
+Result<BytesRead> Filesystem::read(HandleId id, std::uint64_t offset, std::span<std::byte> room) {
   auto handle = core_->files.find(id);
   if (!handle) return handle.error();
-  return core_->read_bytes((*handle)->inode, offset, out);
+  return core_->read_bytes((*handle)->inode, offset, room);
 }
 
 Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::span<const std::byte> bytes) {

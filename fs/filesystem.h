@@ -157,7 +157,7 @@ class Filesystem : public MountControl {
   // Publishes a file without a name under its first, where nothing is: kExists. Of what has a name:
   // kNotPermitted.
   Result<NodeEntry> link(NodeId node, NodeId new_parent, std::string_view new_name);
-  Result<std::size_t> read(HandleId handle, std::uint64_t offset, std::span<std::byte> out);
+  Result<BytesRead> read(HandleId handle, std::uint64_t offset, std::span<std::byte> room);
   Result<std::size_t> write(HandleId handle, std::uint64_t offset, std::span<const std::byte> bytes);
   // One close(2): publishes, unless the closing process or the opener still holds the file (design section
   // 2).

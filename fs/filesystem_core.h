@@ -107,7 +107,7 @@ class FilesystemCore {
   Result<Change> begin_change(const InodePtr& inode, bool keep_bytes);
   // Under the inode's mutex: the staged bytes or attributes changed.
   void touch(Inode& inode, bool appended);
-  Result<std::size_t> read_bytes(const InodePtr& inode, std::uint64_t offset, std::span<std::byte> out);
+  Result<BytesRead> read_bytes(const InodePtr& inode, std::uint64_t offset, std::span<std::byte> room);
   // So that an open file outlives its name: its bytes, or a way to them, before the name goes.
   void keep_readable(const InodePtr& inode);
   Result<> truncate(const InodePtr& inode, std::uint64_t size);

@@ -314,8 +314,8 @@ void op_read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t offset, fuse_fi
         return fs.read(handle_of(file), static_cast<std::uint64_t>(offset),
                        std::as_writable_bytes(buffer_of(size)));
       },
-      [&](fuse_req_t request, Filesystem&, std::size_t filled) {
-        fuse_reply_buf(request, buffer_of(size).data(), filled);
+      [](fuse_req_t request, Filesystem&, const BytesRead& read) {
+        fuse_reply_buf(request, reinterpret_cast<const char*>(read.bytes.data()), read.bytes.size());
       });
 }
 

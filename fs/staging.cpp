@@ -72,8 +72,8 @@ void FilesystemCore::touch(Inode& inode, bool appended) {
   if (staging.wait != Wait::kPerson && !inode.is_deleted) inode.is_ours = true;
 }
 
-Result<std::size_t> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_t offset,
-                                               std::span<std::byte> out) {
+Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_t offset,
+                                             std::span<std::byte> room) {
   std::optional<ObjectInfo> version;
   while (true) {
     std::shared_ptr<SpoolFile> file;
@@ -84,13 +84,16 @@ Result<std::size_t> FilesystemCore::read_bytes(const InodePtr& inode, std::uint6
       version = inode->version;
     }
     if (file == nullptr) break;
-    if (auto whole = publishing.complete(inode, offset, out.size()); !whole) return whole.error();
+    if (auto whole = publishing.complete(inode, offset, room.size()); !whole) return whole.error();
     // Another has taken its place where appends went above another version meanwhile.
-    if (!file->bytes().missing(offset, out.size())) return file->bytes().read(offset, out);
+    if (file->bytes().missing(offset, room.size())) continue;
+    const auto filled = file->bytes().read(offset, room);
+    if (!filled) return filled.error();
+    return BytesRead{.bytes = room.first(*filled)};
   }
-  if (!version || offset >= version->size_bytes) return std::size_t{0};
-  return lake.read(*version, offset,
-                   out.first(std::min<std::uint64_t>(out.size(), version->size_bytes - offset)));
+  if (!version || offset >= version->size_bytes) return BytesRead{};
+  return lake.read_in_place(*version, offset,
+                            room.first(std::min<std::uint64_t>(room.size(), version->size_bytes - offset)));
 }
 
 void FilesystemCore::keep_readable(const InodePtr& inode) {

@@ -22,11 +22,9 @@ using namespace std::chrono_literals;
 constexpr std::uint64_t kRoom = 1 << 20;
 
 std::string take(Fetches& fetches, std::uint64_t offset, std::size_t length) {
-  std::string text(length, '?');
-  const auto taken = fetches.take("object", offset, std::as_writable_bytes(std::span(text)));
-  if (!taken) return "failed: " + std::to_string(static_cast<int>(taken.error().code));
-  text.resize(*taken);
-  return text;
+  const auto lent = fetches.lend("object", offset, length);
+  if (!lent) return "failed: " + std::to_string(static_cast<int>(lent.error().code));
+  return {reinterpret_cast<const char*>(lent->bytes.data()), lent->bytes.size()};
 }
 
 std::string failed(Errc code) {
