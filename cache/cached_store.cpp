@@ -35,10 +35,13 @@ constexpr std::uint64_t kMostAheadInMemory = kMostAhead / 2;
 // there, which cost less than a request each.
 constexpr std::size_t kWorthARequest = (256 << 10) / kChunk;
 
-// So much of a larger object is of a row: it is written behind its reader, who goes on, past the page cache.
+// So much of a larger object is of a row: it is written past the page cache.
 constexpr std::uint64_t kWorthHandingOver = 256 << 10;
-// Beyond, the disk does not keep up with the wire: the kernel may keep it for a while.
+// What arrives is written behind its reader, who goes on. Beyond this, the disk does not keep up with the
+// wire: the kernel may keep it for a while. What is small counts as more, for each is looked through by all
+// readers.
 constexpr std::uint64_t kMostUnwritten = 4 * kBlockBytes;
+constexpr std::uint64_t kLeastUnwritten = 64 << 10;
 
 class DiskCachedStore final : public CachedStore {
  public:
@@ -81,7 +84,10 @@ class DiskCachedStore final : public CachedStore {
 
   std::shared_ptr<const void> keep_all() override {
     ++keepers_;
-    return {static_cast<const void*>(this), [this](const void*) { --keepers_; }};
+    return {static_cast<const void*>(this), [this](const void*) {
+              wanted_to_ = arrived_.load();  // What was lent from memory is on its way to the disk still.
+              --keepers_;
+            }};
   }
 
   const StoreFacts& facts() const override { return below_.facts(); }
@@ -257,14 +263,16 @@ class DiskCachedStore final : public CachedStore {
     const auto store = [this, block, fetch](BlockFiles::Way way) {
       files_->store(block.id, block.bytes(), fetch->begin() - block.range.begin, fetch->bytes(), way);
     };
+    // Nobody waits for a disk that is slower than the wire: then not all that is read is kept.
+    const auto store_in_time = [this, store, number = ++arrived_] {
+      const auto write = pace_.begin();
+      if (write || keepers_ > 0 || number <= wanted_to_) store(BlockFiles::Way::kThroughPages);
+    };
     const std::uint64_t bytes = fetch->bytes().size();
     const bool is_of_a_row = object.size_bytes > kWholeBytes && bytes >= kWorthHandingOver;
-    const bool is_behind =
-        is_of_a_row && behind_.post(bytes, [store] { store(BlockFiles::Way::kPastPages); });
-    if (is_behind) return;
-    // Nobody waits for a disk that is slower than the wire: then not all that is read is kept.
-    const auto write = pace_.begin();
-    if (write || keepers_ > 0) store(BlockFiles::Way::kThroughPages);
+    const bool is_behind = is_of_a_row ? behind_.post(bytes, [store] { store(BlockFiles::Way::kPastPages); })
+                                       : behind_.post(std::max(bytes, kLeastUnwritten), store_in_time);
+    if (!is_behind) store_in_time();
   }
 
   ObjectStore& below_;
@@ -274,6 +282,8 @@ class DiskCachedStore final : public CachedStore {
   std::atomic<std::uint64_t> hits_ = 0;
   std::atomic<std::uint64_t> misses_ = 0;
   std::atomic<std::size_t> keepers_ = 0;
+  std::atomic<std::uint64_t> arrived_ = 0;    // Counts what is to be kept.
+  std::atomic<std::uint64_t> wanted_to_ = 0;  // So much of it a keeper has read, or might have.
   DiskPace pace_;
   WriteBehind behind_{kMostUnwritten};
   Workers workers_{kAheadAtOnce};  // Last: they use the above.

@@ -33,7 +33,7 @@ std::shared_ptr<FileHandle> FilesystemCore::make_handle(const InodePtr& inode, i
   handle->inode = inode;
   handle->may_write = wants_to_write(flags);
   handle->appends = (flags & O_APPEND) != 0;
-  // O_RSYNC, which Linux spells O_SYNC: what is read is on this disk when the read returns.
+  // O_RSYNC, which Linux spells O_SYNC: what is read is kept on this disk, however slow that is.
   if (!handle->may_write && (flags & O_SYNC) == O_SYNC)
     if (CachedStore* const cached = cache()) handle->keeps_all = cached->keep_all();
   tree.count_handle(inode);

@@ -105,9 +105,11 @@ TEST_CASE("books that say too much do not keep the cache from working") {
   const ObjectInfo object = f.lake.put("a", text_of_size(kWhole));
   const auto cache = f.open(kCap);
   REQUIRE(read(*cache, object, 0, 10).has_value());
+  wait_for_disk(*cache);
   fs::remove_all(f.path() / "blocks" / block_files(f.path())[0].parent_path().filename());
   for (unsigned n = 0; n < 10; ++n)
     REQUIRE(read(*cache, f.lake.put(std::to_string(n), text_of_size(kWhole, n)), 0, 10).has_value());
+  wait_for_disk(*cache);
   CHECK(cache->use().bytes == bytes_on_disk(f.path()));
   CHECK(bytes_on_disk(f.path()) >= 2 * kWhole);
 }

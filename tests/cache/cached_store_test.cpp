@@ -54,7 +54,7 @@ TEST_CASE("R2: content read once is not fetched again, by this mount, the next o
     const auto cache = f.open();
     CHECK((read(*cache, object, 0, text.size() + 10).value() == text));
     CHECK(f.fetches() == 4);
-    while (cache->use().on_the_way > 0) std::this_thread::sleep_for(1ms);  // Until all of it is on the disk.
+    wait_for_disk(*cache);
     CHECK((read(*cache, object, 0, text.size()).value() == text));
     CHECK(f.fetches() == 4);
     CHECK(cache->use().hits == 4);
@@ -226,6 +226,7 @@ TEST_CASE("random reads of 4 KiB fetch what they ask for, and the second time no
       CHECK((read(*cache, object, at, 4096).value() == text.substr(at, 4096)));
     CHECK(noting.bytes() == 100 * 4096);
   }
+  wait_for_disk(*cache);
   CHECK((read(*f.open(noting), object, order[3], 4096).value() == text.substr(order[3], 4096)));
   CHECK(noting.bytes() == 100 * 4096);
   // Off the kernel's pages: at most twice as much.
@@ -336,6 +337,7 @@ TEST_CASE("small objects that are fetched ahead wait on the disk for their reade
   const auto cache = f.open();
   const ObjectInfo one = f.lake.put("a", text_of_size(5000));
   CHECK((read(*cache, one, 0, 5000).value() == text_of_size(5000)));
+  wait_for_disk(*cache);
   const std::uint64_t bytes_each = cache->use().bytes;
   REQUIRE(bytes_each > 5000);
   const ObjectInfo other = f.lake.put("b", text_of_size(5000, 2));
