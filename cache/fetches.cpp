@@ -26,7 +26,7 @@ struct Fetches::Range {
   bool stays = false;
   std::chrono::steady_clock::time_point stays_until = {};
   bool is_owned = true;               // Its Fetch lives.
-  std::uint64_t taken = 0;            // Bytes that were copied to readers.
+  std::uint64_t taken = 0;            // Bytes that were lent to readers.
   std::optional<Error> failure = {};  // Of a fetch that failed.
 
   [[nodiscard]] bool covers(const std::string& other, std::uint64_t offset) const {
@@ -38,6 +38,7 @@ struct Fetches::Range {
   [[nodiscard]] static BytesRead lend(const std::shared_ptr<Range>& range, std::uint64_t offset,
                                       std::size_t most) {
     const auto length = static_cast<std::size_t>(std::min<std::uint64_t>(most, range->end - offset));
+    range->taken += length;
     return {.bytes = {range->bytes.get() + (offset - range->begin), length}, .lender = range};
   }
 };
@@ -56,7 +57,6 @@ Result<BytesRead> Fetches::lend(const std::string& object, std::uint64_t offset,
   if (range->failure) return *range->failure;
   if (!range->has_landed) return BytesRead{};
   auto lent = Range::lend(range, offset, most);
-  range->taken += lent.bytes.size();
   const bool is_read_up = range->taken >= range->size() && !range->is_owned && range->stays;
   if (is_read_up) {
     range->stays = false;
@@ -117,7 +117,8 @@ std::span<std::byte> Fetches::Fetch::bytes() {
   return {range_->bytes.get(), static_cast<std::size_t>(range_->size())};
 }
 
-BytesRead Fetches::Fetch::lend(std::uint64_t offset, std::size_t most) const {
+BytesRead Fetches::Fetch::lend(std::uint64_t offset, std::size_t most) {
+  const std::lock_guard lock(board_.mutex_);
   return Range::lend(range_, offset, most);
 }
 

@@ -69,8 +69,8 @@ class Fetches::Fetch {
   [[nodiscard]] std::uint64_t end() const;
   // Where the fetched bytes go, before land().
   [[nodiscard]] std::span<std::byte> bytes();
-  // What has landed, from `offset` on, for one who may keep it longer than this lives.
-  [[nodiscard]] BytesRead lend(std::uint64_t offset, std::size_t most) const;
+  // What has landed, from `offset` on, for one who may keep it longer than this lives; counts as read.
+  [[nodiscard]] BytesRead lend(std::uint64_t offset, std::size_t most);
 
   // All bytes are there: those who wait get them. They may stay when this has gone.
   void land(Stay stay);

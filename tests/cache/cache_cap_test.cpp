@@ -20,21 +20,21 @@ TEST_CASE("the cap holds, and what was used last stays") {
   std::vector<ObjectInfo> objects;
   for (unsigned n = 0; n < 8; ++n) {
     objects.push_back(f.lake.put(std::to_string(n), text_of_size(kWhole, n)));
-    REQUIRE(read(*cache, objects.back(), 0, 10).has_value());
+    REQUIRE(read_to_disk(*cache, objects.back(), 0, 10).has_value());
     for (const fs::path& file : block_files(f.path()))
       if (fs::last_write_time(file) > fs::file_time_type::clock::now() - 50s)
         set_last_used(file, static_cast<int>(100 - n));
   }
   CHECK(f.fetches() == 8);
-  REQUIRE(read(*cache, objects[0], 0, 10).has_value());  // Oldest by birth, but just used.
+  REQUIRE(read_to_disk(*cache, objects[0], 0, 10).has_value());  // Oldest by birth, but just used.
   for (unsigned n = 8; n < 11; ++n) {
-    REQUIRE(read(*cache, f.lake.put(std::to_string(n), text_of_size(kWhole, n)), 0, 10).has_value());
+    REQUIRE(read_to_disk(*cache, f.lake.put(std::to_string(n), text_of_size(kWhole, n)), 0, 10).has_value());
     CHECK(bytes_on_disk(f.path()) <= kCap);
     CHECK(cache->use().bytes == bytes_on_disk(f.path()));
   }
   f.lake.forget_calls();
-  REQUIRE(read(*cache, objects[0], 0, 10).has_value());
-  REQUIRE(read(*cache, objects[7], 0, 10).has_value());
+  REQUIRE(read_to_disk(*cache, objects[0], 0, 10).has_value());
+  REQUIRE(read_to_disk(*cache, objects[7], 0, 10).has_value());
   CHECK(f.fetches() == 0);
   REQUIRE(read(*f.open(kCap), objects[1], 0, 10).has_value());  // Not what the first one has in memory.
   CHECK(f.fetches() == 1);
@@ -45,7 +45,7 @@ TEST_CASE("tiny objects count for what they take on disk, and the cap holds for 
   constexpr std::uint64_t kCap = 1000 * 4096;
   const auto cache = f.open(kCap);
   for (int n = 0; n < 3000; ++n)
-    REQUIRE(read(*cache, f.lake.put(std::to_string(n), "tiny"), 0, 4).has_value());
+    REQUIRE(read_to_disk(*cache, f.lake.put(std::to_string(n), "tiny"), 0, 4).has_value());
   CHECK(cache->use().bytes <= kCap);
   CHECK(bytes_on_disk(f.path()) <= kCap);
   CHECK(bytes_on_disk(f.path()) > kCap / 2);
@@ -55,7 +55,7 @@ TEST_CASE("a block that is larger than the cache is read past it") {
   CacheFixture f;
   const auto cache = f.open(1000);
   const ObjectInfo object = f.lake.put("a", text_of_size(kWhole));
-  CHECK(read(*cache, object, 0, 10).has_value());
+  CHECK(read_to_disk(*cache, object, 0, 10).has_value());
   CHECK(block_files(f.path()).empty());
 }
 
@@ -72,8 +72,8 @@ TEST_CASE("without a cap nothing is kept, and nothing is made") {
   CacheFixture f;
   const auto cache = f.open(0);
   const ObjectInfo object = f.lake.put("a", "text");
-  CHECK(read(*cache, object, 0, 4).value() == "text");
-  CHECK(read(*cache, object, 0, 4).value() == "text");
+  CHECK(read_to_disk(*cache, object, 0, 4).value() == "text");
+  CHECK(read_to_disk(*cache, object, 0, 4).value() == "text");
   CHECK(f.fetches() == 2);
   CHECK_FALSE(fs::exists(f.path()));
 }
@@ -104,12 +104,10 @@ TEST_CASE("books that say too much do not keep the cache from working") {
   constexpr std::uint64_t kCap = 4 * kWhole;
   const ObjectInfo object = f.lake.put("a", text_of_size(kWhole));
   const auto cache = f.open(kCap);
-  REQUIRE(read(*cache, object, 0, 10).has_value());
-  wait_for_disk(*cache);
+  REQUIRE(read_to_disk(*cache, object, 0, 10).has_value());
   fs::remove_all(f.path() / "blocks" / block_files(f.path())[0].parent_path().filename());
   for (unsigned n = 0; n < 10; ++n)
-    REQUIRE(read(*cache, f.lake.put(std::to_string(n), text_of_size(kWhole, n)), 0, 10).has_value());
-  wait_for_disk(*cache);
+    REQUIRE(read_to_disk(*cache, f.lake.put(std::to_string(n), text_of_size(kWhole, n)), 0, 10).has_value());
   CHECK(cache->use().bytes == bytes_on_disk(f.path()));
   CHECK(bytes_on_disk(f.path()) >= 2 * kWhole);
 }

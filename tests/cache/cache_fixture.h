@@ -53,6 +53,14 @@ inline void wait_for_disk(const CachedStore& cache) {
   while (cache.use().on_the_way > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
+// As read(), and what it fetched is on the disk when it returns.
+inline Result<std::string> read_to_disk(CachedStore& cache, const ObjectInfo& object, std::uint64_t offset,
+                                        std::size_t length) {
+  auto text = read(cache, object, offset, length);
+  wait_for_disk(cache);
+  return text;
+}
+
 // What the cap counts.
 inline std::uint64_t bytes_on_disk(const std::filesystem::path& cache) {
   std::uint64_t sum = 0;

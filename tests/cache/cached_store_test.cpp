@@ -245,6 +245,7 @@ TEST_CASE("a reader in a row gets its bytes fetched ahead, each of them once, in
     cap = 0;
   }
   const auto cache = f.open(noting, cap);
+  const auto whatever_the_disk = cache->keep_all();
   constexpr std::uint64_t kAsked = 128 << 10;
   for (std::uint64_t at = 0; at < text.size(); at += kAsked)
     REQUIRE((read(*cache, object, at, kAsked).value() == text.substr(at, kAsked)));
@@ -294,6 +295,7 @@ TEST_CASE("several readers of one object, each in a row, have every byte fetched
   NotingStore noting(f.lake);
   {
     const auto cache = f.open(noting);
+    const auto whatever_the_disk = cache->keep_all();
     std::vector<std::jthread> readers;
     for (std::uint64_t part = 0; part < 4; ++part)
       readers.emplace_back([&, begin = part * (8 << 20)] {
@@ -336,8 +338,7 @@ TEST_CASE("small objects that are fetched ahead wait on the disk for their reade
   CacheFixture f;
   const auto cache = f.open();
   const ObjectInfo one = f.lake.put("a", text_of_size(5000));
-  CHECK((read(*cache, one, 0, 5000).value() == text_of_size(5000)));
-  wait_for_disk(*cache);
+  CHECK((read_to_disk(*cache, one, 0, 5000).value() == text_of_size(5000)));
   const std::uint64_t bytes_each = cache->use().bytes;
   REQUIRE(bytes_each > 5000);
   const ObjectInfo other = f.lake.put("b", text_of_size(5000, 2));
