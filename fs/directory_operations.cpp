@@ -208,6 +208,7 @@ bool is_ours(FilesystemCore& core, DirectoryHandle& handle, const std::string& n
 }
 
 void add_object(FilesystemCore& core, DirectoryHandle& handle, const std::string& key, Holding holding) {
+  holding.is_prefix |= core.tree.holds_up(handle.inode, key);
   const std::string name = holding.is_prefix ? beside_name(key) : key;
   if (!holding.object || is_ours(core, handle, name)) return;
   // A real key of that name keeps it; where it lies on another page, whichever came first was told.
@@ -247,6 +248,7 @@ InodePtr inode_of(FilesystemCore& core, const DirectoryHandle& handle, const Dir
   // First whether it is ours: what is so no longer is in the view already.
   const InodePtr child = core.tree.child(handle.inode, row.name);
   if (child != nullptr && child->is_ours) return child;
+  if (!row.is_beside_prefix && core.tree.holds_up(handle.inode, row.name)) return child;
   const KeptObject object = core.tree.with_view(handle.inode, [&](const DirectoryView& view) {
     const auto known = view.find(key, handle.listing->began());
     return known ? known->first.object : row.object;
@@ -301,6 +303,7 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
       looked_up = core.entry_for(inode, handle.listing->valid());
     else if (plus && inode != nullptr && inode->is_ours && row.type != S_IFDIR)
       looked_up = core.entry_for(inode, core.view.ttl());
+    if (is_of_page) row.type = type_of(inode);
     DirEntry entry{.name = row.name, .ino = 0, .type = row.type, .next = static_cast<off_t>(at + 1)};
     entry.ino = inode != nullptr ? inode->ino
                 : at == 0        ? handle.inode->ino

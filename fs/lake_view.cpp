@@ -352,6 +352,7 @@ void LakeView::changed_time(const InodePtr& directory) {
 void LakeView::changed_object(const InodePtr& directory, const std::string& key,
                               std::optional<ObjectInfo> object) {
   const bool shows_beside = tree_.beside(directory, key) != nullptr;
+  const bool is_there = object.has_value();
   tree_.with_view(directory, [&](DirectoryView& view) {
     Holding holding;
     if (const Holding* last = view.last_known(key))
@@ -361,6 +362,19 @@ void LakeView::changed_object(const InodePtr& directory, const std::string& key,
     holding.object = std::move(object);
     view.changed(key, std::move(holding), clock_now());
   });
+  if (is_there) above_is_there(directory);
+}
+
+void LakeView::above_is_there(InodePtr directory) {
+  for (auto [above, key] = tree_.parent_and_key(directory); above != nullptr;
+       std::tie(above, key) = tree_.parent_and_key(directory)) {
+    const bool is_news = tree_.with_view(above, [&, &key = key](const DirectoryView& view) {
+      const auto known = view.find(key, Moment::min());
+      return known && !known->first.is_prefix;
+    });
+    if (is_news) changed_prefix(above, key, true);
+    directory = std::move(above);
+  }
 }
 
 void LakeView::changed_prefix(const InodePtr& directory, const std::string& key, bool is_prefix) {

@@ -111,6 +111,8 @@ class LakeView {
   // A directory of those in a row was looked into: the next ones' first pages are asked for.
   void entered(const InodePtr& directory);
   Result<Holding> ask(const std::string& path);
+  // What was known to be no directory is one now.
+  void above_is_there(InodePtr directory);
   Result<Place> place_of(const InodePtr& directory) const;
   struct PageOf {
     std::string after;            // As it was asked for; empty: the first, with the directory's own marker.

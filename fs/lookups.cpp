@@ -72,19 +72,15 @@ Result<std::optional<FilesystemCore::Found>> FilesystemCore::try_find(const Inod
   const std::lock_guard lock(naming);
   if (auto found = ours()) return found;
   if (own_changes() != before) return std::optional<Found>();
-  // Also one that only bytes of ours hold up: they will be on the lake.
-  const auto is_directory = [&](const std::string& at, const Holding& holding) {
-    if (!holding.is_nothing()) return holding.is_prefix;
-    const InodePtr child = tree.child(directory, at);
-    return child != nullptr && child->kind == Kind::kDirectory && !child->is_local_directory &&
-           tree.is_held_up(child);
-  };
-  if (!beside && !is_directory(name, answer->holding)) tree.move_from_beside(directory, name);
-  if (beside && is_directory(*shown_there, beside->holding)) {
+  // A directory that only bytes of ours hold up is there, whatever the lake says.
+  if (tree.holds_up(directory, name)) return std::optional(Found{tree.child(directory, name), view.ttl()});
+  if (!beside) {
+    if (!answer->holding.is_prefix) tree.move_from_beside(directory, name);
+  } else if (beside->holding.is_prefix || tree.holds_up(directory, *shown_there)) {
     key = *shown_there;
     answer = *std::move(beside);
     answer->holding.is_prefix = false;
-  } else if (beside) {
+  } else {
     tree.move_from_beside(directory, *shown_there);
   }
   if (auto found = ours()) return found;
@@ -92,9 +88,6 @@ Result<std::optional<FilesystemCore::Found>> FilesystemCore::try_find(const Inod
     return std::optional(Found{inode_for(directory, name, key, answer->holding), answer->valid});
   const InodePtr child = tree.child(directory, name);
   if (child == nullptr) return std::optional(Found{nullptr, answer->valid, key});
-  // A directory that only bytes of ours hold up is there, whatever the lake says.
-  if (child->kind == Kind::kDirectory && tree.is_held_up(child))
-    return std::optional(Found{child, view.ttl()});
   tree.unname(child);
   return std::optional(Found{nullptr, answer->valid, key});
 }
