@@ -83,6 +83,32 @@ TEST_CASE("attributes: objects that carry none have --uid, --gid, --file-mode an
   CHECK(facts_of(masked / "d").st_uid == ::geteuid());
 }
 
+TEST_CASE(
+    "attributes: a mode that somebody chose is kept for mounts with other defaults, be it the default or "
+    "not") {
+  TestLake lake;
+  lake.put("d/f", "x");
+  Mounted mount(lake, {.flags = {"--file-mode", "0640", "--dir-mode", "0710"}});
+  REQUIRE(::chmod((mount / "d/f").c_str(), 0640) == 0);
+  REQUIRE(::chmod((mount / "d").c_str(), 0710) == 0);
+  REQUIRE(::utimensat(AT_FDCWD, (mount / "d/f").c_str(), nullptr, 0) == 0);
+  mount.remount();
+  CHECK(write_file(mount / "d/f", "changed") == kOk);
+  REQUIRE(::utimensat(AT_FDCWD, (mount / "d").c_str(), nullptr, 0) == 0);
+  CHECK(write_file(mount / "d/new", "new") == kOk);
+  REQUIRE(::chmod((mount / "d/new").c_str(), 0640) == 0);
+  REQUIRE(mount.unmount() == 0);
+  mount.mount_with({});
+  CHECK(facts_of(mount / "d/f").st_mode == (S_IFREG | 0640));
+  CHECK(write_file(mount / "d/none", "chosen by nobody") == kOk);
+  REQUIRE(mount.unmount() == 0);
+  mount.mount_with({"--file-mode", "0600", "--dir-mode", "0700"});
+  CHECK(facts_of(mount / "d/f").st_mode == (S_IFREG | 0640));
+  CHECK(facts_of(mount / "d").st_mode == (S_IFDIR | 0710));
+  CHECK(facts_of(mount / "d/new").st_mode == (S_IFREG | 0640));
+  CHECK(lake.stat("d/none")->metadata.count("::lakefs::posix-permissions") == 0);
+}
+
 TEST_CASE("attributes: with --allow-other other users may do what mode and owner let them, and no more") {
   NEEDS_ROOT();
   TestLake lake;
@@ -217,8 +243,11 @@ TEST_CASE("attributes: a hard link is EPERM, and nothing is made") {
   TestLake lake;
   lake.put("f", "x");
   Mounted mount(lake);
-  CHECK(::link((mount / "f").c_str(), (mount / "g").c_str()) == -1);
-  CHECK(errno == EPERM);
+  for (int n = 0; n < 3; ++n) {
+    CHECK(::link((mount / "f").c_str(), (mount / "g").c_str()) == -1);
+    CHECK(errno == EPERM);
+  }
+  CHECK(mount.status().at("failures").as_array().size() == 1);
   CHECK(names_in(mount.at()) == Names{"f"});
   CHECK(shell(mount.at(), "cp -l f g 2>/dev/null || cp f g").exit_code == 0);
   CHECK(lake.read("g") == "x");
