@@ -211,6 +211,9 @@ void add_object(FilesystemCore& core, DirectoryHandle& handle, const std::string
   holding.is_prefix |= core.tree.holds_up(handle.inode, key);
   const std::string name = holding.is_prefix ? beside_name(key) : key;
   if (!holding.object || is_ours(core, handle, name)) return;
+  // What is being written under the key itself shows so until it is published, or somebody asks for this
+  // name.
+  if (holding.is_prefix && is_ours(core, handle, key)) return;
   // A real key of that name keeps it.
   const auto is_real = [&](const DirectoryView& view) {
     const auto real = view.find(name, handle.listing->began());

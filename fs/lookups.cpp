@@ -17,6 +17,16 @@ bool is_of_one_type(const Attributes& a, const Attributes& b) {
   return (a.mode & S_IFMT) == (b.mode & S_IFMT) && a.device == b.device;
 }
 
+// There is a prefix of that key by now: the file that had the name shows beside it, and is no other one to
+// who has it open.
+void move_to_beside(Tree& tree, const InodePtr& directory, const std::string& key) {
+  const InodePtr file = tree.child(directory, key);
+  if (file == nullptr || file->kind == Kind::kDirectory) return;
+  const InodePtr there = tree.child(directory, beside_name(key));
+  if (there == nullptr || !(there->is_ours || there->is_local_directory))
+    tree.move(file, directory, beside_name(key), key);
+}
+
 }  // namespace
 
 Result<InodePtr> FilesystemCore::directory_to_change(NodeId node) const {
@@ -102,10 +112,12 @@ Result<InodePtr> FilesystemCore::find_existing(const InodePtr& directory, std::s
 
 InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string& name, const std::string& key,
                                    const Holding& holding) {
+  if (key != name) move_to_beside(tree, directory, key);
   InodePtr child = tree.child(directory, name);
   if (child != nullptr && (child->is_ours || child->is_local_directory)) return child;
   if (holding.is_prefix) {
     if (child != nullptr && child->kind == Kind::kDirectory) return child;
+    move_to_beside(tree, directory, key);
     InodePtr made = tree.add(directory, name, key, Kind::kDirectory);
     const std::lock_guard lock(made->mutex);
     made->attributes = directory_attributes(nullptr, options, mounted_at);

@@ -259,6 +259,37 @@ TEST_CASE("beside: an object that another client's directory left alone is the s
   CHECK(lake.keys() == Names{"a"});
 }
 
+TEST_CASE(
+    "beside: an object that is open when another client makes a prefix of its name is the same file to its "
+    "writer") {
+  TestLake lake;
+  lake.put("a", "object");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "0s"}});
+  OpenFile open(mount / "a", O_WRONLY | O_APPEND);
+  REQUIRE(open.opened() == kOk);
+  lake.put("a/b", "below");
+  SUBCASE("looked up") {
+    CHECK(read_file(mount / "a/b") == "below");
+    CHECK(read_file(mount / kBeside) == "object");
+  }
+  SUBCASE("listed") {
+    CHECK(names_in(mount.at()) == Names{"a", kBeside});
+  }
+  SUBCASE("unseen") {}
+  CHECK(open.write(" and more") == kOk);
+  SUBCASE("listed while it is written") {
+    CHECK(names_in(mount.at()) == Names{"a"});
+  }
+  CHECK(read_file(mount / kBeside) == "object and more");
+  CHECK(read_file(mount / "a/b") == "below");
+  CHECK(names_in(mount.at()) == Names{"a", kBeside});
+  CHECK(open.close() == kOk);
+  CHECK(lake.read("a") == "object and more");
+  CHECK(read_file(mount / kBeside) == "object and more");
+  CHECK(names_in(mount.at()) == Names{"a", kBeside});
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("beside: a backup of the object leaves it on the lake until its name is written anew") {
   TestLake lake;
   put_both(lake);
