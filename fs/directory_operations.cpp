@@ -208,9 +208,13 @@ bool is_ours(FilesystemCore& core, DirectoryHandle& handle, const std::string& n
 }
 
 void add_object(FilesystemCore& core, DirectoryHandle& handle, const std::string& key, Holding holding) {
+  holding.is_prefix |= core.tree.holds_up(handle.inode, key);
   const std::string name = holding.is_prefix ? beside_name(key) : key;
   if (!holding.object || is_ours(core, handle, name)) return;
-  // A real key of that name keeps it; where it lies on another page, whichever came first was told.
+  // What is being written under the key itself shows so until it is published, or somebody asks for this
+  // name.
+  if (holding.is_prefix && is_ours(core, handle, key)) return;
+  // A real key of that name keeps it.
   const auto is_real = [&](const DirectoryView& view) {
     const auto real = view.find(name, handle.listing->began());
     return real && !real->first.is_nothing();
@@ -225,34 +229,32 @@ void add_object(FilesystemCore& core, DirectoryHandle& handle, const std::string
 }
 
 void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeView::Listing::Named>& page) {
-  for (auto& [key, is_the_prefix, holding] : page) {
-    if (!is_the_prefix) {
-      add_object(core, handle, key, std::move(holding));
-      continue;
+  for (auto& entry : page) {
+    if (!entry.is_prefix) {
+      add_object(core, handle, entry.key, std::move(entry.holding));
+    } else if (entry.holding.is_prefix && !is_ours(core, handle, entry.key) &&
+               !(key_beside(entry.key) && is_told(handle, entry.key))) {
+      handle.rows.push_back({.name = std::move(entry.key), .object = {}, .type = S_IFDIR});
     }
-    if (!holding.is_prefix || is_ours(core, handle, key)) continue;
-    // Of an object of that name on an earlier page nobody could know that it shows beside a directory.
-    const bool is_new = !holding.object || !is_told(handle, key);
-    if (is_new && !(key_beside(key) && is_told(handle, key)))
-      handle.rows.push_back({.name = key, .object = {}, .type = S_IFDIR});
-    if (holding.object) add_object(core, handle, key, std::move(holding));
   }
 }
 
-// Of a row that has an object: we may have changed its name since the page was asked for. Null: it is no file
-// any more.
-InodePtr inode_of(FilesystemCore& core, const DirectoryHandle& handle, const DirectoryHandle::Row& row) {
+// Of a row that has an object: we may have changed its name since the page was asked for. Null: there is
+// nothing any more.
+FilesystemCore::Found inode_of(FilesystemCore& core, const DirectoryHandle& handle,
+                               const DirectoryHandle::Row& row) {
   const std::string key = row.is_beside_prefix ? key_beside(row.name).value_or(row.name) : row.name;
   const std::lock_guard naming(core.naming);
   // First whether it is ours: what is so no longer is in the view already.
   const InodePtr child = core.tree.child(handle.inode, row.name);
-  if (child != nullptr && child->is_ours) return child;
-  const KeptObject object = core.tree.with_view(handle.inode, [&](const DirectoryView& view) {
-    const auto known = view.find(key, handle.listing->began());
-    return known ? known->first.object : row.object;
-  });
-  if (!object) return nullptr;
-  return core.inode_for(handle.inode, row.name, key, {.object = object, .is_prefix = false});
+  if (child != nullptr && (child->is_ours || core.tree.holds_up(handle.inode, row.name)))
+    return {child, core.view.ttl()};
+  const auto known = core.tree.with_view(
+      handle.inode, [&](const DirectoryView& view) { return view.find(key, handle.listing->began()); });
+  const KeptObject object = known ? known->first.object : row.object;
+  if (!object) return {};
+  return {core.inode_for(handle.inode, row.name, key, {.object = object, .is_prefix = false}),
+          known ? handle.listing->valid(known->second) : handle.listing->valid()};
 }
 
 // Brings one more row into being; false at the end.
@@ -294,13 +296,16 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
     DirectoryHandle::Row& row = handle.rows[at - handle.dropped];
     // What is too old to be believed becomes no file: whoever wants that asks anew.
     const bool is_of_page = plus && row.object && handle.listing->valid().count() > 0;
-    const InodePtr inode = is_of_page ? inode_of(core, handle, row) : core.tree.child(handle.inode, row.name);
+    const auto looked = is_of_page ? inode_of(core, handle, row)
+                                   : FilesystemCore::Found{core.tree.child(handle.inode, row.name)};
+    const InodePtr& inode = looked.inode;
     if (is_of_page && inode == nullptr) continue;
     NodeEntry looked_up;
-    if (is_of_page)
-      looked_up = core.entry_for(inode, handle.listing->valid());
+    if (is_of_page && looked.valid.count() > 0)
+      looked_up = core.entry_for(inode, looked.valid);
     else if (plus && inode != nullptr && inode->is_ours && row.type != S_IFDIR)
       looked_up = core.entry_for(inode, core.view.ttl());
+    if (is_of_page) row.type = type_of(inode);
     DirEntry entry{.name = row.name, .ino = 0, .type = row.type, .next = static_cast<off_t>(at + 1)};
     entry.ino = inode != nullptr ? inode->ino
                 : at == 0        ? handle.inode->ino

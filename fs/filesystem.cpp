@@ -169,6 +169,11 @@ void FilesystemCore::note_failure(std::string_view operation, const Error& error
   log_warn(std::string(operation) + ": " + error.message + " (" + std::string(to_word(error.code)) + ")");
   if (unseen) ++unseen_failures;
   const std::lock_guard lock(mutex);
+  // The same again and again, as git's try of a hard link for each object, is told once: what else failed is
+  // not to be lost among it.
+  std::erase_if(failures, [&](const RecentFailure& earlier) {
+    return earlier.operation == operation && earlier.message == error.message;
+  });
   failures.push_back({std::time(nullptr), std::string(operation), error.message});
   if (failures.size() > kFailuresRemembered) failures.pop_front();
 }

@@ -13,6 +13,8 @@ using std::chrono::milliseconds;
 constexpr std::size_t kPage = 1000;  // lakeFS's largest.
 // Of a listing: while its reader is busy with one, the next is on its way or there.
 constexpr std::size_t kPagesAhead = 2;
+// Names with which one name begins: so many objects of one page may have their prefixes behind it.
+constexpr std::ptrdiff_t kMostCut = 255;
 constexpr std::size_t kHiddenRemembered =
     10000;  // Enough for a count; a hostile listing must not fill memory.
 // Of one directory: above it, what is too old to be believed is forgotten.
@@ -202,16 +204,27 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
     Holding holding;
     holding.is_prefix = entry.is_prefix;
     if (!entry.is_prefix) holding.object = entry.object;
-    named.push_back({.key = std::move(key), .is_prefix = entry.is_prefix, .holding = std::move(holding)});
+    named.push_back({.key = std::move(key),
+                     .is_prefix = entry.is_prefix,
+                     .holding = std::move(holding),
+                     .asked = page.asked});
   }
-  // An object and a prefix of one name may lie on two pages: of a page that is alone, what its ends may have
-  // cut in two tells nothing.
-  const auto is_cut = [&](const Listing::Named& entry) {
-    if (of.began) return false;
-    const std::string full = path + entry.key;
-    return entry.is_prefix ? !of.after.empty() && full <= of.after
-                           : page.page.has_more && page.page.next < full + "/";
+  // An object and a prefix of one name may lie on two pages: half of that tells nothing. Of a page that is
+  // alone it is left out, in a listing it waits for the other.
+  const auto is_after = [&](const Listing::Named& entry) {
+    return !entry.is_prefix && page.page.has_more && page.page.next < path + entry.key + "/";
   };
+  const auto is_before = [&](const Listing::Named& entry) {
+    return entry.is_prefix && !of.after.empty() && path + entry.key <= of.after;
+  };
+  if (of.cut != nullptr) {
+    named.insert(named.begin(), of.cut->begin(), of.cut->end());
+    const auto rest = std::stable_partition(named.begin(), named.end(), std::not_fn(is_after));
+    of.cut->assign(rest, std::min(rest + kMostCut, named.end()));
+    named.erase(rest, rest + static_cast<std::ptrdiff_t>(of.cut->size()));
+  } else {
+    std::erase_if(named, [&](const Listing::Named& entry) { return is_after(entry) || is_before(entry); });
+  }
   const std::size_t names = tree_.with_view(directory, [&](DirectoryView& view) {
     if (view.moves() != place.moves) return view.size();
     if (view.size() > std::max(view.looked_through, kMuchRemembered)) {
@@ -222,9 +235,8 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
       view.marker = std::move(marker);
       view.marker_seen = page.asked;
     }
-    for (const auto& entry : named) {
-      if (!is_cut(entry)) view.saw(entry.key, entry.holding, page.asked, of.began.value_or(page.asked));
-    }
+    for (const auto& entry : named)
+      view.saw(entry.key, entry.holding, entry.asked, of.began.value_or(entry.asked));
     if (!of.began) return view.size();
     // An object and a prefix of one name know of each other only now.
     for (auto& entry : named)
@@ -298,8 +310,8 @@ Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::
   is_at_end_ = !page->page.has_more;
   page_asked_ = page->asked;
   if (!is_at_end_) view_.pages_.ask_row(request(), kPagesAhead, began_);
-  auto named = view_.take_in(directory_, place_, *page, {.after = after, .began = began_});
-  for (const auto& [key, is_prefix, holding] : named) {
+  auto named = view_.take_in(directory_, place_, *page, {.after = after, .began = began_, .cut = &cut_});
+  for (const auto& [key, is_prefix, holding, asked] : named) {
     const std::string address = !is_prefix && holding.object ? holding.object->physical_address : "/";
     fingerprint_ ^= std::hash<std::string>{}(key + "\n" + address);
   }
@@ -352,6 +364,7 @@ void LakeView::changed_time(const InodePtr& directory) {
 void LakeView::changed_object(const InodePtr& directory, const std::string& key,
                               std::optional<ObjectInfo> object) {
   const bool shows_beside = tree_.beside(directory, key) != nullptr;
+  const bool is_there = object.has_value();
   tree_.with_view(directory, [&](DirectoryView& view) {
     Holding holding;
     if (const Holding* last = view.last_known(key))
@@ -361,6 +374,19 @@ void LakeView::changed_object(const InodePtr& directory, const std::string& key,
     holding.object = std::move(object);
     view.changed(key, std::move(holding), clock_now());
   });
+  if (is_there) above_is_there(directory);
+}
+
+void LakeView::above_is_there(InodePtr directory) {
+  for (auto [above, key] = tree_.parent_and_key(directory); above != nullptr;
+       std::tie(above, key) = tree_.parent_and_key(directory)) {
+    const bool is_news = tree_.with_view(above, [&, &key = key](const DirectoryView& view) {
+      const auto known = view.find(key, Moment::min());
+      return known && !known->first.is_prefix;
+    });
+    if (is_news) changed_prefix(above, key, true);
+    directory = std::move(above);
+  }
 }
 
 void LakeView::changed_prefix(const InodePtr& directory, const std::string& key, bool is_prefix) {

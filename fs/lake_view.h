@@ -53,17 +53,20 @@ class LakeView {
   class Listing {
    public:
     Listing(LakeView& view, InodePtr directory, Place place);
-    // The entries of the next page, by name; nothing at the end. The page after it is asked for behind.
+    // The entries of the next page; nothing at the end. The page after it is asked for behind. An object of
+    // which a later page may hold the prefix comes with that page.
     struct Named {
       std::string key;
       bool is_prefix = false;  // This row of the page; there may be another for an object of the same name.
       Holding holding;         // Of both, and after what we did since the page was asked for.
+      Moment asked{};          // For that page.
     };
     Result<std::optional<std::vector<Named>>> next();
     [[nodiscard]] bool is_at_end() const { return is_at_end_; }
     [[nodiscard]] Moment began() const { return began_; }
-    // How much longer the last page may be believed.
-    [[nodiscard]] std::chrono::milliseconds valid() const { return view_.left_of(page_asked_); }
+    // How much longer the last page may be believed, or what is known since then.
+    [[nodiscard]] std::chrono::milliseconds valid() const { return valid(page_asked_); }
+    [[nodiscard]] std::chrono::milliseconds valid(Moment since) const { return view_.left_of(since); }
 
    private:
     [[nodiscard]] ListRequest request() const;
@@ -74,6 +77,7 @@ class LakeView {
     const Moment began_;
     Moment page_asked_;
     std::string after_;
+    std::vector<Named> cut_;  // Objects of earlier pages whose prefix may come.
     std::uint64_t fingerprint_ = 0;
     bool is_at_end_ = false;
   };
@@ -111,10 +115,13 @@ class LakeView {
   // A directory of those in a row was looked into: the next ones' first pages are asked for.
   void entered(const InodePtr& directory);
   Result<Holding> ask(const std::string& path);
+  // What was known to be no directory is one now.
+  void above_is_there(InodePtr directory);
   Result<Place> place_of(const InodePtr& directory) const;
   struct PageOf {
     std::string after;            // As it was asked for; empty: the first, with the directory's own marker.
     std::optional<Moment> began;  // The listing that it belongs to; nothing: it is alone.
+    std::vector<Listing::Named>* cut = nullptr;  // Of that listing.
   };
   // Remembers the entries of one page and answers those that a directory can show.
   std::vector<Listing::Named> take_in(const InodePtr& directory, const Place& place,

@@ -17,6 +17,16 @@ bool is_of_one_type(const Attributes& a, const Attributes& b) {
   return (a.mode & S_IFMT) == (b.mode & S_IFMT) && a.device == b.device;
 }
 
+// There is a prefix of that key by now: the file that had the name shows beside it, and is no other one to
+// who has it open.
+void move_to_beside(Tree& tree, const InodePtr& directory, const std::string& key) {
+  const InodePtr file = tree.child(directory, key);
+  if (file == nullptr || file->kind == Kind::kDirectory) return;
+  const InodePtr there = tree.child(directory, beside_name(key));
+  if (there == nullptr || !(there->is_ours || there->is_local_directory))
+    tree.move(file, directory, beside_name(key), key);
+}
+
 }  // namespace
 
 Result<InodePtr> FilesystemCore::directory_to_change(NodeId node) const {
@@ -72,19 +82,15 @@ Result<std::optional<FilesystemCore::Found>> FilesystemCore::try_find(const Inod
   const std::lock_guard lock(naming);
   if (auto found = ours()) return found;
   if (own_changes() != before) return std::optional<Found>();
-  // Also one that only bytes of ours hold up: they will be on the lake.
-  const auto is_directory = [&](const std::string& at, const Holding& holding) {
-    if (!holding.is_nothing()) return holding.is_prefix;
-    const InodePtr child = tree.child(directory, at);
-    return child != nullptr && child->kind == Kind::kDirectory && !child->is_local_directory &&
-           tree.is_held_up(child);
-  };
-  if (!beside && !is_directory(name, answer->holding)) tree.move_from_beside(directory, name);
-  if (beside && is_directory(*shown_there, beside->holding)) {
+  // A directory that only bytes of ours hold up is there, whatever the lake says.
+  if (tree.holds_up(directory, name)) return std::optional(Found{tree.child(directory, name), view.ttl()});
+  if (!beside) {
+    if (!answer->holding.is_prefix) tree.move_from_beside(directory, name);
+  } else if (beside->holding.is_prefix || tree.holds_up(directory, *shown_there)) {
     key = *shown_there;
     answer = *std::move(beside);
     answer->holding.is_prefix = false;
-  } else if (beside) {
+  } else {
     tree.move_from_beside(directory, *shown_there);
   }
   if (auto found = ours()) return found;
@@ -92,9 +98,6 @@ Result<std::optional<FilesystemCore::Found>> FilesystemCore::try_find(const Inod
     return std::optional(Found{inode_for(directory, name, key, answer->holding), answer->valid});
   const InodePtr child = tree.child(directory, name);
   if (child == nullptr) return std::optional(Found{nullptr, answer->valid, key});
-  // A directory that only bytes of ours hold up is there, whatever the lake says.
-  if (child->kind == Kind::kDirectory && tree.is_held_up(child))
-    return std::optional(Found{child, view.ttl()});
   tree.unname(child);
   return std::optional(Found{nullptr, answer->valid, key});
 }
@@ -109,10 +112,12 @@ Result<InodePtr> FilesystemCore::find_existing(const InodePtr& directory, std::s
 
 InodePtr FilesystemCore::inode_for(const InodePtr& directory, const std::string& name, const std::string& key,
                                    const Holding& holding) {
+  if (key != name) move_to_beside(tree, directory, key);
   InodePtr child = tree.child(directory, name);
   if (child != nullptr && (child->is_ours || child->is_local_directory)) return child;
   if (holding.is_prefix) {
     if (child != nullptr && child->kind == Kind::kDirectory) return child;
+    move_to_beside(tree, directory, key);
     InodePtr made = tree.add(directory, name, key, Kind::kDirectory);
     const std::lock_guard lock(made->mutex);
     made->attributes = directory_attributes(nullptr, options, mounted_at);

@@ -168,6 +168,11 @@ std::pair<InodePtr, std::string> Tree::parent_and_name(const InodePtr& inode) co
   return {inode->parent, inode->name};
 }
 
+std::pair<InodePtr, std::string> Tree::parent_and_key(const InodePtr& inode) const {
+  const std::lock_guard lock(mutex_);
+  return {inode->parent, inode->key};
+}
+
 ino_t Tree::number_of(const InodePtr& directory, std::string_view name) const {
   const std::lock_guard lock(mutex_);
   return first_number(path_locked(*directory) + std::string(name));
@@ -269,6 +274,13 @@ bool Tree::is_within(const InodePtr& inode, const InodePtr& directory) const {
 bool Tree::is_held_up(const InodePtr& directory) const {
   const std::lock_guard lock(mutex_);
   return is_held_up_locked(*directory);
+}
+
+bool Tree::holds_up(const InodePtr& directory, std::string_view name) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = directory->children.find(name);
+  return found != directory->children.end() && found->second->kind == Kind::kDirectory &&
+         !found->second->is_local_directory && is_held_up_locked(*found->second);
 }
 
 std::size_t Tree::size() const {

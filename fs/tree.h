@@ -55,6 +55,7 @@ class Tree {
   void unname(const InodePtr& inode);
   [[nodiscard]] bool is_named(const InodePtr& inode) const;
   [[nodiscard]] std::pair<InodePtr, std::string> parent_and_name(const InodePtr& inode) const;
+  [[nodiscard]] std::pair<InodePtr, std::string> parent_and_key(const InodePtr& inode) const;
 
   // The inode number that a name without an inode would get.
   [[nodiscard]] ino_t number_of(const InodePtr& directory, std::string_view name) const;
@@ -85,6 +86,9 @@ class Tree {
   [[nodiscard]] bool is_within(const InodePtr& inode, const InodePtr& directory) const;
   // Whether bytes of ours make this directory exist, whatever the lake says.
   [[nodiscard]] bool is_held_up(const InodePtr& directory) const;
+  // The same of whatever has that name in the directory: it will be on the lake, and an object of its name
+  // shows beside it.
+  [[nodiscard]] bool holds_up(const InodePtr& directory, std::string_view name) const;
 
   // Reads or changes a directory's view under the tree's lock; `work` must be brief.
   template <class Work>

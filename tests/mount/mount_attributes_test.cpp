@@ -83,6 +83,32 @@ TEST_CASE("attributes: objects that carry none have --uid, --gid, --file-mode an
   CHECK(facts_of(masked / "d").st_uid == ::geteuid());
 }
 
+TEST_CASE(
+    "attributes: a mode that somebody chose is kept for mounts with other defaults, be it the default or "
+    "not") {
+  TestLake lake;
+  lake.put("d/f", "x");
+  Mounted mount(lake, {.flags = {"--file-mode", "0640", "--dir-mode", "0710"}});
+  REQUIRE(::chmod((mount / "d/f").c_str(), 0640) == 0);
+  REQUIRE(::chmod((mount / "d").c_str(), 0710) == 0);
+  REQUIRE(::utimensat(AT_FDCWD, (mount / "d/f").c_str(), nullptr, 0) == 0);
+  mount.remount();
+  CHECK(write_file(mount / "d/f", "changed") == kOk);
+  REQUIRE(::utimensat(AT_FDCWD, (mount / "d").c_str(), nullptr, 0) == 0);
+  CHECK(write_file(mount / "d/new", "new") == kOk);
+  REQUIRE(::chmod((mount / "d/new").c_str(), 0640) == 0);
+  REQUIRE(mount.unmount() == 0);
+  mount.mount_with({});
+  CHECK(facts_of(mount / "d/f").st_mode == (S_IFREG | 0640));
+  CHECK(write_file(mount / "d/none", "chosen by nobody") == kOk);
+  REQUIRE(mount.unmount() == 0);
+  mount.mount_with({"--file-mode", "0600", "--dir-mode", "0700"});
+  CHECK(facts_of(mount / "d/f").st_mode == (S_IFREG | 0640));
+  CHECK(facts_of(mount / "d").st_mode == (S_IFDIR | 0710));
+  CHECK(facts_of(mount / "d/new").st_mode == (S_IFREG | 0640));
+  CHECK(lake.stat("d/none")->metadata.count("::lakefs::posix-permissions") == 0);
+}
+
 TEST_CASE("attributes: with --allow-other other users may do what mode and owner let them, and no more") {
   NEEDS_ROOT();
   TestLake lake;
@@ -122,26 +148,35 @@ TEST_CASE("attributes: times move as on a disk: utimensat's NOW and OMIT, ctime 
   TestLake lake;
   lake.put("f", "bytes");
   Mounted mount(lake, {.flags = {"--metadata-ttl", "0s"}});
-  const auto path = mount / "f";
+  REQUIRE(make_directory(mount / "d") == kOk);
+  REQUIRE(::symlink("f", (mount / "l").c_str()) == 0);
+  auto path = mount / "f";
   const auto set = [&](timespec atime, timespec mtime) {
     const timespec times[2] = {atime, mtime};
-    CHECK(::utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
-    return facts_of(path);
+    CHECK(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0);
+    struct stat facts {};
+    CHECK(::lstat(path.c_str(), &facts) == 0);
+    return facts;
   };
   const timespec now{0, UTIME_NOW}, omit{0, UTIME_OMIT}, old{1'000'000'000, 5}, older{900'000'000, 7};
-  auto facts = set(older, old);
-  CHECK(facts.st_atim.tv_sec == older.tv_sec);
-  CHECK(facts.st_mtim.tv_nsec == old.tv_nsec);
-  CHECK(facts.st_ctim.tv_sec > old.tv_sec);
-  facts = set(omit, older);
-  CHECK(facts.st_atim.tv_sec == older.tv_sec);
-  CHECK(facts.st_mtim.tv_sec == older.tv_sec);
-  facts = set(old, omit);
-  CHECK(facts.st_atim.tv_sec == old.tv_sec);
-  CHECK(facts.st_mtim.tv_sec == older.tv_sec);
-  facts = set(omit, now);
-  CHECK(facts.st_mtim.tv_sec > old.tv_sec);
-  CHECK(facts.st_atim.tv_sec == old.tv_sec);
+  struct stat facts {};
+  for (const char* name : {"l", "d", "f"}) {
+    CAPTURE(name);
+    path = mount / name;
+    facts = set(older, old);
+    CHECK(facts.st_atim.tv_sec == older.tv_sec);
+    CHECK(facts.st_mtim.tv_nsec == old.tv_nsec);
+    CHECK(facts.st_ctim.tv_sec > old.tv_sec);
+    facts = set(omit, older);
+    CHECK(facts.st_atim.tv_sec == older.tv_sec);
+    CHECK(facts.st_mtim.tv_sec == older.tv_sec);
+    facts = set(old, omit);
+    CHECK(facts.st_atim.tv_sec == old.tv_sec);
+    CHECK(facts.st_mtim.tv_sec == older.tv_sec);
+    facts = set(omit, now);
+    CHECK(facts.st_mtim.tv_sec > old.tv_sec);
+    CHECK(facts.st_atim.tv_sec == old.tv_sec);
+  }
 
   // A read moves the access time once after a change, and that is all it moves.
   CHECK(read_file(path) == "bytes");
@@ -217,8 +252,11 @@ TEST_CASE("attributes: a hard link is EPERM, and nothing is made") {
   TestLake lake;
   lake.put("f", "x");
   Mounted mount(lake);
-  CHECK(::link((mount / "f").c_str(), (mount / "g").c_str()) == -1);
-  CHECK(errno == EPERM);
+  for (int n = 0; n < 3; ++n) {
+    CHECK(::link((mount / "f").c_str(), (mount / "g").c_str()) == -1);
+    CHECK(errno == EPERM);
+  }
+  CHECK(mount.status().at("failures").as_array().size() == 1);
   CHECK(names_in(mount.at()) == Names{"f"});
   CHECK(shell(mount.at(), "cp -l f g 2>/dev/null || cp f g").exit_code == 0);
   CHECK(lake.read("g") == "x");

@@ -114,6 +114,36 @@ TEST_CASE("counts: chmod, chown and utimens cost 1 call and move no bytes, and u
   CHECK(d.calls() == Counts{{"delete_object", 1}});
 }
 
+TEST_CASE(
+    "counts: so do those of directories and symlinks; a directory that is only a prefix gets a marker "
+    "first") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/prefix/f", "x");
+  Mounted mount(lake, slow_to_ask());
+  REQUIRE(make_directory(mount / "d/marked") == kOk);
+  REQUIRE(::symlink("nowhere", (mount / "d/link").c_str()) == 0);
+  Listed d(lake, mount);
+  for (const char* name : {"prefix", "marked"}) REQUIRE(look(d / name) == kOk);
+  d.calls();
+  CHECK(::chmod((d / "prefix").c_str(), 0700) == 0);
+  CHECK(d.calls() == Counts{{"get_physical_address", 1}, {"store_put", 1}, {"link_physical_address", 1}});
+  const timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
+  for (const char* name : {"prefix", "marked", "link"}) {
+    CAPTURE(name);
+    const auto path = d / name;
+    CHECK(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0);
+    CHECK(d.calls() == Counts{{"update_object_user_metadata", 1}});
+    if (::geteuid() == 0) {
+      CHECK(::lchown(path.c_str(), 1234, 5678) == 0);
+      CHECK(d.calls() == Counts{{"update_object_user_metadata", 1}});
+    }
+    if (std::string_view(name) == "link") continue;
+    CHECK(::chmod(path.c_str(), 0711) == 0);
+    CHECK(d.calls() == Counts{{"update_object_user_metadata", 1}});
+  }
+}
+
 TEST_CASE("counts: a symlink costs 3 calls, a mkdir those and a look below its name, an rmdir 2") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
