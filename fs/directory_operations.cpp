@@ -313,6 +313,10 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
   }
 }
 
+Result<> Filesystem::fsyncdir() {
+  return core_->keep_order_on_disk();
+}
+
 void Filesystem::releasedir(HandleId id) {
   const auto handle = core_->directories.remove(id);
   if (handle == nullptr) return;
