@@ -94,15 +94,22 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
     if (auto first = core.catch_up(*below); !first) return first;
     core.clear_vacated(*below, Moment::max());
   }
-  auto empty = core.view.is_empty(inode);
-  if (!empty) return empty.error();
-  if (!*empty) return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};
+  // While the last call is under way.
+  const bool is_marked =
+      core.tree.with_view(inode, [](const DirectoryView& known) { return bool(known.marker); });
+  if (!is_marked) core.view.leaves(inode);
+  auto left = core.view.what_is_left(inode);
+  if (!left) return left.error();
+  if (*left == LakeView::Left::kOthers)
+    return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};
   const auto path = core.tree.path(inode);
   if (!path) return Error{Errc::kNotFound, "rmdir: the directory is gone"};
   if (auto kept = core.keep_directory(*directory, inode->key + "/"); !kept) return kept.error();
   auto marker = ObjectPath::make(*path);
   if (!marker) return marker.error();
-  if (auto removed = core.publisher.remove(*marker, std::nullopt); !removed) {
+  if (is_marked) core.view.leaves(inode);
+  auto removed = *left == LakeView::Left::kMarker ? core.publisher.remove(*marker, std::nullopt) : Result<>();
+  if (!removed) {
     core.view.distrust(*directory, inode->key);
     return removed.error();
   }

@@ -82,9 +82,17 @@ class LakeView {
   // A file was opened to be read: what is likely to be read next is fetched behind.
   void opened(const InodePtr& file);
 
-  // Whether the lake holds anything below the directory besides its marker (and `except`, a key, with "/" a
-  // prefix); asked anew, one call.
-  Result<bool> is_empty(const InodePtr& directory, std::optional<std::string> except = std::nullopt);
+  // What the lake holds below the directory (but for `except`, a key, with "/" a prefix); asked anew, one
+  // call.
+  enum class Left { kNothing, kMarker, kOthers };
+  Result<Left> what_is_left(const InodePtr& directory,
+                            const std::optional<std::string>& except = std::nullopt);
+  // Whether that is nothing besides its marker.
+  Result<bool> is_empty(const InodePtr& directory, const std::optional<std::string>& except = std::nullopt);
+
+  // It is being removed. Who looks into directories in a row comes to the next one now: its first page is
+  // asked for, beside what this one still waits for.
+  void leaves(const InodePtr& directory);
 
   // Our own changes of names; and that the directory's times move with them.
   void changed_time(const InodePtr& directory);
@@ -110,6 +118,7 @@ class LakeView {
   void fetch_behind(const InodePtr& directory, const std::string& key, std::size_t amount);
   // A directory of those in a row was looked into: the next ones' first pages are asked for.
   void entered(const InodePtr& directory);
+  void ask_first_page(const InodePtr& parent, const std::string& name);
   Result<Holding> ask(const std::string& path);
   Result<Place> place_of(const InodePtr& directory) const;
   struct PageOf {

@@ -131,6 +131,19 @@ TEST_CASE("counts: a symlink costs 3 calls, a mkdir those and a look below its n
   CHECK(d.calls() == Counts{{"list_objects", 1}, {"delete_object", 1}});
 }
 
+TEST_CASE("counts: the rmdir of a directory that has no marker costs 1 call, to hear that nothing is left") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* name : {"d/sub/f", "d/other"}) lake.put(name, "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  CHECK(names_in(d / "sub") == std::vector<std::string>{"f"});
+  lake.remove("d/sub/f");
+  d.calls();
+  CHECK(remove_directory(d / "sub") == kOk);
+  CHECK(d.calls() == Counts{{"list_objects", 1}});
+}
+
 TEST_CASE("counts: the rename of a published file costs no more than 4 calls, and moves no bytes") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
