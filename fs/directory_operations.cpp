@@ -30,15 +30,20 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
       core.attributes_in(*directory, S_IFDIR | (mode & 07777 & ~caller.umask), caller);
   const bool is_local = (*directory)->is_local_directory || core.rules.is_local_directory(name);
   std::optional<ObjectInfo> marker;
+  Moment asked{};
   if (!is_local) {
     const std::string path = core.tree.path_below(*directory, key) + "/";
+    // The marker can be linked although there are objects below the prefix: look for them (design rule 11),
+    // while what was promised before gets to the lake, unless that is what lies there.
+    asked = std::chrono::steady_clock::now();
+    const bool is_behind = core.options.writeback != Writeback::kOff && !core.vacated.hides_below(path);
+    if (is_behind) core.view.ask_whether_any(path);
     if (auto first = core.catch_up(path); !first) return first.error();
-    // The marker can be linked although there are objects below the prefix: look for them (design rule 11).
-    auto page = core.lake.list({.prefix = path, .after = {}, .delimited = true, .amount = 1});
-    if (!page) return page.error();
-    auto linked = page->entries.empty()
-                      ? core.publish_empty(path, attributes, Expectation::absent())
-                      : Result<ObjectInfo>(Error{Errc::kExists, "mkdir: " + path + " is there"});
+    if (!is_behind) asked = std::chrono::steady_clock::now();
+    const auto is_taken = core.view.has_any(path, asked);
+    if (!is_taken) return is_taken.error();
+    auto linked = !*is_taken ? core.publish_empty(path, attributes, Expectation::absent())
+                             : Result<ObjectInfo>(Error{Errc::kExists, "mkdir: " + path + " is there"});
     if (!linked) {
       core.view.distrust(*directory, key);
       return linked.error();
@@ -58,7 +63,7 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
   if (!is_local) {
     core.view.changed_prefix(*directory, key, true);
     core.view.changed_marker(made, marker);
-    core.tree.with_view(made, [](DirectoryView& view) { view.saw_all(std::chrono::steady_clock::now()); });
+    core.tree.with_view(made, [&](DirectoryView& view) { view.saw_all(asked); });
   }
   core.view.changed_time(*directory);
   return core.entry_for(made, core.view.ttl());

@@ -351,6 +351,12 @@ Result<bool> LakeView::is_empty(const InodePtr& directory, const std::optional<s
   return *left != Left::kOthers;
 }
 
+Result<bool> LakeView::has_any(const std::string& path, Moment oldest) {
+  const auto page = pages_.take(any_below(path), oldest);
+  if (!page) return page.error();
+  return !page->page.entries.empty();
+}
+
 void LakeView::leaves(const InodePtr& directory) {
   const auto [parent, name] = tree_.parent_and_name(directory);
   if (parent == nullptr) return;

@@ -90,6 +90,11 @@ class LakeView {
   // Whether that is nothing besides its marker.
   Result<bool> is_empty(const InodePtr& directory, const std::optional<std::string>& except = std::nullopt);
 
+  // Whether the lake holds anything whose path begins so: asked ahead, and the answer where it is not older
+  // than `oldest`, else asked anew.
+  void ask_whether_any(const std::string& path) { pages_.ask(any_below(path)); }
+  Result<bool> has_any(const std::string& path, Moment oldest);
+
   // It is being removed. Who looks into directories in a row comes to the next one now: its first page is
   // asked for, beside what this one still waits for.
   void leaves(const InodePtr& directory);
@@ -119,6 +124,9 @@ class LakeView {
   // A directory of those in a row was looked into: the next ones' first pages are asked for.
   void entered(const InodePtr& directory);
   void ask_first_page(const InodePtr& parent, const std::string& name);
+  static ListRequest any_below(const std::string& path) {
+    return {.prefix = path, .after = {}, .delimited = true, .amount = 1};
+  }
   Result<Holding> ask(const std::string& path);
   Result<Place> place_of(const InodePtr& directory) const;
   struct PageOf {
