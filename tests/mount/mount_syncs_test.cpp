@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <optional>
+#include <thread>
+#include <vector>
 
 #include "tests/mount/fragile_disk.h"
 #include "tests/mount/mounted.h"
@@ -46,7 +48,13 @@ struct Removing {
     mount.emplace(lake, on(disk));
     REQUIRE(names_in(*mount / "d").size() == kFiles);
     for (const char* call : {"delete_object", "delete_objects"})
-      lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer, .operation = call, .times = 0});
+      faults.push_back(
+          lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer, .operation = call, .times = 0}));
+  }
+  // Once one is on its way, and on disk, the later ones wait behind it.
+  void begin() {
+    CHECK(remove_file(*mount / file(0)) == kOk);
+    CHECK(eventually([&] { return lake.server().fired(faults[0]) + lake.server().fired(faults[1]) > 0; }));
   }
   // Without power, and what the next mount shows then.
   Names left() {
@@ -61,6 +69,7 @@ struct Removing {
   TestLake lake;
   const FragileDisk disk;
   std::optional<Mounted> mount;
+  std::vector<FaultId> faults;
 };
 
 }  // namespace
@@ -104,7 +113,7 @@ TEST_CASE("--writeback: an unlink outlives a power cut with whatever was made sa
   if (wants_real_lake()) return;
   Removing some;
   const auto d = *some.mount / "d";
-  CHECK(remove_file(*some.mount / file(0)) == kOk);  // On its way: what comes later waits for it.
+  some.begin();
   CHECK(remove_file(*some.mount / file(1)) == kOk);
   SUBCASE("a close") {
     CHECK(write_file(d / "f2", "new") == kOk);
@@ -127,13 +136,22 @@ TEST_CASE("--writeback: an unlink outlives a power cut with whatever was made sa
 TEST_CASE("--writeback: a name that is removed and made again is no conflict after a power cut") {
   if (wants_real_lake()) return;
   Removing some;
-  CHECK(remove_file(*some.mount / file(0)) == kOk);
+  some.begin();
   CHECK(remove_file(*some.mount / file(1)) == kOk);
   CHECK(write_file(*some.mount / file(1), "new") == kOk);
   CHECK(some.left().size() == Removing::kFiles - 1);
   CHECK(flush(*some.mount) == 0);
   CHECK(some.lake.read(file(1)) == "new");
   CHECK(some.lake.read(file(0)) == "<none>");
+}
+
+TEST_CASE("--writeback: what was promised and removed leaves no older version after a power cut") {
+  if (wants_real_lake()) return;
+  Removing some;
+  some.begin();
+  CHECK(write_file(*some.mount / file(1), "promised") == kOk);
+  CHECK(remove_file(*some.mount / file(1)) == kOk);
+  CHECK(some.left().size() == Removing::kFiles - 2);
 }
 
 TEST_CASE("--writeback: what was promised, published and removed does not come back by a power cut") {
@@ -144,6 +162,7 @@ TEST_CASE("--writeback: what was promised, published and removed does not come b
   CHECK(names_in(mount.at()).empty());
   CHECK(write_file(mount / "f", "published") == kOk);
   CHECK(lake.server().wait_for("link_physical_address", 1));
+  std::this_thread::sleep_for(20ms);  // So that the mount has heard of it.
   CHECK(remove_file(mount / "f") == kOk);
   CHECK(eventually([&] { return lake.read("f") == "<none>"; }));
   const auto left = disk.cut_power(FragileDisk::Names::kAll);
@@ -152,4 +171,33 @@ TEST_CASE("--writeback: what was promised, published and removed does not come b
   CHECK(flush(next) == 0);
   CHECK(names_in(next.at()).empty());
   CHECK(lake.keys().empty());
+}
+
+TEST_CASE(
+    "--writeback: of two versions of a file, in two journals, a power cut does not bring back the first") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const FragileDisk disk;
+  Mounted mount(lake, on(disk));
+  CHECK(names_in(mount.at()).empty());
+  Gate first = lake.server().hold("link_physical_address", "f");
+  CHECK(write_file(mount / "f", "first") == kOk);
+  CHECK(first.wait_for_arrivals(1));
+  // A journal is followed by another one after a MiB.
+  for (int n = 0; n < 20; ++n)
+    CHECK(write_file(mount / ("g" + std::to_string(n)), std::string(60'000, 'x'), 0) == kOk);
+  CHECK(eventually([&] { return lake.keys("g").size() == 20; }));
+  first.release();
+  CHECK(eventually([&] { return lake.read("f") == "first"; }));
+  std::this_thread::sleep_for(20ms);  // So that the mount has heard of it.
+  CHECK(write_file(mount / "f", "second") == kOk);
+  CHECK(eventually([&] { return lake.read("f") == "second"; }));
+  std::this_thread::sleep_for(20ms);
+  CHECK(write_file(mount / "last", "takes the second one's end along") == kOk);
+  const auto left = disk.cut_power(FragileDisk::Names::kSynced);
+  mount.kill_hard();
+  Mounted next(lake, {.flags = {"--writeback"}, .state_dir = left});
+  CHECK(flush(next) == 0);
+  CHECK(next.pending().empty());
+  CHECK(lake.read("f") == "second");
 }
