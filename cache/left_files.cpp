@@ -24,7 +24,8 @@ bool is_there(int directory, const std::string& name) {
 // Adds the file of this record; what cannot be read for want of memory or descriptors stays for the next
 // mount.
 void take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
-               const std::shared_ptr<FreeSpace>& space, std::vector<LeftFile>& found) {
+               const std::shared_ptr<FreeSpace>& space, const std::shared_ptr<RemovalJournal>& removals,
+               std::vector<LeftFile>& found) {
   const int directory = slot->files()->get();
   auto text = read_text(directory, id + ".json", kMostRecordBytes);
   if (!text) return;
@@ -37,7 +38,7 @@ void take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
     ::unlinkat(directory, (id + ".json").c_str(), 0);
     return;
   }
-  auto file = LocalSpoolFile::adopt(slot, id, *stored, space, {});
+  auto file = LocalSpoolFile::adopt(slot, id, *stored, space, removals, {});
   if (!file) return;
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
@@ -63,7 +64,8 @@ Result<> restore_bytes(int directory, const std::string& name, const std::string
 
 // The same as take_file(), of a record in the journal.
 void take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Left left,
-                    const std::shared_ptr<FreeSpace>& space, std::vector<LeftFile>& found) {
+                    const std::shared_ptr<FreeSpace>& space, const std::shared_ptr<RemovalJournal>& removals,
+                    std::vector<LeftFile>& found) {
   const int directory = slot->files()->get();
   const std::string& id = left.put.id;
   const std::string name = id + ".data";
@@ -86,7 +88,7 @@ void take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Left l
     if (!restore_bytes(directory, name, *left.put.bytes)) return;  // The next mount may have the room.
   }
   if (!is_there(directory, name)) return drop(JournalEnd::kGone);
-  auto file = LocalSpoolFile::adopt(slot, id, *stored, space, left.place);
+  auto file = LocalSpoolFile::adopt(slot, id, *stored, space, removals, left.place);
   if (!file) return;
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
@@ -126,7 +128,8 @@ void distrust_torn_bytes(StoredRecord& stored, std::uint64_t size) {
 }
 
 std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
-                                      const std::shared_ptr<FreeSpace>& space) {
+                                      const std::shared_ptr<FreeSpace>& space,
+                                      const std::shared_ptr<RemovalJournal>& removals) {
   const int directory = slot->files()->get();
   std::vector<LeftFile> found;
   auto names = list_names(directory);
@@ -135,11 +138,11 @@ std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
   std::set<std::string> known;
   for (SpoolJournal::Left& one : journaled.files) {
     known.insert(one.put.id);
-    take_journaled(slot, std::move(one), space, found);
+    take_journaled(slot, std::move(one), space, removals, found);
   }
   for (const std::string& name : *names) {
     if (name.ends_with(kHalfMade)) ::unlinkat(directory, name.c_str(), 0);
-    if (const std::string id = id_of(name, ".json"); !id.empty()) take_file(slot, id, space, found);
+    if (const std::string id = id_of(name, ".json"); !id.empty()) take_file(slot, id, space, removals, found);
     if (const std::string id = id_of(name, ".data"); !id.empty() && !known.contains(id))
       judge_nameless(slot, id);
   }

@@ -24,7 +24,8 @@ struct LeftFile {
 // the traces of a create or a discard that was cut short go away, what cannot be read is put aside, the rest
 // is handed out.
 std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
-                                      const std::shared_ptr<FreeSpace>& space);
+                                      const std::shared_ptr<FreeSpace>& space,
+                                      const std::shared_ptr<RemovalJournal>& removals);
 
 // The directory renames that an earlier mount did not end.
 std::vector<std::unique_ptr<RenameJournal>> take_left_renames(const std::shared_ptr<SpoolSlot>& slot);

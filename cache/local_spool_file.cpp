@@ -29,12 +29,13 @@ bool may_last(const SpoolRecord& record, bool is_durable) {
 
 Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::create(std::shared_ptr<SpoolSlot> slot,
                                                                const SpoolRecord& record,
-                                                               std::shared_ptr<FreeSpace> space) {
+                                                               std::shared_ptr<FreeSpace> space,
+                                                               std::shared_ptr<RemovalJournal> removals) {
   LocalStagedFile::Shape shape;
   if (record.base && record.base->size_bytes > 0)
     shape = {record.base->size_bytes, {{0, record.base->size_bytes}}};
   std::shared_ptr<LocalSpoolFile> file(
-      new LocalSpoolFile(std::move(slot), random_name(), now_nanoseconds(), false));
+      new LocalSpoolFile(std::move(slot), std::move(removals), random_name(), now_nanoseconds(), false));
   const auto& directory = file->slot_->files();
   if (auto put = file->put(record, shape, Safety::kSoon); !put) return put.error();
   const std::string name = file->id_ + ".data";
@@ -51,7 +52,7 @@ Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::create(std::shared_ptr<S
     return {};
   };
   if (auto opened = open_bytes(); !opened) {
-    file->discard();
+    file->discard(Safety::kDurable);
     return opened.error();
   }
   return file;
@@ -60,9 +61,11 @@ Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::create(std::shared_ptr<S
 Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::adopt(std::shared_ptr<SpoolSlot> slot, std::string id,
                                                               const StoredRecord& stored,
                                                               std::shared_ptr<FreeSpace> space,
+                                                              std::shared_ptr<RemovalJournal> removals,
                                                               SpoolJournal::Place place) {
-  std::shared_ptr<LocalSpoolFile> file(
-      new LocalSpoolFile(std::move(slot), std::move(id), stored.created_nanoseconds, stored.durable));
+  std::shared_ptr<LocalSpoolFile> file(new LocalSpoolFile(std::move(slot), std::move(removals), std::move(id),
+                                                          stored.created_nanoseconds, stored.durable));
+  file->is_of_this_mount_ = false;
   const auto& directory = file->slot_->files();
   const std::string name = file->id_ + ".data";
   auto data = open_file(directory->get(), name, O_RDWR);
@@ -88,6 +91,9 @@ Result<> LocalSpoolFile::put(const SpoolRecord& record, LocalStagedFile::Shape s
   StoredRecord stored{record, std::move(shape), created_nanoseconds_, is_durable, boot_id()};
   // After a power cut, a record that outlived it would speak for what has changed since.
   const bool is_promise = is_durable || was_durable_;
+  // A promise may rely on a removal before it: of what had its name, say.
+  if (is_promise)
+    if (auto synced = removals_->sync(); !synced) return synced;
   const bool is_small = stored.shape.missing.empty() && stored.shape.size <= kMostJournaledBytes;
   if (!has_record_file_ && !may_last(record, is_durable) && (is_small || !is_promise))
     if (const std::string text = to_json(stored); text.size() <= kMostJournaledRecord)
@@ -125,17 +131,26 @@ Result<> LocalSpoolFile::put_in_file(StoredRecord stored, bool is_durable) {
   return ended;
 }
 
-void LocalSpoolFile::discard() {
+void LocalSpoolFile::discard(Safety safety) {
   std::lock_guard lock(mutex_);
   if (std::exchange(is_discarded_, true)) return;
+  // The removal that takes the name away comes first: else a power cut might leave neither it nor the bytes.
+  if (was_durable_) std::ignore = removals_->sync();
   // What would outlive a power cut must not come back by one: it may be removed from the lake by then.
-  if (place_.file != nullptr) std::ignore = SpoolJournal::end(place_, id_, JournalEnd::kGone);
+  if (place_.file != nullptr) std::ignore = end_in_journal(safety);
   if (bytes_) bytes_->unlink();
   if (has_record_file_) {
+    if (was_durable_) std::ignore = slot_->journal().sync_ends();  // Never without the older ones.
     ::unlinkat(slot_->files()->get(), (id_ + ".json").c_str(), 0);
     if (was_durable_) ::fsync(slot_->files()->get());
   }
   SpoolJournal::leave(place_);
+}
+
+// Ends are in order within the journal of this mount only.
+Result<> LocalSpoolFile::end_in_journal(Safety safety) {
+  if (safety == Safety::kSoon && is_of_this_mount_) return slot_->journal().end_soon(place_, id_);
+  return SpoolJournal::end(place_, id_, JournalEnd::kGone);
 }
 
 }  // namespace lakefuse

@@ -23,24 +23,27 @@ class LocalSpoolFile final : public SpoolFile {
   // A new file: first its record, then its bytes, so that bytes without a record are always damage.
   static Result<std::shared_ptr<LocalSpoolFile>> create(std::shared_ptr<SpoolSlot> slot,
                                                         const SpoolRecord& record,
-                                                        std::shared_ptr<FreeSpace> space);
+                                                        std::shared_ptr<FreeSpace> space,
+                                                        std::shared_ptr<RemovalJournal> removals);
 
   // The file that an earlier mount left under this id, with its record at `place` or in a file of its own.
   static Result<std::shared_ptr<LocalSpoolFile>> adopt(std::shared_ptr<SpoolSlot> slot, std::string id,
                                                        const StoredRecord& stored,
                                                        std::shared_ptr<FreeSpace> space,
+                                                       std::shared_ptr<RemovalJournal> removals,
                                                        SpoolJournal::Place place);
 
   const std::string& id() const override { return id_; }
   std::filesystem::path data_path() const override { return slot_->path() / "spool" / (id_ + ".data"); }
   StagedFile& bytes() override { return *bytes_; }
   Result<> save(const SpoolRecord& record, Safety safety) override;
-  void discard() override;
+  void discard(Safety safety) override;
 
  private:
-  LocalSpoolFile(std::shared_ptr<SpoolSlot> slot, std::string id, std::int64_t created_nanoseconds,
-                 bool durable)
+  LocalSpoolFile(std::shared_ptr<SpoolSlot> slot, std::shared_ptr<RemovalJournal> removals, std::string id,
+                 std::int64_t created_nanoseconds, bool durable)
       : slot_(std::move(slot)),
+        removals_(std::move(removals)),
         id_(std::move(id)),
         created_nanoseconds_(created_nanoseconds),
         was_durable_(durable) {}
@@ -49,11 +52,14 @@ class LocalSpoolFile final : public SpoolFile {
   // `promised`: the size of the file, all of whose bytes go with it.
   Result<> put_in_journal(std::string_view record, std::optional<std::uint64_t> promised);
   Result<> put_in_file(StoredRecord stored, bool is_durable);
+  Result<> end_in_journal(Safety safety);
 
   const std::shared_ptr<SpoolSlot> slot_;
+  const std::shared_ptr<RemovalJournal> removals_;
   const std::string id_;
   const std::int64_t created_nanoseconds_;
   std::unique_ptr<LocalStagedFile> bytes_;  // Constant once made.
+  bool is_of_this_mount_ = true;            // Constant once made.
 
   std::mutex mutex_;           // Held across the syncs: records reach the disk in the order of the calls.
   bool was_durable_;           // Guarded by mutex_. The record on disk must not get lost by replacing it.

@@ -89,7 +89,8 @@ class SlotReader {
   void put_back_bytes() const {
     const auto slot = SpoolSlot::take(state_dir_, path_, owner_);
     if (!slot || *slot == nullptr) return;
-    std::ignore = take_left_files(*slot, std::make_shared<FreeSpace>((*slot)->files(), 0));
+    std::ignore = take_left_files(*slot, std::make_shared<FreeSpace>((*slot)->files(), 0),
+                                  std::make_shared<RemovalJournal>(*slot));
   }
 
   bool is_furnished() const { return bool(open_directory(directory_.get(), "spool")); }

@@ -78,7 +78,6 @@ Result<> RemovalJournal::open_locked() {
   const int directory = slot_->files()->get();
   auto file = open_file(directory, name_, O_CREAT | O_EXCL | O_RDWR);
   if (!file) return file.error();
-  if (::fsync(directory) != 0) return disk_error("cannot sync the directory of " + name_, errno);
   file_ = *std::move(file);
   return {};
 }
@@ -90,32 +89,37 @@ Result<> RemovalJournal::append_locked(const std::string& line) {
   if (auto wrote = write_fully(file_.get(), size_, std::as_bytes(std::span(line))); !wrote)
     return wrote.error().in(name_);  // Half a line, which the next one overwrites.
   size_ += line.size();
-  written_ += line.size();
   return {};
 }
 
 Result<> RemovalJournal::add(const RemovalRecord& record) {
-  std::uint64_t end = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    if (auto opened = open_locked(); !opened) return opened;
-    if (auto written = append_locked(to_line(record)); !written) return written;
-    left_.insert(record.order);
-    end = written_;
-  }
+  const std::lock_guard lock(mutex_);
+  if (is_broken_) return Error{Errc::kLocalIo, "an earlier sync of " + name_ + " failed"};
+  if (auto opened = open_locked(); !opened) return opened;
+  if (auto written = append_locked(to_line(record)); !written) return written;
+  left_.insert(record.order);
+  ++added_;
+  return {};
+}
+
+Result<> RemovalJournal::sync() {
   const std::lock_guard syncing(syncing_);
-  if (synced_ >= end) return {};  // By somebody who came after us.
-  std::uint64_t written = 0;
+  std::uint64_t added = 0;
   {
     const std::lock_guard lock(mutex_);
-    written = written_;
+    if (is_broken_ && !left_.empty())  // What the kernel dropped then, another sync would call safe.
+      return Error{Errc::kLocalIo, "an earlier sync of " + name_ + " failed"};
+    if (synced_ == added_) return {};  // By somebody who came after us.
+    added = added_;
   }
-  if (::fdatasync(file_.get()) != 0) {
+  const bool is_named = synced_ > 0 || ::fsync(slot_->files()->get()) == 0;
+  if (!is_named || ::fdatasync(file_.get()) != 0) {
     Error why = disk_error("cannot sync " + name_, errno);
-    this->end(record.order);
+    const std::lock_guard lock(mutex_);
+    is_broken_ = true;
     return why;
   }
-  synced_ = written;
+  synced_ = added;
   return {};
 }
 

@@ -26,15 +26,19 @@ struct RemovalRecord {
   std::uint64_t order = 0;                 // Its place among all that the mount has promised.
 };
 
-// The removals that one mount has promised, a line each in one file of its slot: one sync makes a promise,
-// and many threads share it. Safe to call from many threads at once.
+// The removals that one mount has promised, a line each in one file of its slot. Safe to call from many
+// threads at once.
 class RemovalJournal {
  public:
   explicit RemovalJournal(std::shared_ptr<SpoolSlot> slot);
   ~RemovalJournal();  // A journal with nothing left in it goes.
 
-  // On disk, power cut or not, when this returns. kNoSpace or kLocalIo: nothing is promised.
+  // Survives the death of this process when this returns. kNoSpace or kLocalIo: nothing is promised.
   Result<> add(const RemovalRecord& record);
+  // All that was added so far is on disk, power cut or not, when this returns: one sync for all who wait,
+  // none where nothing is new. After one that failed nothing more is promised, and each fails for as long as
+  // something that was promised is left.
+  Result<> sync();
   // Done, or given up. What a power cut makes of this is harmless: who removes looks first.
   void end(std::uint64_t order);
 
@@ -49,11 +53,12 @@ class RemovalJournal {
   UniqueFd file_;                 // Opened by the first promise.
   std::uint64_t size_ = 0;        // Of the file, which is emptied now and then,
   std::uint64_t room_ = 0;        // the length of the file, whose end may be blank,
-  std::uint64_t written_ = 0;     // and of all that was ever written to it.
+  std::uint64_t added_ = 0;       // How many ever were.
+  bool is_broken_ = false;        // A sync failed.
   std::set<std::uint64_t> left_;  // Orders that are promised.
 
   std::mutex syncing_;        // Taken before mutex_, held over a sync.
-  std::uint64_t synced_ = 0;  // Guarded by syncing_: so much of what was written is on disk.
+  std::uint64_t synced_ = 0;  // Guarded by syncing_: so many of those that were added are on disk.
 };
 
 // `<id>.removals` beside the staged files.

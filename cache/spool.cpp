@@ -24,14 +24,17 @@ class LocalSpool final : public Spool {
         owner_(std::move(owner)),
         slot_(std::move(slot)),
         space_(std::make_shared<FreeSpace>(slot_->files(), floor_bytes)),
-        left_(take_left_files(slot_, space_)),
+        removals_(std::make_shared<RemovalJournal>(slot_)),
+        left_(take_left_files(slot_, space_, removals_)),
         left_renames_(lakefuse::take_left_renames(slot_)),
         left_removals_(lakefuse::take_left_removals(slot_)),
-        removals_(slot_),
         links_(state_dir_.get(), SpoolSlot::name_of(owner_, 0) + ".linked") {}
+  ~LocalSpool() override { std::ignore = LocalSpool::sync(); }
+  LocalSpool(const LocalSpool&) = delete;
+  LocalSpool& operator=(const LocalSpool&) = delete;
 
   Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) override {
-    auto file = LocalSpoolFile::create(slot_, record, space_);
+    auto file = LocalSpoolFile::create(slot_, record, space_, removals_);
     if (!file) return file.error();
     return std::shared_ptr<SpoolFile>(std::move(*file));
   }
@@ -46,8 +49,13 @@ class LocalSpool final : public Spool {
     return std::exchange(left_renames_, {});
   }
 
-  Result<> begin_removal(const RemovalRecord& record) override { return removals_.add(record); }
-  void end_removal(std::uint64_t order) override { removals_.end(order); }
+  Result<> begin_removal(const RemovalRecord& record) override { return removals_->add(record); }
+  void end_removal(std::uint64_t order) override { removals_->end(order); }
+  Result<> sync() override {
+    auto removals = removals_->sync();
+    auto ends = slot_->journal().sync_ends();
+    return removals ? ends : removals;
+  }
 
   std::vector<RemovalRecord> take_left_removals() override {
     std::lock_guard lock(mutex_);
@@ -56,10 +64,10 @@ class LocalSpool final : public Spool {
     for (LeftRemovals& left : std::exchange(left_removals_, {})) {
       bool is_safe = true;
       for (RemovalRecord& record : left.records) {
-        is_safe &= removals_.add(record).has_value();
+        is_safe &= removals_->add(record).has_value();
         taken.push_back(std::move(record));
       }
-      if (is_safe) ::unlinkat(left.slot->files()->get(), left.name.c_str(), 0);
+      if (is_safe && removals_->sync()) ::unlinkat(left.slot->files()->get(), left.name.c_str(), 0);
     }
     return taken;
   }
@@ -116,7 +124,7 @@ class LocalSpool final : public Spool {
     if (!slot || *slot == nullptr) return;  // In use, or not for us: open() has said so.
     (*slot)->remove_when_done();
     adopted_[name] = *slot;
-    for (LeftFile& one : take_left_files(*slot, space_)) left_.push_back(std::move(one));
+    for (LeftFile& one : take_left_files(*slot, space_, removals_)) left_.push_back(std::move(one));
     for (auto& rename : lakefuse::take_left_renames(*slot)) left_renames_.push_back(std::move(rename));
     for (auto& removals : lakefuse::take_left_removals(*slot)) left_removals_.push_back(std::move(removals));
     if (!(*slot)->damaged().empty()) kept_.push_back(*slot);
@@ -127,6 +135,7 @@ class LocalSpool final : public Spool {
   const SpoolOwner owner_;
   const std::shared_ptr<SpoolSlot> slot_;
   const std::shared_ptr<FreeSpace> space_;
+  const std::shared_ptr<RemovalJournal> removals_;
 
   mutable std::mutex mutex_;
   std::vector<LeftFile> left_;  // Guarded by mutex_, as all below. Not handed out yet.
@@ -135,9 +144,7 @@ class LocalSpool final : public Spool {
   std::map<std::string, std::weak_ptr<SpoolSlot>> adopted_;
   std::vector<std::shared_ptr<SpoolSlot>> kept_;  // Adopted ones with damage to show.
 
-  // Safe by themselves.
-  RemovalJournal removals_;
-  LinkJournal links_;
+  LinkJournal links_;  // Safe by itself.
 };
 
 // An ended mount may have left a slot that we cannot read: better no mount than one that forgets those files.

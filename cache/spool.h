@@ -69,9 +69,10 @@ class SpoolFile {
   enum class Safety { kSoon, kDurable };
   virtual Result<> save(const SpoolRecord& record, Safety safety) = 0;
 
-  // Removes bytes and record from disk: they are on the lake now, or nobody wants them. What was durable is
-  // gone durably.
-  virtual void discard() = 0;
+  // Removes bytes and record from disk: they are on the lake now, or nobody wants them. kDurable: what was
+  // durable is gone durably; kSoon: a power cut may bring it back until Spool::sync().
+  virtual void discard(Safety safety) = 0;
+  void discard() { discard(Safety::kDurable); }
 };
 
 // A file that an earlier mount left.
@@ -115,9 +116,14 @@ class Spool {
   // are settled before take_left_behind() files are used.
   virtual std::vector<std::unique_ptr<RenameJournal>> take_left_renames() = 0;
 
-  // A name that has to go from the lake: on disk when this returns. end_removal(): it is gone.
+  // A name that has to go from the lake: it survives a kill -9 when this returns, and a power cut from the
+  // next sync() on, or durable save() of any file. end_removal(): it is gone.
   virtual Result<> begin_removal(const RemovalRecord& record) = 0;
   virtual void end_removal(std::uint64_t order) = 0;
+
+  // Removals that were begun, and ends of what was discarded, survive a power cut when this returns. No sync
+  // where there are none.
+  virtual Result<> sync() = 0;
 
   // Removals that earlier mounts of this owner promised and did not do, each handed out once; promised by
   // this mount from now on.

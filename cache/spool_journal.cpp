@@ -163,6 +163,28 @@ Result<> SpoolJournal::end(const Place& place, std::string_view id, JournalEnd h
   return place.is_promise ? place.file->sync(*end) : Result<>();
 }
 
+Result<> SpoolJournal::end_soon(const Place& place, std::string_view id) {
+  if (!place.is_promise) return end(place, id, JournalEnd::kGone);
+  const std::lock_guard lock(ends_mutex_);
+  if (ends_ != place.file)
+    if (auto synced = sync_ends_locked(); !synced) return end(place, id, JournalEnd::kGone);
+  const auto end = place.file->append(journal_end(place.file->seed(), id, JournalEnd::kGone));
+  if (!end) return end.error();
+  ends_ = place.file;
+  ends_until_ = *end;
+  return {};
+}
+
+Result<> SpoolJournal::sync_ends() {
+  const std::lock_guard lock(ends_mutex_);
+  return sync_ends_locked();
+}
+
+Result<> SpoolJournal::sync_ends_locked() {
+  const auto file = std::exchange(ends_, nullptr);
+  return file == nullptr ? Result<>() : file->sync(ends_until_);
+}
+
 void SpoolJournal::leave(Place& place) {
   if (place.file != nullptr) place.file->leave();
   place = Place{};

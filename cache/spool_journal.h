@@ -76,6 +76,9 @@ class JournalFile {
 class SpoolJournal {
  public:
   explicit SpoolJournal(std::shared_ptr<const UniqueFd> directory) : directory_(std::move(directory)) {}
+  ~SpoolJournal() { std::ignore = sync_ends(); }
+  SpoolJournal(const SpoolJournal&) = delete;
+  SpoolJournal& operator=(const SpoolJournal&) = delete;
 
   // Where the last record of a staged file stands.
   struct Place {
@@ -92,6 +95,10 @@ class SpoolJournal {
   // leave()s: a crash in between leaves bytes that are known to be nobody's.
   static Result<> end(const Place& place, std::string_view id, JournalEnd how);
   static void leave(Place& place);
+  // The same as end(), kGone, but that a power cut may take it back until the next sync of that journal, or
+  // sync_ends(). Never a younger one without it.
+  Result<> end_soon(const Place& place, std::string_view id);
+  Result<> sync_ends();
 
   // What earlier mounts left, each handed out once; what nobody wants any more is removed.
   struct Left {
@@ -108,12 +115,18 @@ class SpoolJournal {
 
  private:
   Result<std::shared_ptr<JournalFile>> current();
+  Result<> sync_ends_locked();
 
   const std::shared_ptr<const UniqueFd> directory_;  // spool/
   std::atomic<std::uint64_t> last_order_ = 0;
 
   std::mutex mutex_;                      // Held while a file is begun.
   std::shared_ptr<JournalFile> current_;  // Guarded by mutex_.
+
+  // Where ends are that are not on disk yet: in one file at a time, so that they get there in their order.
+  std::mutex ends_mutex_;              // Held over a sync.
+  std::shared_ptr<JournalFile> ends_;  // Guarded by ends_mutex_, as what is below. Null: nowhere.
+  std::uint64_t ends_until_ = 0;
 };
 
 // `<id>.journal` beside the staged files.

@@ -30,7 +30,8 @@ std::string nonce_of(const Metadata& metadata) {
 }
 
 std::string draw_nonce() {
-  std::random_device device;  // Takes 32 bits from the kernel each time.
+  // Its constructor asks the processor what it can, which a virtual machine has to be woken for.
+  thread_local std::random_device device;
   const auto draw = [&] { return (std::uint64_t{device()} << 32) | device(); };
   return hex(draw()) + hex(draw());
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <tuple>
 
 #include "fs/filesystem_core.h"
 
@@ -17,8 +18,13 @@ timespec chosen(const std::optional<timespec>& time) {
   return time ? *time : now_on_the_clock();
 }
 
-// Whether something changed that the lake keeps.
+auto kept_by_the_lake(const Attributes& of) {
+  return std::tuple(of.mode, of.uid, of.gid, of.mtime.tv_sec, of.mtime.tv_nsec);
+}
+
+// Whether something changed that the lake keeps: tar says of all that it makes whose it is.
 bool apply(const AttrChange& change, Attributes& attributes) {
+  const auto before = kept_by_the_lake(attributes);
   if (change.mode) attributes.mode = (attributes.mode & S_IFMT) | (*change.mode & 07777);
   if (change.uid) attributes.uid = *change.uid;
   if (change.gid) attributes.gid = *change.gid;
@@ -26,7 +32,7 @@ bool apply(const AttrChange& change, Attributes& attributes) {
   if (change.atime) attributes.atime = chosen(*change.atime);
   if (change.mtime) attributes.mtime = chosen(*change.mtime);
   attributes.ctime = now_on_the_clock();
-  return change.mode || change.uid || change.gid || change.mtime;
+  return kept_by_the_lake(attributes) != before;
 }
 
 }  // namespace
@@ -83,12 +89,13 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
   if (!turn) return turn.error();
   std::optional<ObjectInfo> version;
   Attributes after;
-  bool stays_here = false;
+  bool stays_here = false, is_new = false;
   {
     const std::lock_guard lock(inode->mutex);
     after = inode->attributes;
     const auto is_kept = change(after);
     if (!is_kept) return is_kept.error();
+    is_new = *is_kept;
     // What is not published yet goes with the bytes; access times live while mounted.
     const bool goes_with_bytes = inode->staging.dirty || inode->is_deleted;
     stays_here = !*is_kept || goes_with_bytes || inode->is_local_directory;
@@ -97,7 +104,7 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
     version = inode->version;
   }
   if (stays_here) {
-    publishing.save(inode);
+    if (is_new) publishing.save(inode);
     return {};
   }
   if (inode->kind == Kind::kDirectory) return change_directory(inode, after);

@@ -30,15 +30,20 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
       core.attributes_in(*directory, S_IFDIR | (mode & 07777 & ~caller.umask), caller);
   const bool is_local = (*directory)->is_local_directory || core.rules.is_local_directory(name);
   std::optional<ObjectInfo> marker;
+  Moment asked{};
   if (!is_local) {
     const std::string path = core.tree.path_below(*directory, key) + "/";
+    // The marker can be linked although there are objects below the prefix: look for them (design rule 11),
+    // while what was promised before gets to the lake, unless that is what lies there.
+    asked = std::chrono::steady_clock::now();
+    const bool is_behind = core.options.writeback != Writeback::kOff && !core.vacated.hides_below(path);
+    if (is_behind) core.view.ask_whether_any(path);
     if (auto first = core.catch_up(path); !first) return first.error();
-    // The marker can be linked although there are objects below the prefix: look for them (design rule 11).
-    auto page = core.lake.list({.prefix = path, .after = {}, .delimited = true, .amount = 1});
-    if (!page) return page.error();
-    auto linked = page->entries.empty()
-                      ? core.publish_empty(path, attributes, Expectation::absent())
-                      : Result<ObjectInfo>(Error{Errc::kExists, "mkdir: " + path + " is there"});
+    if (!is_behind) asked = std::chrono::steady_clock::now();
+    const auto is_taken = core.view.has_any(path, asked);
+    if (!is_taken) return is_taken.error();
+    auto linked = !*is_taken ? core.publish_empty(path, attributes, Expectation::absent())
+                             : Result<ObjectInfo>(Error{Errc::kExists, "mkdir: " + path + " is there"});
     if (!linked) {
       core.view.distrust(*directory, key);
       return linked.error();
@@ -58,7 +63,7 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
   if (!is_local) {
     core.view.changed_prefix(*directory, key, true);
     core.view.changed_marker(made, marker);
-    core.tree.with_view(made, [](DirectoryView& view) { view.saw_all(std::chrono::steady_clock::now()); });
+    core.tree.with_view(made, [&](DirectoryView& view) { view.saw_all(asked); });
   }
   core.view.changed_time(*directory);
   return core.entry_for(made, core.view.ttl());
@@ -94,15 +99,22 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
     if (auto first = core.catch_up(*below); !first) return first;
     core.clear_vacated(*below, Moment::max());
   }
-  auto empty = core.view.is_empty(inode);
-  if (!empty) return empty.error();
-  if (!*empty) return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};
+  // While the last call is under way.
+  const bool is_marked =
+      core.tree.with_view(inode, [](const DirectoryView& known) { return bool(known.marker); });
+  if (!is_marked) core.view.leaves(inode);
+  auto left = core.view.what_is_left(inode);
+  if (!left) return left.error();
+  if (*left == LakeView::Left::kOthers)
+    return Error{Errc::kNotEmpty, "rmdir: " + std::string(name) + " is not empty"};
   const auto path = core.tree.path(inode);
   if (!path) return Error{Errc::kNotFound, "rmdir: the directory is gone"};
   if (auto kept = core.keep_directory(*directory, inode->key + "/"); !kept) return kept.error();
   auto marker = ObjectPath::make(*path);
   if (!marker) return marker.error();
-  if (auto removed = core.publisher.remove(*marker, std::nullopt); !removed) {
+  if (is_marked) core.view.leaves(inode);
+  auto removed = *left == LakeView::Left::kMarker ? core.publisher.remove(*marker, std::nullopt) : Result<>();
+  if (!removed) {
     core.view.distrust(*directory, inode->key);
     return removed.error();
   }
@@ -316,6 +328,10 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
     }
     row.object.reset();  // Of a million names, only those that are under way are kept whole.
   }
+}
+
+Result<> Filesystem::fsyncdir() {
+  return core_->keep_order_on_disk();
 }
 
 void Filesystem::releasedir(HandleId id) {

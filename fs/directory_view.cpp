@@ -155,6 +155,13 @@ std::vector<std::string> DirectoryView::entered(const std::string& name) {
   return next;
 }
 
+std::optional<std::string> DirectoryView::next_to_enter(const std::string& name) const {
+  if (entered_.length < kRow - 1 || entered_.last != name) return std::nullopt;
+  const auto next = std::find_if(known_.upper_bound(name), known_.end(),
+                                 [](const auto& entry) { return entry.second.holding.is_prefix; });
+  return next == known_.end() ? std::nullopt : std::optional(next->first);
+}
+
 void DirectoryView::distrust(const std::string& name, Moment now) {
   const Holding* last = last_known(name);
   Known doubtful{.holding = last == nullptr ? Holding{} : *last, .since = now, .is_doubtful = true};

@@ -73,6 +73,8 @@ class DirectoryView {
   // A directory in this one was looked into: from the third in a row on, answers those that will be looked
   // into next, each once.
   std::vector<std::string> entered(const std::string& name);
+  // The one behind it, where it was the last of such a row.
+  [[nodiscard]] std::optional<std::string> next_to_enter(const std::string& name) const;
 
   // To this size its names need not be looked through for what is too old.
   std::size_t looked_through = 0;

@@ -242,6 +242,7 @@ Result<> Filesystem::fsync(HandleId id, bool) {
   if (publishes)
     if (auto first = core_->catch_up(path); !first) return first;
   auto done = publishes ? core_->publishing.publish(inode) : core_->publishing.make_safe(inode);
+  if (done) done = core_->keep_order_on_disk();
   return done ? core_->publishing.untold(path) : done;
 }
 

@@ -188,7 +188,7 @@ struct FileRename {
       if (auto done = core.settle_in_turn(inode); !done) return done;
     core.publishing.queue().hurry();  // An upload that was dropped has nothing to come again for.
     if (replaced != nullptr) core.bury(replaced);
-    if (is_on_lake && !core.remove_behind(old_name)) {
+    if (is_on_lake && !core.remove_behind(old_name, SpoolFile::Safety::kDurable)) {
       // This machine cannot promise it: now, then, and after the new name (rule 4).
       if (auto done = core.settle_in_turn(inode); !done) return done;
       if (auto done = core.remove_promised({old_name}); !done)

@@ -256,6 +256,7 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
   queue.hurry();  // What was promised before comes first.
   while (const std::size_t left = queue.wait_for(promised, kProgressEvery))
     if (gives_up(left + wanted.size())) break;
+  std::ignore = core.keep_order_on_disk();
   for (const InodePtr& inode : queued) {
     PendingFile after = core.publishing.describe(inode);
     if (after.state == "conflict" || after.state == "failed" || is_queued(inode))

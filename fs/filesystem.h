@@ -176,6 +176,8 @@ class Filesystem : public MountControl {
   Result<> readdir(HandleId handle, off_t offset, bool plus,
                    const std::function<bool(const DirEntry&, const NodeEntry&)>& take);
   void releasedir(HandleId handle);
+  // --writeback: unlinks survive a power cut. Without it they are on the lake already, as all other changes.
+  Result<> fsyncdir();
 
   Result<struct statvfs> statfs();
   Result<std::string> getxattr(NodeId node, std::string_view name);

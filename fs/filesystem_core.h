@@ -126,6 +126,9 @@ class FilesystemCore {
   // Before a change at or below that path that the lake is to know when the caller does: all that was
   // promised before it comes first (design rule 10).
   Result<> catch_up(const std::string& path);
+  // What was promised or ended without a sync is on disk when this returns: before anything that comes after
+  // it is on the lake. Where it fails nobody need ask: so does the next promise, which says so.
+  Result<> keep_order_on_disk();
   // chmod, chown, utimens, setxattr: without the bytes (fs/attribute_operations.cpp). `change` answers
   // whether something changed that the lake keeps.
   using ChangeOfAttributes = std::function<Result<bool>(Attributes&)>;
@@ -208,7 +211,8 @@ class FilesystemCore {
   // turn. False: this machine cannot promise it, and nothing has changed.
   Result<bool> unlink_behind(const InodePtr& directory, const InodePtr& inode);
   // What may be on the lake under that path goes in its turn; promised when this returns.
-  Result<> remove_behind(RemovalRecord removal);
+  // kSoon: a power cut may undo it until the next sync of anything here.
+  Result<> remove_behind(RemovalRecord removal, SpoolFile::Safety safety);
   // What the lake held at that path is gone, or hidden: its directory's view says so.
   void name_is_gone(const std::string& path);
   // What the write queue does of those: directories that they empty stay, as they do on any disk.

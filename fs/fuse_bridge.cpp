@@ -459,9 +459,9 @@ void op_releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info* file) {
       kDone);
 }
 
-// Directories hold nothing that mkdir, rename and unlink have not put on the lake already.
 void op_fsyncdir(fuse_req_t req, fuse_ino_t, int, fuse_file_info*) {
-  fuse_reply_err(req, 0);
+  serve(
+      req, "fsyncdir", [](Filesystem& fs) { return fs.fsyncdir(); }, kDone);
 }
 
 // -- The table

@@ -164,8 +164,7 @@ void LakeView::entered(const InodePtr& directory) {
   if (parent == nullptr) return;
   for (const std::string& next :
        tree_.with_view(parent, [&, &key = name](DirectoryView& view) { return view.entered(key); }))
-    pages_.ask(
-        {.prefix = tree_.path_below(parent, next) + "/", .after = {}, .delimited = true, .amount = kPage});
+    ask_first_page(parent, next);
 }
 
 Result<> LakeView::look_into(const InodePtr& directory, Next next) {
@@ -343,17 +342,44 @@ void LakeView::opened(const InodePtr& file) {
     lake_.will_read(next);
 }
 
-Result<bool> LakeView::is_empty(const InodePtr& directory, std::optional<std::string> except) {
+Result<LakeView::Left> LakeView::what_is_left(const InodePtr& directory,
+                                              const std::optional<std::string>& except) {
   const auto path = tree_.path(directory);
-  if (!path) return true;
+  if (!path) return Left::kNothing;
   const auto page = lake_.list({.prefix = *path, .after = {}, .delimited = true, .amount = 4});
   if (!page) return page.error();
+  Left left = Left::kNothing;
   for (const auto& entry : page->entries) {
-    if (entry.object.path == *path) continue;
     if (except && entry.object.path == *path + *except) continue;
-    return false;
+    if (entry.object.path != *path) return Left::kOthers;
+    left = Left::kMarker;
   }
-  return true;
+  return left;
+}
+
+Result<bool> LakeView::is_empty(const InodePtr& directory, const std::optional<std::string>& except) {
+  const auto left = what_is_left(directory, except);
+  if (!left) return left.error();
+  return *left != Left::kOthers;
+}
+
+Result<bool> LakeView::has_any(const std::string& path, Moment oldest) {
+  const auto page = pages_.take(any_below(path), oldest);
+  if (!page) return page.error();
+  return !page->page.entries.empty();
+}
+
+void LakeView::leaves(const InodePtr& directory) {
+  const auto [parent, name] = tree_.parent_and_name(directory);
+  if (parent == nullptr) return;
+  const auto next = tree_.with_view(
+      parent, [&, &key = name](const DirectoryView& view) { return view.next_to_enter(key); });
+  if (next) ask_first_page(parent, *next);
+}
+
+void LakeView::ask_first_page(const InodePtr& parent, const std::string& name) {
+  pages_.ask(
+      {.prefix = tree_.path_below(parent, name) + "/", .after = {}, .delimited = true, .amount = kPage});
 }
 
 void LakeView::changed_time(const InodePtr& directory) {

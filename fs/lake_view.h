@@ -86,9 +86,22 @@ class LakeView {
   // A file was opened to be read: what is likely to be read next is fetched behind.
   void opened(const InodePtr& file);
 
-  // Whether the lake holds anything below the directory besides its marker (and `except`, a key, with "/" a
-  // prefix); asked anew, one call.
-  Result<bool> is_empty(const InodePtr& directory, std::optional<std::string> except = std::nullopt);
+  // What the lake holds below the directory (but for `except`, a key, with "/" a prefix); asked anew, one
+  // call.
+  enum class Left { kNothing, kMarker, kOthers };
+  Result<Left> what_is_left(const InodePtr& directory,
+                            const std::optional<std::string>& except = std::nullopt);
+  // Whether that is nothing besides its marker.
+  Result<bool> is_empty(const InodePtr& directory, const std::optional<std::string>& except = std::nullopt);
+
+  // Whether the lake holds anything whose path begins so: asked ahead, and the answer where it is not older
+  // than `oldest`, else asked anew.
+  void ask_whether_any(const std::string& path) { pages_.ask(any_below(path)); }
+  Result<bool> has_any(const std::string& path, Moment oldest);
+
+  // It is being removed. Who looks into directories in a row comes to the next one now: its first page is
+  // asked for, beside what this one still waits for.
+  void leaves(const InodePtr& directory);
 
   // Our own changes of names; and that the directory's times move with them.
   void changed_time(const InodePtr& directory);
@@ -114,6 +127,10 @@ class LakeView {
   void fetch_behind(const InodePtr& directory, const std::string& key, std::size_t amount);
   // A directory of those in a row was looked into: the next ones' first pages are asked for.
   void entered(const InodePtr& directory);
+  void ask_first_page(const InodePtr& parent, const std::string& name);
+  static ListRequest any_below(const std::string& path) {
+    return {.prefix = path, .after = {}, .delimited = true, .amount = 1};
+  }
   Result<Holding> ask(const std::string& path);
   // What was known to be no directory is one now.
   void above_is_there(InodePtr directory);

@@ -83,7 +83,10 @@ void Publishing::post(const InodePtr& inode) {
     // An empty file may say that all before it is there (Spark's _SUCCESS).
     if (inode->staging.is_barrier || is_marker(inode->staging)) kind = WriteQueue::Kind::kBarrier;
   }
-  queue_.post(order, kind, [this, inode, order] { return publish_queued(inode, order); });
+  queue_.post(order, kind, [this, inode, order, kind] {
+    if (kind == WriteQueue::Kind::kBarrier) std::ignore = spool_->sync();
+    return publish_queued(inode, order);
+  });
 }
 
 bool Publishing::is_marker(const Staging& staging) {

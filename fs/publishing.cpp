@@ -324,7 +324,7 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
   }
   std::ignore = untold(info.path);  // It is there after all.
   if (!snapshot.is_elsewhere) took_name(inode);
-  if (needless != nullptr) needless->discard();
+  if (needless != nullptr) needless->discard(safety_of_ends());
 }
 
 void Publishing::took_name(const InodePtr& inode) {
@@ -461,8 +461,8 @@ void Publishing::drop_if_clean(const InodePtr& inode) {
     inode->is_ours = false;
   }
   abandon(inode);
-  dropped->discard();
-  if (sealed) sealed->spool->discard();
+  dropped->discard(safety_of_ends());
+  if (sealed) sealed->spool->discard(safety_of_ends());
 }
 
 void Publishing::ask_ahead(const InodePtr& inode) {

@@ -107,6 +107,10 @@ class Publishing {
 
   [[nodiscard]] KnownVersions& versions() { return versions_; }
   [[nodiscard]] WriteQueue& queue() { return queue_; }
+  // Of bytes that nobody needs any more. With the queue, whatever relies on it syncs first.
+  [[nodiscard]] SpoolFile::Safety safety_of_ends() const {
+    return options_.writeback == Writeback::kOff ? SpoolFile::Safety::kDurable : SpoolFile::Safety::kSoon;
+  }
   [[nodiscard]] UploadsAhead& uploads() { return uploads_; }
   [[nodiscard]] Workers& workers() { return workers_; }
 

@@ -13,7 +13,13 @@ namespace lakefuse {
 
 Result<> FilesystemCore::catch_up(const std::string& path) {
   if (options.writeback == Writeback::kOff && !vacated.hides_below(path)) return {};
-  return publishing.queue().drain();
+  if (auto drained = publishing.queue().drain(); !drained) return drained;
+  std::ignore = keep_order_on_disk();
+  return {};
+}
+
+Result<> FilesystemCore::keep_order_on_disk() {
+  return spool != nullptr ? spool->sync() : Result<>();
 }
 
 Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const InodePtr& inode) {
@@ -37,7 +43,7 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
   // Before it goes: whether the directory stays is judged by what is left in it.
   view.changed_object(directory, inode->key, std::nullopt);
   if (may_be_there) {
-    if (auto promised = remove_behind(std::move(removal)); !promised) {
+    if (auto promised = remove_behind(std::move(removal), SpoolFile::Safety::kSoon); !promised) {
       {
         const std::lock_guard lock(inode->mutex);
         inode->is_deleted = false;
@@ -55,14 +61,17 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
   return true;
 }
 
-Result<> FilesystemCore::remove_behind(RemovalRecord removal) {
+Result<> FilesystemCore::remove_behind(RemovalRecord removal, SpoolFile::Safety safety) {
   removal.order = publishing.queue().next();
   // What takes the name next finds nothing there, but for what is left of a file that was renamed away.
   const auto left = left_at(removal.path);
   if (left && removal.version && same_version(*left, *removal.version)) vacated.forget(removal.path);
   publishing.versions().removed(removal.path);
   vacated.hide(removal);
-  if (auto promised = spool->begin_removal(removal); !promised) {
+  auto promised = spool->begin_removal(removal);
+  if (promised && safety == SpoolFile::Safety::kDurable) promised = spool->sync();
+  if (!promised) {
+    spool->end_removal(removal.order);
     vacated.unhide(removal);
     return promised.error().in("unlink of " + removal.path);
   }
@@ -137,6 +146,7 @@ Result<> FilesystemCore::keep_directories(const std::vector<RemovalRecord>& remo
 }
 
 Result<> FilesystemCore::remove_promised(const std::vector<RemovalRecord>& removals) {
+  std::ignore = keep_order_on_disk();
   if (auto kept = keep_directories(removals); !kept) return kept;
   std::vector<Removal> wanted;
   for (const RemovalRecord& removal : removals)

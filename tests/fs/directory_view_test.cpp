@@ -208,7 +208,12 @@ TEST_CASE("directories entered in a row bring the next ones, each once; those en
   CHECK(view.entered(name_of(1)).empty());
   CHECK(view.entered(name_of(2)) == std::vector<std::string>{name_of(3), name_of(4), name_of(5), name_of(6)});
   CHECK(view.entered(name_of(3)) == std::vector<std::string>{name_of(7)});
-  for (const int n : {400, 100, 300}) CHECK(view.entered(name_of(n)).empty());
+  CHECK(view.next_to_enter(name_of(3)) == name_of(4));  // Whoever removes this one comes to that.
+  CHECK_FALSE(view.next_to_enter(name_of(2)));
+  for (const int n : {400, 100, 300}) {
+    CHECK(view.entered(name_of(n)).empty());
+    CHECK_FALSE(view.next_to_enter(name_of(n)));
+  }
 }
 
 TEST_CASE(

@@ -66,7 +66,7 @@ class WatchedFile final : public SpoolFile {
   std::filesystem::path data_path() const override { return behind_->data_path(); }
   WatchedBytes& bytes() override { return bytes_; }
   Result<> save(const SpoolRecord& record, Safety safety) override { return behind_->save(record, safety); }
-  void discard() override { behind_->discard(); }
+  void discard(Safety safety) override { behind_->discard(safety); }
 
  private:
   const std::shared_ptr<SpoolFile> behind_;

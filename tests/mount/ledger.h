@@ -30,6 +30,9 @@ struct Ledger {
   std::map<std::string, std::set<std::string>> allowed;
   // Of each path what it had before that, which the lake may have while it is behind.
   std::map<std::string, std::set<std::string>> earlier;
+  // What paths had that were removed, as long as nothing was made safe since (--writeback): a power cut may
+  // bring it back.
+  std::map<std::string, std::set<std::string>> removed_lately;
   // Bytes that must not get lost, and the paths that they may be found at.
   std::map<std::string, std::set<std::string>> promised;
   // Where the directory may be: "a/", "b/" or, while a rename was under way, both of them.
@@ -69,6 +72,7 @@ class LedgerWriter {
   std::string fresh();
   void begin(const std::string& path, const std::string& bytes);
   void acknowledge(const std::string& path, const std::string& bytes);
+  void acknowledge_removal(const std::string& path);
   bool change_in_order(const std::string& path, const std::string& bytes, bool is_barrier,
                        const std::function<Outcome()>& change);
 
@@ -84,6 +88,9 @@ struct Kept {
   std::string path, state, file;
 };
 std::vector<Kept> pending_of(const Mounted& mount);
+
+// The mount's machine has lost its power: what was not safe then may be undone.
+void power_was_cut(std::map<std::string, Ledger>& ledgers);
 
 // Old bytes or new ones, nothing else: at any moment, whether the mount lives or not. Once all is on the
 // lake, nothing that came before what was acknowledged.

@@ -6,8 +6,10 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <future>
 #include <memory>
 #include <set>
 #include <thread>
@@ -208,6 +210,29 @@ TEST_CASE(
   CHECK(shell(mount / "d", "find . -type f | wc -l").out == std::to_string(kDirectories) + "\n");
   CHECK(lake.server().wait_for("list_objects", kDirectories + 1));
   CHECK(lake.count("list_objects") == kDirectories + 1);  // opendir always asks.
+}
+
+TEST_CASE("listing: who removes directories in a row has the next one listed while this one is removed") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr int kDirectories = 6;
+  for (int n = 0; n < kDirectories; ++n) lake.put("d/" + name_of(n) + "/", "");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  REQUIRE(names_in(mount / "d").size() == kDirectories);
+  for (int n = 0; n < 4; ++n) CHECK(names_in(mount / "d" / name_of(n)).empty());
+  const auto is_listed = [&](int n) {
+    const auto calls = lake.server().calls("list_objects");
+    return std::any_of(calls.begin(), calls.end(),
+                       [&](const Call& call) { return has(call.target, name_of(n)); });
+  };
+  CHECK(eventually([&] { return is_listed(4) && is_listed(5); }));  // From the third in a row on.
+  Gate gate = lake.server().hold("delete_object");
+  lake.server().clear_log();
+  auto removed = std::async(std::launch::async, [&] { return remove_directory(mount / "d" / name_of(3)); });
+  CHECK(eventually([&] { return is_listed(4); }));
+  gate.release();
+  CHECK(removed.get() == kOk);
+  CHECK_FALSE(is_listed(5));
 }
 
 TEST_CASE("listing: ls hears at once that there are no attributes but user.*, and asks for no others") {

@@ -326,8 +326,13 @@ TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when th
   CHECK(gate.wait_for_arrivals(1));
   auto made = std::async(std::launch::async, [&] { return make_directory(mount / "d"); });
   CHECK(made.wait_for(300ms) == std::future_status::timeout);
+  const auto looks = lake.server().calls("list_objects");  // Meanwhile it has seen that nothing is there.
+  CHECK(
+      std::any_of(looks.begin(), looks.end(), [](const Call& call) { return has(call.target, "prefix=d"); }));
+  lake.server().clear_log();
   gate.release();
   CHECK(made.get() == kOk);
+  CHECK(lake.count("list_objects") == 0);
   CHECK(lake.server().wait_for("link_physical_address", 2));
   CHECK(order_of(lake, "link_physical_address") == Names{"f", "d/"});
   lake.fail_all_links();

@@ -52,6 +52,16 @@ void LedgerWriter::acknowledge(const std::string& path, const std::string& bytes
   auto& allowed = ledger_.allowed[path];
   if (ledger_.is_behind) ledger_.earlier[path].merge(allowed);
   allowed = {bytes};
+  ledger_.removed_lately.clear();
+}
+
+void LedgerWriter::acknowledge_removal(const std::string& path) {
+  auto lately = std::move(ledger_.removed_lately);
+  const auto before = ledger_.allowed[path];
+  acknowledge(path, kNone);
+  if (!ledger_.is_behind) return;
+  ledger_.removed_lately = std::move(lately);
+  ledger_.removed_lately[path].insert(before.begin(), before.end());
 }
 
 void LedgerWriter::overwrite(const std::string& path, Sync sync) {
@@ -59,7 +69,10 @@ void LedgerWriter::overwrite(const std::string& path, Sync sync) {
   begin(path, bytes);
   OpenFile file(at_ / path, O_WRONLY | O_CREAT | O_TRUNC);
   if (file.opened() != kOk || file.write(bytes) != kOk) return;
-  if (sync == Sync::kYes && file.sync() == kOk) ledger_.promised[bytes] = {path};
+  if (sync == Sync::kYes && file.sync() == kOk) {
+    ledger_.promised[bytes] = {path};
+    ledger_.removed_lately.clear();
+  }
   if (file.close() != kOk) return;
   acknowledge(path, bytes);
   ledger_.promised.erase(bytes);
@@ -88,7 +101,10 @@ void LedgerWriter::append(const std::string& path, Sync sync) {
   begin(path, bytes);
   OpenFile file(at_ / path, O_WRONLY | O_APPEND);
   if (file.opened() != kOk || file.write(line) != kOk) return;
-  if (sync == Sync::kYes && file.sync() == kOk) ledger_.promised[bytes] = {path};
+  if (sync == Sync::kYes && file.sync() == kOk) {
+    ledger_.promised[bytes] = {path};
+    ledger_.removed_lately.clear();
+  }
   if (file.close() != kOk) return;
   acknowledge(path, bytes);
   ledger_.promised.erase(bytes);
@@ -107,7 +123,7 @@ void LedgerWriter::claim(const std::string& path) {
 
 void LedgerWriter::remove(const std::string& path) {
   begin(path, kNone);
-  if (remove_file(at_ / path) == kOk) acknowledge(path, kNone);
+  if (remove_file(at_ / path) == kOk) acknowledge_removal(path);
 }
 
 void LedgerWriter::rename_directory() {
@@ -123,7 +139,7 @@ bool LedgerWriter::change_in_order(const std::string& path, const std::string& b
   begin(path, bytes);
   ledger_.in_order.push_back({path, bytes, is_barrier, false});
   if (change() != kOk) return false;
-  acknowledge(path, bytes);
+  bytes == kNone ? acknowledge_removal(path) : acknowledge(path, bytes);
   return ledger_.in_order.back().is_acknowledged = true;
 }
 
@@ -167,6 +183,12 @@ std::vector<Kept> pending_of(const Mounted& mount) {
                    std::string(file.at("kept_in").as_string())});
   }
   return all;
+}
+
+void power_was_cut(std::map<std::string, Ledger>& ledgers) {
+  for (auto& [name, ledger] : ledgers)
+    for (const auto& [path, bytes] : ledger.removed_lately)
+      ledger.allowed[path].insert(bytes.begin(), bytes.end());
 }
 
 void check_no_mixture(TestLake& lake, const std::map<std::string, Ledger>& ledgers, When when) {
