@@ -28,7 +28,6 @@ bool apply(const AttrChange& change, Attributes& attributes) {
   if (change.mode) attributes.mode = (attributes.mode & S_IFMT) | (*change.mode & 07777);
   if (change.uid) attributes.uid = *change.uid;
   if (change.gid) attributes.gid = *change.gid;
-  attributes.are_chosen |= change.mode || change.uid || change.gid;
   if (change.atime) attributes.atime = chosen(*change.atime);
   if (change.mtime) attributes.mtime = chosen(*change.mtime);
   attributes.ctime = now_on_the_clock();

@@ -81,7 +81,7 @@ void read_owner_and_mode(const ObjectInfo& object, Attributes& attributes) {
   const std::string* text = find(object.metadata, kPermissionsKey);
   if (text == nullptr) return;
   const Permissions permissions = parse_permissions(*text);
-  attributes.are_chosen = permissions.uid || permissions.gid || permissions.mode;
+  attributes.are_of_the_object = permissions.uid || permissions.gid || permissions.mode;
   if (permissions.uid) attributes.uid = *permissions.uid;
   if (permissions.gid) attributes.gid = *permissions.gid;
   if (!permissions.mode) return;
@@ -196,7 +196,7 @@ Metadata metadata_of(const Attributes& attributes, const FilesystemOptions& opti
     say(kDeviceKey,
         std::to_string(::major(attributes.device)) + ":" + std::to_string(::minor(attributes.device)));
   const mode_t default_mode = S_ISDIR(mode) ? options.dir_mode : S_ISLNK(mode) ? 0777 : options.file_mode;
-  if (attributes.are_chosen || is_special(mode) || (mode & 07777) != default_mode ||
+  if (attributes.are_of_the_object || is_special(mode) || (mode & 07777) != default_mode ||
       attributes.uid != options.uid || attributes.gid != options.gid) {
     say(kPermissionsKey,
         json::serialize(json::object{{"UID", attributes.uid}, {"GID", attributes.gid}, {"Mode", mode}}));

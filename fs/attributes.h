@@ -27,8 +27,8 @@ struct Attributes {
   mode_t mode = 0;  // With the type's bits.
   uid_t uid = 0;
   gid_t gid = 0;
-  // Somebody said so: kept for mounts with other defaults, though it be what this mount gives to all.
-  bool are_chosen = false;  // Mode and owner.
+  // Mode or owner: the object says so, and goes on saying it though it be this mount's default.
+  bool are_of_the_object = false;
   timespec mtime = {};
   timespec atime = {};
   timespec ctime = {};
