@@ -170,6 +170,26 @@ TEST_CASE("W8: two mounts on one branch at work while another client commits, an
 
 // Rule 3: lakeFS acknowledges a removal that a commit which is just beginning undoes, where no commit had the
 // object before. Then the mount tells the truth, and the next removal is for good.
+TEST_CASE("rule 3: whoever writes anew what a commit brought back just now hears nothing of it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  for (const std::string name : {"created", "written", "appended", "target"}) {
+    REQUIRE(write_file(mount / name, "old") == kOk);
+    lake.server().add_fault(
+        {.kind = Fault::Kind::kLateRemoval, .operation = "delete_object", .path = name});
+    CHECK(remove_file(mount / name) == kOk);
+    REQUIRE(lake.read(name) == "old");
+  }
+  CHECK(write_file(mount / "created", "1", O_EXCL) == kOk);
+  CHECK(write_file(mount / "written", "2") == kOk);
+  CHECK(write_file(mount / "appended", "3", O_APPEND) == kOk);
+  REQUIRE(write_file(mount / "source", "4") == kOk);
+  CHECK(rename_file(mount / "source", mount / "target") == kOk);
+  CHECK(lake.read("created") + lake.read("written") + lake.read("appended") + lake.read("target") == "1234");
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("rule 3: a file whose removal a commit undid is there again, and is removed as any other") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
