@@ -158,7 +158,7 @@ TEST_CASE("rule 3: a version that was removed here and is there again is nobody'
   const auto no_pause = [](std::chrono::milliseconds) { return Result<>(); };
   Publisher publisher(lake, no_pause);
   Publisher another(lake, no_pause);
-  const PublishJob job{.path = path_of("a"), .expected = Expectation::absent()};
+  const PublishJob job{.path = path_of("a"), .meta = {}, .expected = Expectation::absent()};
   const ObjectInfo source = publish(publisher, "b", "source");
   for (const bool in_a_batch : {false, true}) {
     CAPTURE(in_a_batch);
