@@ -153,7 +153,8 @@ void bring_back(MemoryStore& lake, const ObjectInfo& object) {
               .has_value());
 }
 
-TEST_CASE("rule 3: a version that was removed here and is there again is nobody's, one removed elsewhere is") {
+TEST_CASE(
+    "rule 3: a version that was removed here and is there again is nobody's, one removed elsewhere is") {
   MemoryStore lake;
   const auto no_pause = [](std::chrono::milliseconds) { return Result<>(); };
   Publisher publisher(lake, no_pause);

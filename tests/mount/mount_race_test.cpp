@@ -176,8 +176,7 @@ TEST_CASE("rule 3: whoever writes anew what a commit brought back just now hears
   Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
   for (const std::string name : {"created", "written", "appended", "target"}) {
     REQUIRE(write_file(mount / name, "old") == kOk);
-    lake.server().add_fault(
-        {.kind = Fault::Kind::kLateRemoval, .operation = "delete_object", .path = name});
+    lake.server().add_fault({.kind = Fault::Kind::kLateRemoval, .operation = "delete_object", .path = name});
     CHECK(remove_file(mount / name) == kOk);
     REQUIRE(lake.read(name) == "old");
   }
