@@ -24,10 +24,11 @@ Error conflict(const ObjectPath& path, bool is_gone) {
 }  // namespace
 
 PublishAttempt::PublishAttempt(ObjectStore& lake, const PublishJob& job, const ByteSource& body,
-                               const Sleep& sleep)
+                               const Sleep& sleep, const RemovedVersions& removed)
     : lake_(lake),
       job_(job),
       sleep_(sleep),
+      removed_(removed),
       entry_(lake, job, body, sleep),
       expected_(job.expected),
       is_doubtful_(job.look_again) {}
@@ -74,7 +75,7 @@ PublishAttempt::Verdict PublishAttempt::claim() {
   job.target.reset();
   job.ahead.reset();
   job.nonce = entry_.nonce();
-  auto claimed = PublishAttempt(lake_, job, Nothing(), sleep_).run();
+  auto claimed = PublishAttempt(lake_, job, Nothing(), sleep_, removed_).run();
   if (!claimed) return claimed;
   claim_ = *std::move(claimed);
   expected_ = Expectation::of(*claim_);
@@ -158,7 +159,12 @@ PublishAttempt::Verdict PublishAttempt::judge(const std::optional<ObjectInfo>& f
     case PublishEntry::Origin::kForeign:
       break;
   }
-  return expected_.kind == Kind::kAbsent ? exists(job_.path) : conflict(job_.path, false);
+  if (expected_.kind != Kind::kAbsent) return conflict(job_.path, false);
+  if (!removed_.has(job_.path.str(), *found)) return exists(job_.path);
+  // A commit undid our removal, and has the object: so it can be removed for good.
+  auto gone = Publisher(lake_, sleep_).remove(job_.path, *found, Publisher::Sight::kJustNow);
+  if (!gone) return gone.error();
+  return std::nullopt;
 }
 
 Result<bool> PublishAttempt::outlives_commit() {

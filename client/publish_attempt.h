@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "client/publish_entry.h"
+#include "client/removed_versions.h"
 
 namespace lakefuse {
 
@@ -12,7 +13,8 @@ namespace lakefuse {
 // and after any answer but a plain success look what is there. For one thread, and one run().
 class PublishAttempt {
  public:
-  PublishAttempt(ObjectStore& lake, const PublishJob& job, const ByteSource& body, const Sleep& sleep);
+  PublishAttempt(ObjectStore& lake, const PublishJob& job, const ByteSource& body, const Sleep& sleep,
+                 const RemovedVersions& removed);
 
   Result<ObjectInfo> run();
 
@@ -45,6 +47,7 @@ class PublishAttempt {
   ObjectStore& lake_;
   const PublishJob& job_;
   const Sleep& sleep_;
+  const RemovedVersions& removed_;
 
   PublishEntry entry_;
   Expectation expected_;

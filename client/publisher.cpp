@@ -39,7 +39,7 @@ bool is_copy(const ObjectInfo& copy, const ObjectInfo& of) {
 }  // namespace
 
 Result<ObjectInfo> Publisher::publish(const PublishJob& job, const ByteSource& body) {
-  return PublishAttempt(lake_, job, body, sleep_).run();
+  return PublishAttempt(lake_, job, body, sleep_, removed_).run();
 }
 
 Result<ObjectInfo> Publisher::set_metadata(const ObjectPath& path, const ObjectInfo& current,
@@ -62,7 +62,7 @@ Result<ObjectInfo> Publisher::set_metadata(const ObjectPath& path, const ObjectI
 
 Result<> Publisher::remove(const ObjectPath& path, const std::optional<ObjectInfo>& expected, Sight sight) {
   const auto is_another = [&](const ObjectInfo& found) {
-    return expected && !same_version(found, *expected);
+    return expected && sight != Sight::kNone && !same_version(found, *expected);
   };
   if (expected && sight == Sight::kLook) {
     auto found = look_at(lake_, path);
@@ -72,6 +72,7 @@ Result<> Publisher::remove(const ObjectPath& path, const std::optional<ObjectInf
   }
   for (int lost_answers = 0;;) {
     auto removed = lake_.remove(path);
+    if (removed && expected) removed_.add(path.str(), *expected);
     if (removed || !may_be_done(removed.error().code)) return removed;
     auto found = look_after(removed.error(), kUntilSecondLook, lake_, path, sleep_);
     if (!found) return found.error();
@@ -82,7 +83,11 @@ Result<> Publisher::remove(const ObjectPath& path, const std::optional<ObjectInf
 }
 
 Result<std::vector<std::string>> Publisher::remove_all(std::span<const Removal> removals) {
-  return BatchRemoval(lake_, removals, sleep_).run();
+  auto others = BatchRemoval(lake_, removals, sleep_).run();
+  if (!others) return others;
+  for (const Removal& removal : removals)
+    if (removal.version) removed_.add(removal.path.str(), *removal.version);
+  return others;
 }
 
 Result<> Publisher::check_before_copy(const ObjectPath& from_path, const ObjectInfo& from,
@@ -97,8 +102,9 @@ Result<> Publisher::check_before_copy(const ObjectPath& from_path, const ObjectI
   auto target = look_at(lake_, to);
   if (!target) return target.error();
   if (expected.kind == Kind::kAbsent) {
-    if (*target) return Error{Errc::kExists, "\"" + to.str() + "\": an object is there already"};
-    return {};
+    if (!*target) return {};
+    if (removed_.has(to.str(), **target)) return remove(to, **target, Sight::kJustNow);
+    return Error{Errc::kExists, "\"" + to.str() + "\": an object is there already"};
   }
   if (!*target) return conflict(to, kIsGone);
   if (!same_version(**target, expected.version)) return conflict(to, kIsAnother);

@@ -10,6 +10,7 @@
 #include "client/nonce.h"
 #include "client/object_store.h"
 #include "client/publish_look.h"
+#include "client/removed_versions.h"
 
 namespace lakefuse {
 
@@ -67,7 +68,8 @@ class Publisher {
   // Uploads all of `body`, then puts it at the path: other clients see the old object or the new one, never a
   // mixture.
   // - kAbsent: one conditional link; exactly one of any number of racing publishers wins. kExists: another
-  //   did, which takes two looks, kUntilLost apart.
+  //   did, which takes two looks, kUntilLost apart. A version that this publisher removed there within the
+  //   last minute is nobody's: a commit undid that (rule 3), and it is removed again.
   // - kVersion: looks right before it links. kConflict: another version is there now, or the object is gone.
   // - kAnything: links.
   // 3, 4 and 3 calls where nothing goes wrong (one less with a target; 1, 2 and 1 where nothing can be
@@ -87,8 +89,9 @@ class Publisher {
 
   // Removes the object; absent already is success. With an expected version, looks first and leaves any other
   // version alone: kConflict. One call without expectation, two with; one with Sight::kJustNow, for callers
-  // that know since the call before that the version is there, as after copy().
-  enum class Sight { kLook, kJustNow };
+  // that know since the call before that the version is there, as after copy(). Sight::kNone removes whatever
+  // is there, by one call; the version is what was there when the caller last looked.
+  enum class Sight { kLook, kJustNow, kNone };
   Result<> remove(const ObjectPath& path, const std::optional<ObjectInfo>& expected,
                   Sight sight = Sight::kLook);
 
@@ -98,7 +101,8 @@ class Publisher {
 
   // A copy of `from` (which must still be the version given) at `to` (which must be as expected), carrying
   // `metadata`: the half of a rename that comes before remove(). kConflict: either was not as expected;
-  // kExists: something is at `to` where nothing may be; kNotFound: `from` is gone; nothing was changed.
+  // kExists: something is at `to` where nothing may be, as publish() has it; kNotFound: `from` is gone;
+  // nothing was changed.
   //
   // Looks at `from` and `to` before it copies, except: not at `to` where anything may be there, and not at
   // `from` where nothing may be at `to`, since the answer tells what was copied and a wrong copy can be taken
@@ -119,6 +123,7 @@ class Publisher {
 
   ObjectStore& lake_;
   const Sleep sleep_;
+  RemovedVersions removed_;
 };
 
 }  // namespace lakefuse

@@ -39,7 +39,7 @@ Result<> remove_from_lake(FilesystemCore& core, const InodePtr& inode, const Obj
     may_be_linked = inode->staging.failure.has_value();
   }
   if (!version) return may_be_linked ? remove_what_we_may_have_linked(core, path, nonce) : Result<>();
-  if (!is_claim) return core.publisher.remove(path, std::nullopt);
+  if (!is_claim) return core.publisher.remove(path, version, Publisher::Sight::kNone);
   auto removed = core.publisher.remove(path, version, Publisher::Sight::kLook);
   // Another client's commit may put it back (rule 3): a lock that nobody holds.
   if (removed) core.release_later({.path = path.str(), .nonce = {}, .version = version});

@@ -1,6 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <vector>
 
 #include "client/publisher.h"
 #include "tests/support/fake_clock.h"
@@ -56,6 +57,9 @@ TEST_CASE("remove: one call, two with an expected version, one when it was seen 
   CHECK(calls_of(std::nullopt, Publisher::Sight::kLook) == 1);
   CHECK(calls_of(lake.put("a", "2"), Publisher::Sight::kLook) == 2);
   CHECK(calls_of(lake.put("a", "3"), Publisher::Sight::kJustNow) == 1);
+  const ObjectInfo before = lake.put("a", "4");
+  lake.put("a", "5");  // Whatever is there.
+  CHECK(calls_of(before, Publisher::Sight::kNone) == 1);
 }
 
 TEST_CASE("rule 4: remove_all: neighbours cost a page and a batch; only what was decided on goes") {
@@ -140,6 +144,66 @@ TEST_CASE("remove: only the claim that is still ours; one with equal bytes is an
   const ObjectInfo theirs = publish(publisher, "lock", "");
   CHECK(publisher.remove(path_of("lock"), ours).error().code == Errc::kConflict);
   CHECK(lake.info("lock")->physical_address == theirs.physical_address);
+}
+
+// As a commit puts it back that was just beginning when it was removed.
+void bring_back(MemoryStore& lake, const ObjectInfo& object) {
+  REQUIRE(lake.link(path_of(object.path), {object.physical_address, object.checksum, object.size_bytes},
+                    {object.mtime_seconds, object.content_type, object.metadata}, Condition::kNone)
+              .has_value());
+}
+
+TEST_CASE(
+    "rule 3: a version that was removed here and is there again is nobody's, one removed elsewhere is") {
+  MemoryStore lake;
+  const auto no_pause = [](std::chrono::milliseconds) { return Result<>(); };
+  Publisher publisher(lake, no_pause);
+  Publisher another(lake, no_pause);
+  const PublishJob job{.path = path_of("a"), .meta = {}, .expected = Expectation::absent()};
+  const ObjectInfo source = publish(publisher, "b", "source");
+  for (const bool in_a_batch : {false, true}) {
+    CAPTURE(in_a_batch);
+    const ObjectInfo old = publish(publisher, "a", "old");
+    const auto removed = [&]() -> Result<> {
+      if (!in_a_batch) return publisher.remove(path_of("a"), old, Publisher::Sight::kNone);
+      const auto others = publisher.remove_all(std::vector<Removal>{{path_of("a"), old}});
+      return others ? Result<>() : others.error();
+    }();
+    REQUIRE(removed.has_value());
+    REQUIRE_FALSE(lake.info("a").has_value());
+    bring_back(lake, old);
+    CHECK(another.publish(job, MemoryBytes("new")).error().code == Errc::kExists);
+    CHECK(another.copy(source, path_of("a"), Expectation::absent(), source.metadata).error().code ==
+          Errc::kExists);
+    CHECK(lake.contents("a") == "old");
+    CHECK(publisher.publish(job, MemoryBytes("new")).has_value());
+    CHECK(lake.contents("a") == "new");
+    lake.erase("a");
+    bring_back(lake, old);
+    CHECK(publisher.copy(source, path_of("a"), Expectation::absent(), source.metadata).has_value());
+    CHECK(lake.contents("a") == "source");
+    lake.erase("a");
+  }
+}
+
+TEST_CASE("rule 3: what was removed is remembered for a minute, by its address, and not without bound") {
+  RemovedVersions removed;
+  const auto version = [](const std::string& address) {
+    ObjectInfo info;
+    info.physical_address = address;
+    return info;
+  };
+  const RemovedVersions::Moment start;
+  const auto second = std::chrono::seconds(1);
+  removed.add("a", version("1"), start);
+  removed.add("a", version("2"), start + second);
+  CHECK_FALSE(removed.has("a", version("1"), start + second));
+  CHECK_FALSE(removed.has("b", version("2"), start + second));
+  CHECK(removed.has("a", version("2"), start + 61 * second));
+  CHECK_FALSE(removed.has("a", version("2"), start + 62 * second));
+  for (int i = 0; i < 10'000; ++i) removed.add("c" + std::to_string(i), version("3"), start + second);
+  CHECK_FALSE(removed.has("a", version("2"), start + second));
+  CHECK(removed.has("c0", version("3"), start + second));
 }
 
 TEST_CASE("copy: a rename costs four calls") {

@@ -23,10 +23,19 @@ void BranchWriter::retry_on_new_token(const std::string& name,
   throw ApiError{429, "Too many attempts, try again later"};
 }
 
-EntryPtr BranchWriter::find_below_staging(const Branch& branch, const std::string& path) const {
+std::optional<Staged> BranchWriter::find_sealed(const Branch& branch, const std::string& path) const {
   for (const std::string& token : branch.sealed_tokens)
-    if (const auto staged = repository_.staging().get(token, path)) return staged->entry;
+    if (auto sealed = repository_.staging().get(token, path)) return sealed;
+  return std::nullopt;
+}
+
+EntryPtr BranchWriter::find_committed(const Branch& branch, const std::string& path) const {
   return find_in(*repository_.commit(branch.commit_id)->tree, path);
+}
+
+EntryPtr BranchWriter::find_below_staging(const Branch& branch, const std::string& path) const {
+  const auto sealed = find_sealed(branch, path);
+  return sealed ? sealed->entry : find_committed(branch, path);
 }
 
 void BranchWriter::set(const std::string& name, EntryPtr entry, bool if_absent) {
@@ -51,15 +60,24 @@ void BranchWriter::set(const std::string& name, EntryPtr entry, bool if_absent) 
 void BranchWriter::remove(const std::string& name, const std::string& path, bool no_tombstone) {
   Staging& staging = repository_.staging();
   retry_on_new_token(name, [&](const Branch& branch) {
-    const auto staged = staging.get(branch.staging_token, path);
-    const EntryPtr below = find_below_staging(branch, path);
+    const auto bury = [&] { staging.set(branch.staging_token, path, nullptr); };
+    // What is staged is buried at once: a gap in which chance never puts a commit. Tests do
+    // (Committer::commit, Fault::Kind::kLateRemoval).
+    const bool is_staged = staging.get(branch.staging_token, path).has_value();
+    if (is_staged && !no_tombstone) {
+      repository_.while_not_sealed(branch, bury);
+      return;
+    }
+    // What the commit has is buried whatever is staged over it: so a removal that landed behind a commit's
+    // walk is done again in the new token. Of what no commit has, the tombstone in the sealed token is enough
+    // for the real server, and is lost with it.
+    const bool is_committed = find_committed(branch, path) != nullptr;
     sleeper_.sleep_for(windows_.before_write);
-    const bool is_there = staged ? staged->entry != nullptr : below != nullptr;
-    if (!is_there) return;
-    if (no_tombstone && below == nullptr)
+    const auto sealed = find_sealed(branch, path);
+    if (is_committed || (sealed && sealed->entry != nullptr))
+      bury();
+    else if (no_tombstone && !sealed)
       staging.drop(branch.staging_token, path);
-    else
-      staging.set(branch.staging_token, path, nullptr);
   });
 }
 

@@ -34,7 +34,8 @@ class BranchWriter {
 
   // Throws 412 where `if_absent` and there is a live entry, 429 after three tries, 404 without the branch.
   void set(const std::string& branch, EntryPtr entry, bool if_absent);
-  // A delete of what is not there writes nothing.
+  // A delete of what is not there writes nothing. In the real server's order, and so with its gap: what no
+  // commit has, removed just as a commit begins, is back when that commit has ended.
   void remove(const std::string& branch, const std::string& path, bool no_tombstone);
   // Rewrites the entry that is there now. Throws 404 where there is none, 500 "predicate failed" when it
   // changes meanwhile.
@@ -53,6 +54,8 @@ class BranchWriter {
  private:
   // `write` gets the branch as it is now; runs again while the staging token changes under it.
   void retry_on_new_token(const std::string& branch, const std::function<void(const Branch&)>& write);
+  std::optional<Staged> find_sealed(const Branch& branch, const std::string& path) const;
+  EntryPtr find_committed(const Branch& branch, const std::string& path) const;
   EntryPtr find_below_staging(const Branch& branch, const std::string& path) const;
 
   Repository& repository_;

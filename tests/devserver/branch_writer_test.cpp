@@ -146,6 +146,48 @@ TEST_CASE("false 412, second form: written behind the walk, seen for a while, th
   CHECK(bench.committed("a") == "");
 }
 
+// On lakeFS 1.84, sixty-four clients deleting beside a committer: of 6,279 removals of committed objects none
+// was undone, of 26,636 of objects that no commit had 89 were.
+TEST_CASE("a removal behind a commit's walk stays where a commit had the object, and else is undone") {
+  Bench bench;
+  bench.writer().set("main", bench.entry("old", "c", "data/1"), false);
+  bench.commit();
+  bench.writer().set("main", bench.entry("old", "d", "data/2"), false);
+  bench.writer().set("main", bench.entry("new"), false);
+  const std::string token = bench.repository.branch("main").staging_token;
+  bench.committer().commit("main", {"m", {}, "me", 0, false}, [&] {
+    for (const std::string path : {"old", "new"}) {
+      bench.repository.staging().set(token, path, nullptr);  // The first try ...
+      bench.writer().remove("main", path, false);            // ... and the second, in the new token.
+      CHECK(bench.find(path) == nullptr);
+    }
+  });
+  CHECK(bench.find("old") == nullptr);
+  CHECK(bench.find("new") != nullptr);
+  bench.writer().remove("main", "new", false);
+  CHECK(bench.find("new") == nullptr);
+  bench.commit();
+  CHECK(bench.committed("old") == "");
+  CHECK(bench.committed("new") == "");
+}
+
+TEST_CASE("without a tombstone only what neither a commit nor a sealed token has leaves no trace") {
+  Bench bench;
+  const auto record = [&](const std::string& path) {
+    return bench.repository.staging().get(bench.repository.branch("main").staging_token, path);
+  };
+  bench.writer().set("main", bench.entry("committed"), false);
+  bench.commit();
+  const std::string sealed = bench.writer().seal_with("main", bench.entry("sealed"));
+  bench.writer().set("main", bench.entry("staged"), false);
+  for (const std::string path : {"committed", "sealed", "staged"}) {
+    CAPTURE(path);
+    bench.writer().remove("main", path, true);
+    CHECK(bench.find(path) == nullptr);
+    CHECK(record(path).has_value() == (path != "staged"));
+  }
+}
+
 TEST_CASE("with commits in a loop some conditional writes get a false 412, and no acknowledged one is lost") {
   Bench bench;
   const RaceWindows real = RaceWindows::real();

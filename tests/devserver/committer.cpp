@@ -88,11 +88,13 @@ std::shared_ptr<const Tree> Committer::walk(const Branch& sealed, bool& changed)
   return tree;
 }
 
-CommitPtr Committer::commit(const std::string& name, CommitRequest request) {
+CommitPtr Committer::commit(const std::string& name, CommitRequest request,
+                            const std::function<void()>& behind_walk) {
   const Branch sealed = seal(name);
   sleeper_.sleep_for(windows_.sealing);
   bool changed = false;
   auto tree = walk(sealed, changed);
+  if (behind_walk) behind_walk();
   if (!changed && !request.allow_empty) {
     // The real server leaves the sealed tokens where they are: reads are the same, and the next commit walks
     // them again.

@@ -2,6 +2,7 @@
 // tree, move the branch. What is written into a sealed token behind the walk's back is lost with the token.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -31,8 +32,10 @@ class Committer {
   Committer(Repository& repository, Sleeper& sleeper, const RaceWindows& windows)
       : repository_(repository), sleeper_(sleeper), windows_(windows) {}
 
-  // Throws 400 "no changes", 500 "predicate failed" where another commit came in between.
-  CommitPtr commit(const std::string& branch, CommitRequest request);
+  // Throws 400 "no changes", 500 "predicate failed" where another commit came in between. `behind_walk` runs
+  // when all has been read and the branch has not moved: what it writes into the sealed token is lost.
+  CommitPtr commit(const std::string& branch, CommitRequest request,
+                   const std::function<void()>& behind_walk = {});
   // None: a conflict. Throws 400 on a dirty destination or where there is nothing to merge.
   CommitPtr merge(const std::string& source, const std::string& destination, MergeRequest request);
 

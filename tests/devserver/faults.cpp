@@ -18,7 +18,7 @@ namespace {
 
 using Kind = Fault::Kind;
 
-constexpr std::array<std::pair<Kind, std::string_view>, 25> kNames{{
+constexpr std::array<std::pair<Kind, std::string_view>, 26> kNames{{
     {Kind::kStatus, "status"},
     {Kind::kStatusEarly, "status-early"},
     {Kind::kStatusAfter, "status-after"},
@@ -40,6 +40,7 @@ constexpr std::array<std::pair<Kind, std::string_view>, 25> kNames{{
     {Kind::kFalse412Kept, "false-412-kept"},
     {Kind::kFalse412Dropped, "false-412-dropped"},
     {Kind::kConflict409, "conflict-409"},
+    {Kind::kLateRemoval, "late-removal"},
     {Kind::kExpired, "expired"},
     {Kind::kKeepsOtherBytes, "keeps-other-bytes"},
     {Kind::kKeepsOtherBytesSecret, "keeps-other-bytes-secret"},

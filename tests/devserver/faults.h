@@ -41,6 +41,9 @@ struct Fault {
     kFalse412Dropped,  // Conditional: our value is written, 412 is answered, and `delay` later the value is
                        // gone.
     kConflict409,      // As servers before 1.22: nothing is linked; the body is a fresh StagingLocation.
+    // delete_object.
+    kLateRemoval,  // A commit begins and ends while the call is at work, which writes behind its walk: what
+                   // no commit had before is in this one.
     // link_physical_address, get_physical_address, store_*.
     kExpired,  // The address or URL has expired; get_physical_address hands out one that has.
     // store_put.

@@ -149,6 +149,23 @@ TEST_CASE("the false 412 in both its forms, on conditional links only") {
   CHECK(lake.client.stat("gone").status == 404);
 }
 
+TEST_CASE("a late removal is answered as done, and the object is in the commit that came in between") {
+  ServedLake lake;
+  lake.server.put_object("lake", "main", "a", "x");
+  const std::string head = lake.server.head("lake", "main");
+  lake.server.add_fault({.kind = Kind::kLateRemoval, .operation = "delete_object"});
+  const auto remove = [&] {
+    return lake.client.send("DELETE", "/repositories/lake/branches/main/objects?path=a").status;
+  };
+  CHECK(remove() == 204);
+  CHECK(lake.server.head("lake", "main") != head);
+  CHECK(lake.server.read_object("lake", "main@", "a") == "x");
+  CHECK(lake.client.stat("a").status == 200);
+  lake.server.add_fault({.kind = Kind::kLateRemoval, .operation = "delete_object"});
+  CHECK(remove() == 204);  // A commit has it by now.
+  CHECK(lake.client.stat("a").status == 404);
+}
+
 TEST_CASE("a value that is written again before its sealed token goes stays") {
   ServedLake lake;
   lake.server.add_fault(

@@ -156,8 +156,20 @@ HttpResponse delete_object(ApiRequest& request) {
   const auto repository = request.lake.repository(request.repository_name());
   check_path(request.path());
   check_writable(request, *repository);
-  request.lake.writer(*repository)
-      .remove(request.branch(), request.path(), request.query.flag("no_tombstone", false));
+  const auto remove = [&] {
+    request.lake.writer(*repository)
+        .remove(request.branch(), request.path(), request.query.flag("no_tombstone", false));
+  };
+  if (request.has_fault(Fault::Kind::kLateRemoval)) {
+    const std::string token = repository->branch(request.branch()).staging_token;
+    request.lake.committer(*repository)
+        .commit(request.branch(), {"meanwhile", {}, "admin", request.lake.clock().unix_seconds(), true}, [&] {
+          repository->staging().set(token, request.path(), nullptr);  // Before it looks at the branch again.
+          remove();
+        });
+  } else {
+    remove();
+  }
   return no_content();
 }
 

@@ -201,6 +201,12 @@ bool Repository::update_branch(const Branch& seen, const Branch& changed) {
   return true;
 }
 
+void Repository::while_not_sealed(const Branch& seen, const std::function<void()>& write) {
+  std::lock_guard lock(mutex_);
+  const auto found = branches_.find(seen.name);
+  if (found != branches_.end() && found->second.staging_token == seen.staging_token) write();
+}
+
 void Repository::drop_later(const std::vector<std::string>& tokens) {
   constexpr std::chrono::seconds kReadersAreDone{5};
   const auto now = std::chrono::steady_clock::now();

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -51,6 +52,9 @@ class Repository : private Staging::Listener {
   // Stores `changed` only if the branch is still as `seen`: how commits, resets and merges exclude each
   // other.
   bool update_branch(const Branch& seen, const Branch& changed);
+  // Does `write` where the branch's staging token is still as `seen`, and lets none seal it meanwhile.
+  // REQUIRES: `write` calls nothing of the repository but staging().
+  void while_not_sealed(const Branch& seen, const std::function<void()>& write);
   // Sealed tokens of a finished commit. They stay readable for a while: a reader that looked at the branch
   // just before must not find neither the token nor the commit.
   void drop_later(const std::vector<std::string>& tokens);

@@ -168,6 +168,47 @@ TEST_CASE("W8: two mounts on one branch at work while another client commits, an
   CHECK(eventually([&] { return read_file(two / "from one") == "1"; }, 3s));  // R3.
 }
 
+// Rule 3: lakeFS acknowledges a removal that a commit which is just beginning undoes, where no commit had the
+// object before. Then the mount tells the truth, and the next removal is for good.
+TEST_CASE("rule 3: whoever writes anew what a commit brought back just now hears nothing of it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  for (const std::string name : {"created", "written", "appended", "target"}) {
+    REQUIRE(write_file(mount / name, "old") == kOk);
+    lake.server().add_fault({.kind = Fault::Kind::kLateRemoval, .operation = "delete_object", .path = name});
+    CHECK(remove_file(mount / name) == kOk);
+    REQUIRE(lake.read(name) == "old");
+  }
+  CHECK(write_file(mount / "created", "1", O_EXCL) == kOk);
+  CHECK(write_file(mount / "written", "2") == kOk);
+  CHECK(write_file(mount / "appended", "3", O_APPEND) == kOk);
+  REQUIRE(write_file(mount / "source", "4") == kOk);
+  CHECK(rename_file(mount / "source", mount / "target") == kOk);
+  CHECK(lake.read("created") + lake.read("written") + lake.read("appended") + lake.read("target") == "1234");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("rule 3: a file whose removal a commit undid is there again, and is removed as any other") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  REQUIRE(write_file(mount / "a", "1") == kOk);
+  lake.server().add_fault({.kind = Fault::Kind::kLateRemoval, .operation = "delete_object"});
+  CHECK(remove_file(mount / "a") == kOk);
+  REQUIRE(lake.read("a") == "1");
+  CHECK(eventually([&] { return read_file(mount / "a") == "1"; }));  // R3.
+  CHECK(write_file(mount / "a", "2", O_EXCL) == "open: EEXIST");
+  CHECK(write_file(mount / "a", "2", O_APPEND) == kOk);
+  CHECK(lake.read("a") == "12");
+  CHECK(remove_file(mount / "a") == kOk);
+  CHECK(lake.keys().empty());
+  REQUIRE(lake.commit() != "");
+  CHECK(lake.keys().empty());
+  CHECK(write_file(mount / "a", "3", O_EXCL) == kOk);
+  CHECK(lake.read("a") == "3");
+}
+
 TEST_CASE("W5: of 16 racing O_EXCL creates over 4 mounts exactly one wins, commits running, 200 rounds") {
   TestLake lake({.races = true});
   std::vector<std::unique_ptr<Mounted>> mounts;
