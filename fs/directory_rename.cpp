@@ -23,7 +23,7 @@ Metadata metadata_of_copy(const ObjectInfo& object) {
   return said;
 }
 
-bool is_copy(const ObjectInfo& copy, const ObjectInfo& of) {
+bool is_equal_copy(const ObjectInfo& copy, const ObjectInfo& of) {
   ObjectInfo with_mtime = of;
   with_mtime.metadata = metadata_of_copy(of);
   return same_version(copy, of) || same_version(copy, with_mtime);
@@ -112,8 +112,16 @@ class DirectoryRename {
       return move.new_object && same_version(move.old_object, version) ? &*move.new_object : nullptr;
     };
     for (const InodePtr& inode : below) {
+      const std::string path = core_.tree.last_path(inode);
+      const auto moved = path.starts_with(new_prefix_)
+                             ? by_old_path.find(old_prefix_ + path.substr(new_prefix_.size()))
+                             : by_old_path.end();
       const std::lock_guard lock(inode->mutex);
       Staging& staging = inode->staging;
+      // What a publish brought there that was not told so (rule 1) went along.
+      if (moved != by_old_path.end() && staging.may_be_linked &&
+          core_.publishing.goes_on_above_locked(staging, moved->second->old_object))
+        inode->version = moved->second->old_object;
       if (inode->version)
         if (const auto* now = renamed(*inode->version)) inode->version = *now;
       if (staging.base)
@@ -169,7 +177,7 @@ class DirectoryRename {
     if (!move.new_object && !move.may_be_copied) return {};
     const auto copy = core_.lake.stat(move.new_path, ObjectStore::Look::kEntry);
     if (!copy) return copy.error().code == Errc::kNotFound ? Result<>() : copy.error();
-    if (move.new_object ? !same_version(*copy, *move.new_object) : !is_copy(*copy, move.old_object))
+    if (move.new_object ? !same_version(*copy, *move.new_object) : !is_equal_copy(*copy, move.old_object))
       return {};
     const auto old_path = ObjectPath::make(move.old_object.path);
     if (!old_path) return old_path.error();
@@ -202,7 +210,7 @@ class DirectoryRename {
     const auto path = new_path_of(version.path);
     if (!path) return std::nullopt;
     const auto there = core_.lake.stat(*path, ObjectStore::Look::kEntry);
-    return there && is_copy(*there, version) ? std::optional(*there) : std::nullopt;
+    return there && is_equal_copy(*there, version) ? std::optional(*there) : std::nullopt;
   }
 
   Result<> list_all() {

@@ -88,11 +88,12 @@ struct Staging {
   bool promised = false;             // fsync said that these bytes survive (W3).
   bool may_be_linked = false;        // Under this nonce: a publish of it has begun.
   Wait wait = Wait::kNothing;
-  std::uint64_t order = 0;  // With --writeback: its place in the write queue,
-  bool is_barrier = false;  // and whether what is behind it waits for it there.
-  Rare<Sealed> sealed;      // What that place is for, while it is being written again.
-  Rare<Error> failure;      // Of the last publish.
-  Rare<Error> spoilt;       // A write failed: nothing of this version may be published (F2).
+  std::uint64_t order = 0;       // With --writeback: its place in the write queue,
+  bool is_barrier = false;       // and whether what is behind it waits for it there.
+  Rare<Sealed> sealed;           // What that place is for, while it is being written again.
+  Rare<ObjectInfo> copied_over;  // What a rename may have copied to its path, and was not told so.
+  Rare<Error> failure;           // Of the last publish.
+  Rare<Error> spoilt;            // A write failed: nothing of this version may be published (F2).
   std::int64_t since_seconds = 0;
   Moment due{};   // When to try again, or when a held-back file has aged.
   int tries = 0;  // In a row without success.

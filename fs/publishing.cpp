@@ -163,6 +163,11 @@ bool Publishing::rebase(const InodePtr& inode, const Error& why) {
     Staging& staging = inode->staging;
     if (staging.wait == Wait::kPerson || staging.spool == nullptr) return false;
     if (goes_on_above_locked(staging, *theirs)) return true;
+    if (staging.copied_over && is_copy(*theirs, *staging.copied_over)) {
+      staging.copied_over.reset();
+      staging.expected = Expectation::of(*theirs);
+      return true;
+    }
     if (!staging.append_only || staging.exclusive) return false;
     auto fresh = copy_appended_locked(*inode, *text, *theirs);
     if (!fresh) return false;
@@ -303,6 +308,7 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     staging.expected = Expectation::of(info);
     staging.nonce = draw_nonce();
     staging.may_be_linked = false;
+    staging.copied_over.reset();
     staging.exclusive = false;
     inode->claimed_by_us |= snapshot.exclusive;
     inode->may_be_removed = false;

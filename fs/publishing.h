@@ -82,6 +82,9 @@ class Publishing {
   void look_at_theirs(const InodePtr& inode);
   // The record of what is staged, on disk; called when it changes what a next mount would do. Under no lock.
   void save(const InodePtr& inode);
+  // Whether `theirs` is by an earlier publish of these bytes; then they stand above it. REQUIRES: the inode's
+  // mutex is held.
+  bool goes_on_above_locked(Staging& staging, const ObjectInfo& theirs) const;
   // Frees the staged bytes when nobody needs them.
   void drop_if_clean(const InodePtr& inode);
 
@@ -119,9 +122,6 @@ class Publishing {
   enum class Which { kLast, kQueued, kSealed };  // kQueued: the last, unless it is being written again.
   Result<> try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which = Which::kLast);
   bool rebase(const InodePtr& inode, const Error& why);
-  // Whether `theirs` is by an earlier publish of these bytes; then they stand above it. REQUIRES: the inode's
-  // mutex is held.
-  bool goes_on_above_locked(Staging& staging, const ObjectInfo& theirs) const;
   // What only appends added, above another version. REQUIRES: the inode's mutex is held.
   Result<std::shared_ptr<SpoolFile>> copy_appended_locked(const Inode& inode, const std::string& path,
                                                           const ObjectInfo& theirs);
