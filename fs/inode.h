@@ -59,6 +59,11 @@ struct Sealed {
   SpoolRecord record;
 };
 
+// What the lake holds where bytes of ours wait for a person.
+struct TheirVersion {
+  std::optional<ObjectInfo> object;  // Nothing is there.
+};
+
 // An Expectation in little memory.
 struct KeptExpectation {
   Expectation::Kind kind = Expectation::Kind::kAnything;
@@ -98,7 +103,7 @@ struct Staging {
   Moment due{};   // When to try again, or when a held-back file has aged.
   int tries = 0;  // In a row without success.
   bool uploading = false;
-  std::string theirs;  // A conflict: what the lake holds there, in words; empty until it was asked.
+  Rare<TheirVersion> theirs;          // A conflict: what the lake held there when it was asked last.
   std::shared_ptr<AskedAhead> ahead;  // An upload's address, asked for while the file is still being written,
   HeldParts parts;                    // or its first parts, sent meanwhile: of `spool`, or of what is sealed;
   std::shared_ptr<FileDigest> digest;  // so is its digest. Null: none is made.

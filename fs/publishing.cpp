@@ -7,7 +7,6 @@
 #include "client/patience.h"
 #include "fs/beside_name.h"
 #include "fs/log.h"
-#include "fs/quantity.h"
 
 namespace lakefuse {
 namespace {
@@ -414,7 +413,7 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     inode->is_ours = false;
     save_locked(*inode, path);
   }
-  look_at_theirs(inode);
+  workers_.post([this, inode] { std::ignore = look_at_theirs(inode); });
   const auto [directory, name] = tree_.parent_and_name(inode);
   tree_.unname(inode);
   // What the lake holds there now is not what we believed.
@@ -432,20 +431,15 @@ void Publishing::give_back(const InodePtr& directory, const std::string& name) {
   if (forget) forget(directory, name);
 }
 
-void Publishing::look_at_theirs(const InodePtr& inode) {
-  auto path = ObjectPath::make(tree_.last_path(inode));
-  if (!path) return;
-  workers_.post([this, inode, path = *std::move(path)] {
-    const auto theirs = lake_.stat(path, ObjectStore::Look::kEntry);
-    std::string words;
-    if (theirs)
-      words = format_bytes(theirs->size_bytes) + " of " + format_time(theirs->mtime_seconds) + ", " +
-              theirs->physical_address;
-    else if (theirs.error().code == Errc::kNotFound)
-      words = "nothing is there";
-    const std::lock_guard lock(inode->mutex);
-    inode->staging.theirs = std::move(words);
-  });
+Result<TheirVersion> Publishing::look_at_theirs(const InodePtr& inode) {
+  const auto path = ObjectPath::make(tree_.last_path(inode));
+  if (!path) return path.error();
+  auto found = look_at(lake_, *path);
+  if (!found) return found.error();
+  TheirVersion theirs{*std::move(found)};
+  const std::lock_guard lock(inode->mutex);
+  inode->staging.theirs = theirs;
+  return theirs;
 }
 
 void Publishing::drop_if_clean(const InodePtr& inode) {
