@@ -79,8 +79,8 @@ Result<> Publisher::remove(const ObjectPath& path, const std::optional<ObjectInf
   }
 }
 
-Result<std::vector<std::string>> Publisher::remove_all(std::span<const Removal> removals) {
-  return BatchRemoval(lake_, removals, sleep_).run();
+Result<std::vector<std::string>> Publisher::remove_all(std::span<const Removal> removals, Sight sight) {
+  return BatchRemoval(lake_, removals, sleep_).run(sight);
 }
 
 Result<> Publisher::check_before_copy(const ObjectPath& from_path, const ObjectInfo& from,

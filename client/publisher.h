@@ -96,9 +96,10 @@ class Publisher {
   Result<> remove(const ObjectPath& path, const std::optional<ObjectInfo>& expected,
                   Sight sight = Sight::kLook);
 
-  // The same for many, each of which is looked at first. Answers the paths where another version is by now,
-  // which stays. Two calls where they are neighbours, up to a page of them. After a failure some may be gone.
-  Result<std::vector<std::string>> remove_all(std::span<const Removal> removals);
+  // The same for many, each of which is looked at first, but with Sight::kJustNow. Answers the paths where
+  // another version is by now, which stays. Two calls where they are neighbours, up to a page of them. After
+  // a failure some may be gone.
+  Result<std::vector<std::string>> remove_all(std::span<const Removal> removals, Sight sight = Sight::kLook);
 
   // A copy of `from` (which must still be the version given) at `to` (which must be as expected), carrying
   // `metadata`: the half of a rename that comes before remove(). At `to` a copy of `from` counts as expected,
