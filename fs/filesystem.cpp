@@ -215,12 +215,13 @@ MountStatus Filesystem::status() {
 void Filesystem::look_at_theirs() {
   const PatienceFor patience(kForTheirs);
   for (const InodePtr& inode : core_->publishing.staged()) {
+    if (Patience::current().stop_requested()) return;
     {
       const std::lock_guard lock(inode->mutex);
       if (inode->staging.wait != Wait::kPerson) continue;
     }
     // Without an answer it is what it was when the lake was asked last, and resolve looks again.
-    if (!core_->publishing.look_at_theirs(inode)) return;
+    std::ignore = core_->publishing.look_at_theirs(inode);
   }
 }
 
