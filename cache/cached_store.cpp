@@ -211,8 +211,8 @@ class DiskCachedStore final : public CachedStore {
     return {begin, first_held(std::min(begin + kChunk, end), end, is_row ? kWorthARequest : 1)};
   }
 
-  // Of `range`, which lies in one block, all that nobody has. Nobody waits for it yet, so nobody hears of a
-  // failure: who reads there will meet it again.
+  // Of `range`, which lies in one block, all that nobody has. Nobody waited for it when it began, so nobody
+  // hears of a failure: who reads there will meet it again. But for a deadline: one is enough for a reader.
   void fetch_ahead(const ObjectInfo& object, const std::string& digest, const Range& range) {
     const Block block = block_at(object, digest, range.begin);
     const std::uint64_t base = block.range.begin;
@@ -232,7 +232,11 @@ class DiskCachedStore final : public CachedStore {
       // A small object is on the disk as soon as it is here, and in the kernel's memory: who knows whether it
       // will be read.
       const bool stays = !files_ || object.size_bytes > kWholeBytes;
-      if (!fetch_from_below(object, *fetch, stays ? stay_of(object) : Fetches::Stay::kNot)) return;
+      if (auto fetched = fetch_from_below(object, *fetch, stays ? stay_of(object) : Fetches::Stay::kNot);
+          !fetched) {
+        if (fetched.error().code == Errc::kTimeout) fetch->fail(fetched.error());
+        return;
+      }
       at = fetch->end();
       keep(object, block, std::move(fetch));
     }

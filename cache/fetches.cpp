@@ -43,13 +43,39 @@ struct Fetches::Range {
   }
 };
 
-Fetches::Fetches(std::uint64_t most_kept, std::chrono::milliseconds briefly)
-    : most_kept_(most_kept), briefly_(briefly), buffers_(ReadAhead::kLongestPiece, kMostPieces) {}
+struct Fetches::PassedDeadline {
+  std::string object;
+  std::uint64_t begin;
+  std::uint64_t end;
+  Error failure;
+  std::chrono::steady_clock::time_point until;
+};
+
+Fetches::Fetches(std::uint64_t most_kept, std::chrono::milliseconds briefly,
+                 std::chrono::milliseconds a_moment)
+    : most_kept_(most_kept),
+      briefly_(briefly),
+      a_moment_(a_moment),
+      buffers_(ReadAhead::kLongestPiece, kMostPieces) {}
+
+Fetches::~Fetches() = default;
+
+const Error* Fetches::passed_deadline_locked(const std::string& object, std::uint64_t offset) {
+  const auto now = std::chrono::steady_clock::now();
+  while (!passed_deadlines_.empty() && passed_deadlines_.front().until < now) passed_deadlines_.pop_front();
+  const auto at = std::ranges::find_if(passed_deadlines_, [&](const PassedDeadline& one) {
+    return one.begin <= offset && offset < one.end && one.object == object;
+  });
+  return at == passed_deadlines_.end() ? nullptr : &at->failure;
+}
 
 Result<BytesRead> Fetches::lend(const std::string& object, std::uint64_t offset, std::size_t most) {
   std::unique_lock lock(mutex_);
   const auto at =
       std::ranges::find_if(ranges_, [&](const auto& range) { return range->covers(object, offset); });
+  // Before what is on its way: somebody may be fetching it ahead again.
+  if (at == ranges_.end() || !(*at)->has_landed)
+    if (const Error* const failure = passed_deadline_locked(object, offset)) return *failure;
   if (at == ranges_.end()) return BytesRead{};
   const std::shared_ptr<Range> range = *at;
   if (!landed_.wait(lock, Patience::current(), [&] { return range->is_over; }))
@@ -135,6 +161,9 @@ void Fetches::Fetch::fail(const Error& why) {
   const std::lock_guard lock(board_.mutex_);
   range_->failure = why;
   range_->is_over = true;
+  if (why.code == Errc::kTimeout)
+    board_.passed_deadlines_.push_back({range_->object, range_->begin, range_->end, why,
+                                        std::chrono::steady_clock::now() + board_.a_moment_});
   board_.landed_.notify_all();
 }
 

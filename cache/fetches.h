@@ -3,6 +3,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -21,11 +22,15 @@ namespace lakefuse {
 // beyond what was asked for stays for a while, for it will be asked for next.
 //
 // A waiter whose Patience ends leaves with kInterrupted and disturbs nobody. When the one who fetches gives
-// up, a waiter fetches in its place. Safe to use from many threads at once.
+// up, a waiter fetches in its place. A deadline that passed is remembered for a moment: after a failed
+// read-ahead the kernel asks once more, page by page, and that must not take another one. Safe to use from
+// many threads at once.
 class Fetches {
  public:
-  // `most_kept` bytes stay at most of what has arrived.
-  explicit Fetches(std::uint64_t most_kept, std::chrono::milliseconds briefly = std::chrono::seconds(10));
+  // `most_kept` bytes stay at most of what has arrived; a kTimeout is remembered for `a_moment`.
+  explicit Fetches(std::uint64_t most_kept, std::chrono::milliseconds briefly = std::chrono::seconds(10),
+                   std::chrono::milliseconds a_moment = std::chrono::seconds(1));
+  ~Fetches();
 
   // How long bytes stay that nobody has read yet: not at all, a while (as long as others come, that is:
   // nobody looks at them but the next fetch), or until they are read.
@@ -46,15 +51,20 @@ class Fetches {
  private:
   struct Range;
   void end(const std::shared_ptr<Range>& range);
+  // REQUIRES: mutex_ is held.
+  [[nodiscard]] const Error* passed_deadline_locked(const std::string& object, std::uint64_t offset);
 
   const std::uint64_t most_kept_;
   const std::chrono::milliseconds briefly_;
+  const std::chrono::milliseconds a_moment_;
   PieceBuffers buffers_;
 
   std::mutex mutex_;  // A leaf.
   std::condition_variable_any landed_;
   std::list<std::shared_ptr<Range>> ranges_;  // Guarded by mutex_, and what the ranges say. Oldest first.
   std::uint64_t kept_ = 0;                    // Guarded by mutex_. Bytes of the ranges that only stay.
+  struct PassedDeadline;
+  std::deque<PassedDeadline> passed_deadlines_;  // Guarded by mutex_. Oldest first.
 };
 
 // Ends with its owner: a fetch that did not land has been given up.
@@ -74,7 +84,7 @@ class Fetches::Fetch {
 
   // All bytes are there: those who wait get them. They may stay when this has gone.
   void land(Stay stay);
-  // All who wait hear of it.
+  // All who wait hear of it; of a kTimeout also who comes in the next moment.
   void fail(const Error& why);
 
  private:

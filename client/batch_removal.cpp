@@ -94,9 +94,16 @@ Result<std::vector<ObjectPath>> BatchRemoval::look() {
   return there;
 }
 
-Result<std::vector<std::string>> BatchRemoval::run() {
+Result<std::vector<ObjectPath>> BatchRemoval::all() const {
+  std::vector<ObjectPath> paths;
+  for (const Removal& removal : removals_) paths.push_back(removal.path);
+  return paths;
+}
+
+Result<std::vector<std::string>> BatchRemoval::run(Publisher::Sight sight) {
   for (int lost_answers = 0;;) {
-    const auto there = look();
+    const bool is_seen = sight == Publisher::Sight::kJustNow && lost_answers == 0;
+    const auto there = is_seen ? all() : look();
     if (!there) return there.error();
     if (there->empty()) return others_;
     auto removed = there->size() == 1 ? lake_.remove(there->front()) : lake_.remove_all(*there);

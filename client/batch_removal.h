@@ -18,10 +18,11 @@ class BatchRemoval {
   BatchRemoval(ObjectStore& lake, std::span<const Removal> removals, const Sleep& sleep)
       : lake_(lake), removals_(removals), sleep_(sleep) {}
 
-  // Answers the paths where another version stays.
-  Result<std::vector<std::string>> run();
+  // Answers the paths where another version stays. kJustNow: the caller has looked.
+  Result<std::vector<std::string>> run(Publisher::Sight sight);
 
  private:
+  [[nodiscard]] Result<std::vector<ObjectPath>> all() const;
   // Which of them are still there.
   Result<std::vector<ObjectPath>> look();
   // What is there of a directory's names, in order; absent ones are left out.

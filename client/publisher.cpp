@@ -29,14 +29,12 @@ Metadata keep_nonce(Metadata metadata, const ObjectInfo& of) {
   return metadata;
 }
 
-// The bytes, and who wrote them. Another client's chmod of the source is no other version; a commit may have
-// given it an older address.
+}  // namespace
+
 bool is_copy(const ObjectInfo& copy, const ObjectInfo& of) {
   return copy.size_bytes == of.size_bytes && copy.checksum == of.checksum &&
          nonce_of(copy.metadata) == nonce_of(of.metadata);
 }
-
-}  // namespace
 
 Result<ObjectInfo> Publisher::publish(const PublishJob& job, const ByteSource& body) {
   return PublishAttempt(lake_, job, body, sleep_, removed_).run();
@@ -82,8 +80,8 @@ Result<> Publisher::remove(const ObjectPath& path, const std::optional<ObjectInf
   }
 }
 
-Result<std::vector<std::string>> Publisher::remove_all(std::span<const Removal> removals) {
-  auto others = BatchRemoval(lake_, removals, sleep_).run();
+Result<std::vector<std::string>> Publisher::remove_all(std::span<const Removal> removals, Sight sight) {
+  auto others = BatchRemoval(lake_, removals, sleep_).run(sight);
   if (!others) return others;
   for (const Removal& removal : removals)
     if (removal.version) removed_.add(removal.path.str(), *removal.version);
@@ -107,7 +105,7 @@ Result<> Publisher::check_before_copy(const ObjectPath& from_path, const ObjectI
     return Error{Errc::kExists, "\"" + to.str() + "\": an object is there already"};
   }
   if (!*target) return conflict(to, kIsGone);
-  if (!same_version(**target, expected.version)) return conflict(to, kIsAnother);
+  if (!same_version(**target, expected.version) && !is_copy(**target, from)) return conflict(to, kIsAnother);
   return {};
 }
 

@@ -52,6 +52,10 @@ struct Removal {
   std::string nonce = {};
 };
 
+// The bytes, and who wrote them. Another client's chmod of the source is no other version; a commit may have
+// given it an older address.
+[[nodiscard]] bool is_copy(const ObjectInfo& copy, const ObjectInfo& of);
+
 // Changes on the branch that keep the promises although the server can only do "set" and "set if absent": it
 // runs a write again when a commit seals its staging area, so answers are lost, doubled or false. All of
 // lakefs-api.md section 3 (the 412 protocol) and rules 1 to 5 and 9 of the design live here; nobody else
@@ -95,12 +99,14 @@ class Publisher {
   Result<> remove(const ObjectPath& path, const std::optional<ObjectInfo>& expected,
                   Sight sight = Sight::kLook);
 
-  // The same for many, each of which is looked at first. Answers the paths where another version is by now,
-  // which stays. Two calls where they are neighbours, up to a page of them. After a failure some may be gone.
-  Result<std::vector<std::string>> remove_all(std::span<const Removal> removals);
+  // The same for many, each of which is looked at first, but with Sight::kJustNow. Answers the paths where
+  // another version is by now, which stays. Two calls where they are neighbours, up to a page of them. After
+  // a failure some may be gone.
+  Result<std::vector<std::string>> remove_all(std::span<const Removal> removals, Sight sight = Sight::kLook);
 
   // A copy of `from` (which must still be the version given) at `to` (which must be as expected), carrying
-  // `metadata`: the half of a rename that comes before remove(). kConflict: either was not as expected;
+  // `metadata`: the half of a rename that comes before remove(). At `to` a copy of `from` counts as expected,
+  // for it may be of an earlier try that was not told so (rule 1). kConflict: either was not as expected;
   // kExists: something is at `to` where nothing may be, as publish() has it; kNotFound: `from` is gone;
   // nothing was changed.
   //

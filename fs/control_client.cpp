@@ -5,7 +5,7 @@
 namespace lakefuse {
 namespace {
 
-constexpr std::chrono::seconds kLocalAnswer{10};  // Status asks no network.
+constexpr std::chrono::seconds kLocalAnswer{10};  // Status asks no network, and pending for a second.
 constexpr std::chrono::minutes kLakeAnswer{
     10};  // A commit runs the server's hooks, which may take their time.
 
@@ -34,8 +34,8 @@ Result<std::string> ControlClient::call(const ControlRequest& request, std::chro
   }
 }
 
-Result<MountReport> ControlClient::status() const {
-  const auto done = call({.ask = Ask::kStatus}, kLocalAnswer, kSilently);
+Result<MountReport> ControlClient::status(Ask ask) const {
+  const auto done = call({.ask = ask}, kLocalAnswer, kSilently);
   if (!done) return done.error();
   return parse_mount_report(*done);
 }

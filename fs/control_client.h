@@ -20,7 +20,7 @@ class ControlClient {
 
   explicit ControlClient(std::filesystem::path socket) : socket_(std::move(socket)) {}
 
-  Result<MountReport> status() const;
+  Result<MountReport> status(Ask ask = Ask::kStatus) const;
   Result<FlushReport> flush(const FlushOptions& options, const Progress& progress) const;
   Result<DiffPage> uncommitted(const std::string& after) const;
   Result<OthersReport> others(const Progress& progress) const;

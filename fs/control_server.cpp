@@ -88,6 +88,9 @@ Result<std::string> ControlServer::answer(LineSocket& line, const ControlRequest
                  mount_.facts.uri + " is no branch: it has no uncommitted changes and takes no commit"};
   }
   switch (request.ask) {
+    case Ask::kPending:
+      mount_.control->look_at_theirs();
+      [[fallthrough]];
     case Ask::kStatus:
       return done_line(mount_.facts, mount_.control->status());
     case Ask::kFlush:

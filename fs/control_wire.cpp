@@ -12,7 +12,8 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::pair<Ask, std::string_view>, 7> kAskWords{{{Ask::kStatus, "status"},
+constexpr std::array<std::pair<Ask, std::string_view>, 8> kAskWords{{{Ask::kStatus, "status"},
+                                                                     {Ask::kPending, "pending"},
                                                                      {Ask::kFlush, "flush"},
                                                                      {Ask::kUncommitted, "uncommitted"},
                                                                      {Ask::kOthers, "others"},

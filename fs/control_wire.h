@@ -16,7 +16,8 @@
 
 namespace lakefuse {
 
-enum class Ask { kStatus, kFlush, kUncommitted, kOthers, kCommit, kUnmount, kDecide };
+// kPending: as kStatus, once the lake has been asked what it holds where conflicts are.
+enum class Ask { kStatus, kPending, kFlush, kUncommitted, kOthers, kCommit, kUnmount, kDecide };
 
 struct ControlRequest {
   Ask ask = Ask::kStatus;

@@ -61,12 +61,28 @@ Result<> publish_at(FilesystemCore& core, const InodePtr& inode, const std::stri
       inode->staging.spool->data_path().string() + ", then --theirs or `lakefuse discard` ends it");
 }
 
+// What is decided about is what the person was told of (W6): another version that came since is told first.
+Result<TheirVersion> look_as_told(FilesystemCore& core, const InodePtr& inode, const std::string& path) {
+  std::optional<TheirVersion> told;
+  {
+    const std::lock_guard lock(inode->mutex);
+    told = inode->staging.theirs;
+  }
+  auto now = core.publishing.look_at_theirs(inode);
+  if (!now) return now.error();
+  const bool is_the_same = !told || (told->object && now->object ? same_version(*told->object, *now->object)
+                                                                 : !told->object && !now->object);
+  if (is_the_same) return now;
+  return Error{Errc::kConflict,
+               path + " was changed on the branch since `lakefuse pending` said what is there: " +
+                   to_words(*now) + "; decide again, about that"};
+}
+
 Result<std::string> publish_over(FilesystemCore& core, const InodePtr& inode, const std::string& path) {
-  const auto object_path = ObjectPath::make(path);
-  if (!object_path) return object_path.error();
-  const auto theirs = core.lake.stat(*object_path, ObjectStore::Look::kEntry);
-  if (!theirs && theirs.error().code != Errc::kNotFound) return theirs.error();
-  auto done = publish_at(core, inode, path, theirs ? Expectation::of(*theirs) : Expectation::absent());
+  const auto theirs = look_as_told(core, inode, path);
+  if (!theirs) return theirs.error();
+  auto done = publish_at(core, inode, path,
+                         theirs->object ? Expectation::of(*theirs->object) : Expectation::absent());
   if (!done) return done.error();
   return path + " is yours on the branch now";
 }
@@ -120,6 +136,8 @@ Result<std::string> Filesystem::decide(const std::string& which, Decision decisi
     case Decision::kKeepBoth:
       return publish_beside(core, inode, path);
     case Decision::kTheirs:
+      if (auto theirs = look_as_told(core, inode, path); !theirs) return theirs.error();
+      return drop(core, inode, path);
     case Decision::kDiscard:
       return drop(core, inode, path);
   }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "fs/filesystem_core.h"
+#include "fs/left_renames.h"
 #include "fs/log.h"
 
 namespace lakefuse {
@@ -15,19 +16,6 @@ namespace {
 
 // A rename holds them all in memory, and takes four calls for each. A hostile listing has no end.
 constexpr std::size_t kMostMoves = 250'000;
-
-// What the copy of an object says: a copy's mtime is the moment of the copy, so that it says its original's.
-Metadata metadata_of_copy(const ObjectInfo& object) {
-  Metadata said = object.metadata;
-  if (!object.path.ends_with('/')) said.emplace(kMtimeKey, std::to_string(object.mtime_seconds));
-  return said;
-}
-
-bool is_copy(const ObjectInfo& copy, const ObjectInfo& of) {
-  ObjectInfo with_mtime = of;
-  with_mtime.metadata = metadata_of_copy(of);
-  return same_version(copy, of) || same_version(copy, with_mtime);
-}
 
 struct Move {
   ObjectInfo old_object;
@@ -45,16 +33,6 @@ class DirectoryRename {
         old_prefix_(std::move(old_prefix)),
         new_prefix_(std::move(new_prefix)),
         is_of_one_(is_of_one) {}
-
-  // One that an earlier mount did not end.
-  DirectoryRename(FilesystemCore& core, std::unique_ptr<RenameJournal> journal)
-      : DirectoryRename(core, journal->record().from, journal->record().to) {
-    for (const ObjectInfo& object : journal->record().objects)
-      if (auto path = new_path_of(object.path))
-        moves_.push_back({object, *std::move(path), std::nullopt, true});
-    journal_ = std::move(journal);
-    is_left_ = true;
-  }
 
   // Looks at what there is, and writes down what is going to be done. `staged`: ids of the spool.
   Result<> begin(std::vector<std::string> staged, bool is_on_lake) {
@@ -112,8 +90,16 @@ class DirectoryRename {
       return move.new_object && same_version(move.old_object, version) ? &*move.new_object : nullptr;
     };
     for (const InodePtr& inode : below) {
+      const std::string path = core_.tree.last_path(inode);
+      const auto moved = path.starts_with(new_prefix_)
+                             ? by_old_path.find(old_prefix_ + path.substr(new_prefix_.size()))
+                             : by_old_path.end();
       const std::lock_guard lock(inode->mutex);
       Staging& staging = inode->staging;
+      // What a publish brought there that was not told so (rule 1) went along.
+      if (moved != by_old_path.end() && staging.may_be_linked &&
+          core_.publishing.goes_on_above_locked(staging, moved->second->old_object))
+        inode->version = moved->second->old_object;
       if (inode->version)
         if (const auto* now = renamed(*inode->version)) inode->version = *now;
       if (staging.base)
@@ -129,30 +115,14 @@ class DirectoryRename {
     }
   }
 
-  // Files that an earlier mount had staged below, and did not get to give their new names.
   Result<> take_along(std::vector<LeftBehind>& left) {
-    const auto& ids = journal_->record().staged;
-    for (LeftBehind& one : left) {
-      SpoolRecord& record = one.record;
-      const bool goes_along = std::find(ids.begin(), ids.end(), one.file->id()) != ids.end();
-      if (!goes_along || !record.path.starts_with(old_prefix_)) continue;
-      record.path = new_prefix_ + record.path.substr(old_prefix_.size());
-      if (record.expected.kind == Expectation::Kind::kVersion)
-        if (auto now = copy_of(record.expected.version)) record.expected = Expectation::of(*now);
-      if (record.base)
-        if (auto now = copy_of(*record.base)) record.base = *now;
-      if (auto saved = one.file->save(record, SpoolFile::Safety::kDurable); !saved) return saved;
-    }
-    return {};
+    return lakefuse::take_along(core_, journal_->record(), left);
   }
 
   [[nodiscard]] std::optional<ObjectInfo> only_copy() const {
     return moves_.empty() ? std::nullopt : moves_.front().new_object;
   }
   [[nodiscard]] bool has_objects() const { return !moves_.empty(); }
-  [[nodiscard]] std::string words() const {
-    return "rename of " + old_prefix_ + " to " + new_prefix_ + ", which an earlier mount began";
-  }
 
  private:
   Result<ObjectPath> new_path_of(const std::string& old_path) const {
@@ -169,7 +139,7 @@ class DirectoryRename {
     if (!move.new_object && !move.may_be_copied) return {};
     const auto copy = core_.lake.stat(move.new_path, ObjectStore::Look::kEntry);
     if (!copy) return copy.error().code == Errc::kNotFound ? Result<>() : copy.error();
-    if (move.new_object ? !same_version(*copy, *move.new_object) : !is_copy(*copy, move.old_object))
+    if (move.new_object ? !same_version(*copy, *move.new_object) : !is_equal_copy(*copy, move.old_object))
       return {};
     const auto old_path = ObjectPath::make(move.old_object.path);
     if (!old_path) return old_path.error();
@@ -182,27 +152,10 @@ class DirectoryRename {
   Result<> remove_old(const Move& move) {
     const auto path = ObjectPath::make(move.old_object.path);
     if (!path) return path.error();
-    auto sight = Publisher::Sight::kLook;
-    if (is_left_) {
-      // Much may have happened since: an equal object at another address was put there by somebody.
-      const auto there = core_.lake.stat(*path, ObjectStore::Look::kEntry);
-      if (!there) return there.error().code == Errc::kNotFound ? Result<>() : there.error();
-      if (there->physical_address != move.old_object.physical_address) return {};
-      sight = Publisher::Sight::kJustNow;
-    }
-    auto removed = core_.publisher.remove(*path, move.old_object, sight);
+    auto removed = core_.publisher.remove(*path, move.old_object);
     if (!removed && removed.error().code == Errc::kConflict) return {};  // Another client's by now: it stays.
     if (removed) core_.removed_from_lake(path->str());
     return removed;
-  }
-
-  // What a version of the old directory became in the new one.
-  std::optional<ObjectInfo> copy_of(const ObjectInfo& version) {
-    if (!version.path.starts_with(old_prefix_)) return std::nullopt;
-    const auto path = new_path_of(version.path);
-    if (!path) return std::nullopt;
-    const auto there = core_.lake.stat(*path, ObjectStore::Look::kEntry);
-    return there && is_copy(*there, version) ? std::optional(*there) : std::nullopt;
   }
 
   Result<> list_all() {
@@ -251,7 +204,6 @@ class DirectoryRename {
   const bool is_of_one_;
   std::vector<Move> moves_;
   std::unique_ptr<RenameJournal> journal_;  // Null: there is nothing to write down, or it is settled.
-  bool is_left_ = false;
 };
 
 void forget_views(FilesystemCore& core, const InodePtr& directory) {
@@ -374,26 +326,6 @@ Result<> FilesystemCore::rename_left(const std::string& from, const std::string&
   done = rename.all_copied();
   if (done) done = rename.take_along(left);
   return done ? rename.remove_all() : done;
-}
-
-void FilesystemCore::settle_left_renames(std::vector<LeftBehind>& left) {
-  std::vector<std::unique_ptr<RenameJournal>> exchanges;  // Of renames, which are settled first.
-  for (auto& journal : spool->take_left_renames()) {
-    const auto journal_step = journal->record().step;
-    if (journal_step == RenameRecord::Step::kExchanging) {
-      exchanges.push_back(std::move(journal));
-      continue;
-    }
-    DirectoryRename rename(*this, std::move(journal));
-    const bool goes_on = journal_step == RenameRecord::Step::kRemoving;
-    Result<> settled = goes_on ? rename.take_along(left) : rename.undo();
-    if (goes_on && settled) settled = rename.remove_all();
-    if (settled)
-      log_info(rename.words() + (goes_on ? ": finished" : ": undone"));
-    else
-      note_failure("mount", settled.error().in(rename.words() + ", is not settled yet"), true);
-  }
-  for (const auto& journal : exchanges) settle_left_exchange(*journal, left);
 }
 
 }  // namespace lakefuse

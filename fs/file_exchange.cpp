@@ -35,6 +35,7 @@ class Side {
       was_dirty_ = inode_->staging.dirty;
       version_ = inode_->version;
       expected_ = version_ ? Expectation::of(*version_) : inode_->staging.expected;
+      nonce_ = inode_->staging.nonce;
     }
     if (auto whole = core_.publishing.complete(inode_, 0, UINT64_MAX); !whole) return whole.error();
     is_changed_ = true;
@@ -42,15 +43,14 @@ class Side {
     return core_.publishing.make_safe(inode_);
   }
 
-  // What the lake holds under its name: also where the mount shows bytes that are not there yet (W9).
-  [[nodiscard]] const Expectation& expectation() const { return expected_; }
   [[nodiscard]] ObjectInfo published() const {
     const std::lock_guard lock(inode_->mutex);
     return *inode_->version;
   }
 
-  Result<> publish_at(const std::string& path, const Expectation& expected) {
-    return core_.publishing.publish_in_turn(inode_, Publishing::Aim{path, expected});
+  // By the other's nonce, so that the other knows it for ours when it goes back to its name.
+  Result<> publish_over(const Side& other, const std::string& path) {
+    return core_.publishing.publish_in_turn(inode_, Publishing::Aim{path, other.expected_, other.nonce_});
   }
 
   // Nothing of it was published elsewhere, or that does not count any more.
@@ -62,6 +62,15 @@ class Side {
     inode_->staging.dirty = false;
     inode_->staging.wait = Wait::kNothing;
     inode_->is_ours = false;
+  }
+
+  // The same where the other did not get its name, as far as we were told: it may have it on the lake (rule
+  // 1), and what was there goes back over it, now or by a retry; what has a close or a retry to come, by
+  // that.
+  void stay_in_spite_of(const Error& why) {
+    if (!may_be_done(why.code)) return stay();
+    make_dirty(version_, expected_);
+    if (!was_dirty_) std::ignore = core_.publishing.publish_in_turn(inode_);
   }
 
   // Its name on the lake holds the other's bytes: its own go back there, now or by a retry.
@@ -77,6 +86,8 @@ class Side {
     inode_->version = version;
     inode_->is_ours = true;
     staging.expected = expected;
+    staging.nonce = nonce_;
+    staging.may_be_linked = true;
     staging.dirty = true;
     ++staging.generation;
     if (staging.wait == Wait::kNothing) staging.wait = Wait::kClose;
@@ -88,7 +99,9 @@ class Side {
   bool is_changed_ = false;
   bool was_dirty_ = false;
   std::optional<ObjectInfo> version_;
+  // What the lake holds under its name: also where the mount shows bytes that are not there yet (W9).
   Expectation expected_ = Expectation::absent();
+  std::string nonce_;
 };
 
 }  // namespace
@@ -112,14 +125,14 @@ Result<> FilesystemCore::exchange_files(const InodePtr& one, const InodePtr& oth
     second.stay();
     return here;
   }
-  if (auto done = first.publish_at(*other_path, second.expectation()); !done) {
+  if (auto done = first.publish_over(second, *other_path); !done) {
     first.stay();
-    second.stay();
+    second.stay_in_spite_of(done.error());
     return done;
   }
   const ObjectInfo at_other = first.published();
-  if (auto done = second.publish_at(*one_path, first.expectation()); !done) {
-    first.stay();
+  if (auto done = second.publish_over(first, *one_path); !done) {
+    first.stay_in_spite_of(done.error());
     std::ignore = second.return_over(at_other);  // Where that fails, too: status and pending tell.
     return done;
   }

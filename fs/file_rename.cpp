@@ -81,23 +81,27 @@ struct FileRename {
   // Bytes that are not on the lake just change their target, or get there by this rename.
   Result<> move_staged(bool is_open) {
     const auto destination = new_path();
-    std::optional<ObjectInfo> old_version;
+    RemovalRecord old_name{.path = core.tree.last_path(inode)};
     const Expectation expectation = expected();
     {
       const std::lock_guard lock(inode->mutex);
-      old_version = inode->version;
+      old_name.version = inode->version;
+      if (inode->staging.may_be_linked) old_name.nonce = inode->staging.nonce;
     }
-    if (!old_version && (is_open || goes_out_of_sight())) {
+    if (!old_name.version && (is_open || goes_out_of_sight())) {
       auto under_it = on_lake();
       {
         const std::lock_guard lock(inode->mutex);
         inode->version = std::move(under_it);  // So that it goes when this name does.
         inode->staging.expected = expectation;
         inode->staging.exclusive = false;
+        if (std::exchange(inode->staging.may_be_linked, false)) inode->staging.nonce = draw_nonce();
         inode->staging.ahead.reset();  // An address is bound to its path, and so are parts.
         inode->staging.parts.reset();
       }
       finish(std::nullopt);
+      if (!old_name.nonce.empty())
+        if (auto promised = core.remove_behind(std::move(old_name)); !promised) return promised;
       if (!is_open) return core.settle_in_turn(inode);
       return {};
     }
@@ -116,11 +120,11 @@ struct FileRename {
       const std::lock_guard lock(inode->mutex);
       now_there = inode->version;
     }
-    if (old_version) {
-      if (auto done = give_up_old_name(*old_version); !done) {
-        core.publishing.took_name(inode);
-        return done.error();
-      }
+    const auto left = left_under(old_name);
+    const auto done = !left ? Result<>(left.error()) : *left ? give_up_old_name(**left) : Result<>();
+    if (!done) {
+      core.publishing.took_name(inode);
+      return done.error();
     }
     finish(std::move(now_there));
     return {};
@@ -213,6 +217,10 @@ struct FileRename {
     auto copied = core.publisher.copy(version, *destination, expectation, metadata);
     if (!copied) {
       core.view.distrust(to.directory, to.key);
+      if (replaced != nullptr && may_be_done(copied.error().code)) {  // No stranger to bytes that wait there.
+        const std::lock_guard lock(replaced->mutex);
+        if (replaced->staging.dirty) replaced->staging.copied_over = version;
+      }
       return told(copied.error());
     }
     core.publishing.versions().is_ours_now(copied->physical_address);
@@ -255,6 +263,18 @@ struct FileRename {
                       .key = inode->key,
                       .due = std::chrono::steady_clock::now() + core.options.temporary_age});
     return {};
+  }
+
+  // What of ours the lake holds there: what we know of, or what a publish brought that was not told so (rule
+  // 1).
+  Result<std::optional<ObjectInfo>> left_under(const RemovalRecord& old_name) const {
+    const auto path = ObjectPath::make(old_name.path);
+    if (old_name.nonce.empty() || !path) return old_name.version;
+    auto there = look_at(core.lake, *path);
+    if (!there) return there.error().in("rename made the new name, but the old one may still be there");
+    const bool is_untold = *there && is_nonce(nonce_of((*there)->metadata), old_name.nonce,
+                                              (*there)->physical_address, core.lake.facts().can_presign);
+    return is_untold ? *there : old_name.version;
   }
 
   Result<> remove_old(const ObjectInfo& version, Publisher::Sight sight) {

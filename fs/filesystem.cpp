@@ -14,6 +14,7 @@ namespace lakefuse {
 namespace {
 
 constexpr std::chrono::milliseconds kProgressEvery{200};
+constexpr std::chrono::seconds kForTheirs{1};    // Somebody waits for the list.
 constexpr std::chrono::seconds kForTheStore{2};  // To free parts that nobody wants, at the mount's end.
 constexpr std::size_t kFailuresRemembered = 32;  // Enough for a person to read; the log has all.
 
@@ -214,6 +215,19 @@ MountStatus Filesystem::status() {
   const std::lock_guard lock(core.mutex);
   status.failures.assign(core.failures.begin(), core.failures.end());
   return status;
+}
+
+void Filesystem::look_at_theirs() {
+  const PatienceFor patience(kForTheirs);
+  for (const InodePtr& inode : core_->publishing.staged()) {
+    if (Patience::current().stop_requested()) return;
+    {
+      const std::lock_guard lock(inode->mutex);
+      if (inode->staging.wait != Wait::kPerson) continue;
+    }
+    // Without an answer it is what it was when the lake was asked last, and resolve looks again.
+    std::ignore = core_->publishing.look_at_theirs(inode);
+  }
 }
 
 FlushReport Filesystem::flush(const FlushOptions& options, const std::function<bool(std::size_t)>& progress) {

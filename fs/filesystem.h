@@ -189,6 +189,7 @@ class Filesystem : public MountControl {
   void note_failure(std::string_view operation, const Error& error, bool unseen);
 
   MountStatus status() override;
+  void look_at_theirs() override;
   FlushReport flush(const FlushOptions& options, const std::function<bool(std::size_t)>& progress) override;
   Result<std::string> decide(const std::string& which, Decision decision) override;
   bool is_ours(const std::string& physical_address) override;

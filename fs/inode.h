@@ -59,6 +59,11 @@ struct Sealed {
   SpoolRecord record;
 };
 
+// What the lake holds where bytes of ours wait for a person.
+struct TheirVersion {
+  std::optional<ObjectInfo> object;  // Nothing is there.
+};
+
 // An Expectation in little memory.
 struct KeptExpectation {
   Expectation::Kind kind = Expectation::Kind::kAnything;
@@ -88,16 +93,17 @@ struct Staging {
   bool promised = false;             // fsync said that these bytes survive (W3).
   bool may_be_linked = false;        // Under this nonce: a publish of it has begun.
   Wait wait = Wait::kNothing;
-  std::uint64_t order = 0;  // With --writeback: its place in the write queue,
-  bool is_barrier = false;  // and whether what is behind it waits for it there.
-  Rare<Sealed> sealed;      // What that place is for, while it is being written again.
-  Rare<Error> failure;      // Of the last publish.
-  Rare<Error> spoilt;       // A write failed: nothing of this version may be published (F2).
+  std::uint64_t order = 0;       // With --writeback: its place in the write queue,
+  bool is_barrier = false;       // and whether what is behind it waits for it there.
+  Rare<Sealed> sealed;           // What that place is for, while it is being written again.
+  Rare<ObjectInfo> copied_over;  // What a rename may have copied to its path, and was not told so.
+  Rare<Error> failure;           // Of the last publish.
+  Rare<Error> spoilt;            // A write failed: nothing of this version may be published (F2).
   std::int64_t since_seconds = 0;
   Moment due{};   // When to try again, or when a held-back file has aged.
   int tries = 0;  // In a row without success.
   bool uploading = false;
-  std::string theirs;  // A conflict: what the lake holds there, in words; empty until it was asked.
+  Rare<TheirVersion> theirs;          // A conflict: what the lake held there when it was asked last.
   std::shared_ptr<AskedAhead> ahead;  // An upload's address, asked for while the file is still being written,
   HeldParts parts;                    // or its first parts, sent meanwhile: of `spool`, or of what is sealed;
   std::shared_ptr<FileDigest> digest;  // so is its digest. Null: none is made.

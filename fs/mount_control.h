@@ -19,7 +19,7 @@ struct PendingFile {
   std::string reason;  // The failure's sentence.
   std::int64_t since_seconds = 0;
   std::string kept_in;      // The spool file that holds the bytes.
-  std::string theirs = {};  // A conflict: what the lake holds there, in words; empty until it was asked.
+  std::string theirs = {};  // A conflict: what the lake held there when it was asked last, in words.
   bool is_whole = true;     // False: bytes that were not changed are not in `kept_in`.
 };
 
@@ -69,17 +69,20 @@ struct FlushOptions {
 };
 
 // What the control socket may ask of a serving mount. Safe to call from any thread; status() never waits for
-// the network, flush() waits as long as it is told.
+// the network, look_at_theirs() a second at most, flush() as long as it is told.
 class MountControl {
  public:
   virtual ~MountControl() = default;
   virtual MountStatus status() = 0;
+  // Of conflicts: asks what the lake holds there now, for status() to say.
+  virtual void look_at_theirs() = 0;
   // `progress` is called now and then with the number of files still to be published; false from it gives up.
   virtual FlushReport flush(const FlushOptions& options,
                             const std::function<bool(std::size_t)>& progress) = 0;
   // `which`: the path of a pending file, from the mount point on, or the file that it is kept in. Answers in
   // a sentence what was done. kNotFound; kBusy: a program has it open; kInvalid: several are meant, or it is
-  // no conflict; else what the lake refused.
+  // no conflict; kConflict, of kMine and kTheirs: the lake's version is not the one that status() said any
+  // more: it says so now, and the next decision is about that one; else what the lake refused.
   virtual Result<std::string> decide(const std::string& which, Decision decision) = 0;
   // Which of the branch's uncommitted objects were linked by this state directory's mounts (commit asks).
   virtual bool is_ours(const std::string& physical_address) = 0;

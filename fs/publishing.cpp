@@ -7,7 +7,6 @@
 #include "client/patience.h"
 #include "fs/beside_name.h"
 #include "fs/log.h"
-#include "fs/quantity.h"
 
 namespace lakefuse {
 namespace {
@@ -163,6 +162,11 @@ bool Publishing::rebase(const InodePtr& inode, const Error& why) {
     Staging& staging = inode->staging;
     if (staging.wait == Wait::kPerson || staging.spool == nullptr) return false;
     if (goes_on_above_locked(staging, *theirs)) return true;
+    if (staging.copied_over && is_copy(*theirs, *staging.copied_over)) {
+      staging.copied_over.reset();
+      staging.expected = Expectation::of(*theirs);
+      return true;
+    }
     if (!staging.append_only || staging.exclusive) return false;
     auto fresh = copy_appended_locked(*inode, *text, *theirs);
     if (!fresh) return false;
@@ -303,6 +307,7 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     staging.expected = Expectation::of(info);
     staging.nonce = draw_nonce();
     staging.may_be_linked = false;
+    staging.copied_over.reset();
     staging.exclusive = false;
     inode->claimed_by_us |= snapshot.exclusive;
     inode->may_be_removed = false;
@@ -408,7 +413,7 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     inode->is_ours = false;
     save_locked(*inode, path);
   }
-  look_at_theirs(inode);
+  workers_.post([this, inode] { std::ignore = look_at_theirs(inode); });
   const auto [directory, name] = tree_.parent_and_name(inode);
   tree_.unname(inode);
   // What the lake holds there now is not what we believed.
@@ -426,20 +431,15 @@ void Publishing::give_back(const InodePtr& directory, const std::string& name) {
   if (forget) forget(directory, name);
 }
 
-void Publishing::look_at_theirs(const InodePtr& inode) {
-  auto path = ObjectPath::make(tree_.last_path(inode));
-  if (!path) return;
-  workers_.post([this, inode, path = *std::move(path)] {
-    const auto theirs = lake_.stat(path, ObjectStore::Look::kEntry);
-    std::string words;
-    if (theirs)
-      words = format_bytes(theirs->size_bytes) + " of " + format_time(theirs->mtime_seconds) + ", " +
-              theirs->physical_address;
-    else if (theirs.error().code == Errc::kNotFound)
-      words = "nothing is there";
-    const std::lock_guard lock(inode->mutex);
-    inode->staging.theirs = std::move(words);
-  });
+Result<TheirVersion> Publishing::look_at_theirs(const InodePtr& inode) {
+  const auto path = ObjectPath::make(tree_.last_path(inode));
+  if (!path) return path.error();
+  auto found = look_at(lake_, *path);
+  if (!found) return found.error();
+  TheirVersion theirs{*std::move(found)};
+  const std::lock_guard lock(inode->mutex);
+  inode->staging.theirs = theirs;
+  return theirs;
 }
 
 void Publishing::drop_if_clean(const InodePtr& inode) {

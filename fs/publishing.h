@@ -78,10 +78,13 @@ class Publishing {
   static bool is_open_on_disk(const Staging& staging, bool keeps_bytes);
   // What lies under that name is the lake's: whoever knows of it asks again, the kernel too.
   void give_back(const InodePtr& directory, const std::string& name);
-  // Of a conflict: asks, behind, what the lake holds at its path.
-  void look_at_theirs(const InodePtr& inode);
+  // Of a conflict: asks what the lake holds at its path, and remembers it for describe().
+  Result<TheirVersion> look_at_theirs(const InodePtr& inode);
   // The record of what is staged, on disk; called when it changes what a next mount would do. Under no lock.
   void save(const InodePtr& inode);
+  // Whether `theirs` is by an earlier publish of these bytes; then they stand above it. REQUIRES: the inode's
+  // mutex is held.
+  bool goes_on_above_locked(Staging& staging, const ObjectInfo& theirs) const;
   // Frees the staged bytes when nobody needs them.
   void drop_if_clean(const InodePtr& inode);
 
@@ -123,9 +126,6 @@ class Publishing {
   enum class Which { kLast, kQueued, kSealed };  // kQueued: the last, unless it is being written again.
   Result<> try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which = Which::kLast);
   bool rebase(const InodePtr& inode, const Error& why);
-  // Whether `theirs` is by an earlier publish of these bytes; then they stand above it. REQUIRES: the inode's
-  // mutex is held.
-  bool goes_on_above_locked(Staging& staging, const ObjectInfo& theirs) const;
   // What only appends added, above another version. REQUIRES: the inode's mutex is held.
   Result<std::shared_ptr<SpoolFile>> copy_appended_locked(const Inode& inode, const std::string& path,
                                                           const ObjectInfo& theirs);
@@ -166,6 +166,9 @@ class Publishing {
   WriteQueue queue_;
   Workers workers_;  // Last: its jobs use all above.
 };
+
+// For people.
+[[nodiscard]] std::string to_words(const TheirVersion& theirs);
 
 // What the record on disk says of an inode. REQUIRES: the inode's mutex is held.
 SpoolRecord record_of(const Inode& inode, const std::string& path, const FilesystemOptions& options);

@@ -6,6 +6,7 @@
 #include "client/nonce.h"
 #include "fs/log.h"
 #include "fs/publishing.h"
+#include "fs/quantity.h"
 
 namespace lakefuse {
 namespace {
@@ -137,6 +138,12 @@ void Publishing::save_locked(Inode& inode, const std::string& path) {
     log_error("the record of " + path + " cannot be written: " + saved.error().message);
 }
 
+std::string to_words(const TheirVersion& theirs) {
+  if (!theirs.object) return "nothing is there";
+  return format_bytes(theirs.object->size_bytes) + " of " + format_time(theirs.object->mtime_seconds) + ", " +
+         theirs.object->physical_address;
+}
+
 PendingFile Publishing::describe(const InodePtr& inode) const {
   PendingFile file;
   file.path = tree_.last_path(inode);
@@ -175,7 +182,7 @@ PendingFile Publishing::describe(const InodePtr& inode) const {
     file.reason = staging.failure->message;
   }
   file.since_seconds = staging.since_seconds;
-  if (file.state == "conflict") file.theirs = staging.theirs;
+  if (file.state == "conflict" && staging.theirs) file.theirs = to_words(*staging.theirs);
   return file;
 }
 

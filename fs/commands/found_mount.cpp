@@ -103,11 +103,11 @@ void forget(const FoundMount& mount) {
   }
 }
 
-MountView look_at(FoundMount mount) {
+MountView look_at(FoundMount mount, Ask ask) {
   MountView view;
   view.mount = std::move(mount);
   auto report = view.mount.socket.empty() ? Result<MountReport>(Error{Errc::kUnavailable, ""})
-                                          : view.mount.client().status();
+                                          : view.mount.client().status(ask);
   if (report) {
     view.life = view.mount.is_mounted ? MountView::Life::kServing : MountView::Life::kEnding;
     view.status = std::move(report->status);

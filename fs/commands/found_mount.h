@@ -41,6 +41,6 @@ struct MountView {
   MountStatus status;   // Empty where it is dead.
   std::string trouble;  // Why it does not answer.
 };
-MountView look_at(FoundMount mount);
+MountView look_at(FoundMount mount, Ask ask = Ask::kStatus);
 
 }  // namespace lakefuse

@@ -78,12 +78,12 @@ int run(const PendingCommand& command) {
       if (std::filesystem::is_directory(command.directory, error)) return show_state_directory(command);
     }
     if (!found) return complain(found.error().message), kFailed;
-    auto view = look_at(*found);
+    const auto view = look_at(*found);
     if (view.life == MountView::Life::kDead) return show_dead(view, command.json);
     mounts.push_back(*std::move(found));
   }
   std::vector<MountView> views;
-  for (auto& mount : mounts) views.push_back(look_at(std::move(mount)));
+  for (auto& mount : mounts) views.push_back(look_at(std::move(mount), Ask::kPending));
   for (const auto& view : views) {
     if (!view.trouble.empty()) {
       complain(view.mount.mountpoint.string() + ": " + view.trouble);

@@ -39,6 +39,24 @@ bool takes_direct_writes(const std::filesystem::path& directory) {
       UniqueFd(::open((directory / "direct").c_str(), O_CREAT | O_RDWR | O_DIRECT, 0600)));
 }
 
+// What this thread reads comes; of all that others fetch for it the deadline passes.
+class SlowAhead : public ForwardingStore {
+ public:
+  using ForwardingStore::ForwardingStore;
+
+ protected:
+  Decision decide(std::string_view) override {
+    if (std::this_thread::get_id() != reader_)
+      return {.work = Decision::Work::kNotDone, .answer = Error{Errc::kTimeout, "moved no byte"}};
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // So that others are ahead indeed.
+    return {};
+  }
+  void put_off(std::function<void()>) override {}
+
+ private:
+  const std::thread::id reader_ = std::this_thread::get_id();
+};
+
 }  // namespace
 
 TEST_SUITE_BEGIN("cached store");
@@ -332,6 +350,19 @@ TEST_CASE("F1: a fetch ahead that fails is told to nobody, and who reads there t
   CHECK(faulty.reached());
   CHECK(failures <= 1);
   CHECK((read(*cache, object, 0, text.size()).value() == text));
+}
+
+TEST_CASE("F1: a fetch ahead whose deadline passes is not tried again by the reader who comes there") {
+  CacheFixture f;
+  const std::string text = text_of_size(16 << 20);
+  const ObjectInfo object = f.lake.put("a", text);
+  SlowAhead slow(f.lake);
+  const auto cache = f.open(slow);
+  std::uint64_t at = 0;
+  auto got = read(*cache, object, at, 128 << 10);
+  for (; got && at < text.size(); got = read(*cache, object, at, 128 << 10)) at += 128 << 10;
+  CHECK(cause_of(got) == Errc::kTimeout);
+  CHECK(cause_of(read(*cache, object, at, 4096)) == Errc::kTimeout);  // As the kernel asks again.
 }
 
 TEST_CASE("small objects that are fetched ahead wait on the disk for their reader, not in memory") {

@@ -113,6 +113,25 @@ TEST_CASE("all who waited hear of a failure, and nothing of it is remembered") {
   CHECK(take(fetches, 0, 4).empty());
 }
 
+TEST_CASE("F1: a deadline that passed is told for a moment to who asks again, whoever else tries meanwhile") {
+  Fetches fetches(kRoom, 10s, 500ms);
+  auto fetch = fetches.begin("object", 10, 20);
+  fetch->fail(Error{Errc::kTimeout, "moved no byte"});
+  fetch.reset();
+  auto other = fetches.begin("object", 10, 20);
+  REQUIRE(other != nullptr);
+  CHECK(take(fetches, 10, 4) == failed(Errc::kTimeout));
+  CHECK(take(fetches, 19, 4) == failed(Errc::kTimeout));
+  CHECK(take(fetches, 20, 4).empty());
+  fill(*other, 'x');
+  other->land(Fetches::Stay::kNot);
+  CHECK(take(fetches, 10, 4) == "xxxx");
+  other.reset();
+  CHECK(take(fetches, 10, 4) == failed(Errc::kTimeout));
+  std::this_thread::sleep_for(550ms);
+  CHECK(take(fetches, 10, 4).empty());
+}
+
 TEST_CASE("F1: a waiter that is interrupted leaves at once, and the fetch goes on") {
   Fetches fetches(kRoom);
   const auto fetch = fetches.begin("object", 0, 10);

@@ -21,6 +21,7 @@ using namespace std::chrono_literals;
 class FakeControl : public MountControl {
  public:
   MountStatus status() override { return now; }
+  void look_at_theirs() override { ++looks; }
   FlushReport flush(const FlushOptions& options, const std::function<bool(std::size_t)>& progress) override {
     asked = options;
     for (std::size_t n = steps; n > 0; --n) {
@@ -39,6 +40,7 @@ class FakeControl : public MountControl {
   bool is_ours(const std::string& address) override { return address == ours; }
 
   MountStatus now;
+  std::atomic<int> looks = 0;
   FlushReport report;
   std::string ours;
   std::size_t steps = 0;
@@ -124,6 +126,9 @@ TEST_CASE("control: status comes through whole, names with odd characters includ
   mount.control.now.pending = {pending("a \"b\"\n\\ü/c", "failed")};
   mount.control.now.failures = {{5, "release", "link a: 500"}};
   const auto report = mount.client().status();
+  CHECK(mount.control.looks == 0);
+  CHECK(mount.client().status(Ask::kPending));
+  CHECK(mount.control.looks == 1);
   REQUIRE(report);
   CHECK(report->facts.mountpoint == "/mnt/lake");
   CHECK(report->facts.pid == ::getpid());

@@ -80,6 +80,55 @@ TEST_CASE("W2: resolve --keep-both publishes ours beside theirs, under a name th
   CHECK(mount.pending().empty());
 }
 
+TEST_CASE(
+    "W6: pending says what the lake has now, and nothing is decided about a version that nobody was told "
+    "of") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  make_conflict(lake, mount, "f");
+  REQUIRE(eventually([&] { return has(field(mount, "f", "theirs"), lake.address("f")); }));
+  const auto resolve = [&](const std::string& decision) {
+    return mount.lakefuse({"resolve", decision, (mount / "f").string()});
+  };
+  // Told by pending, and so by resolve where it was not.
+  for (const std::string theirs : {"theirs, newer", "theirs, newest"}) {
+    lake.put("f", theirs);
+    const Ran refused = resolve("--mine");
+    CHECK(refused.exit_code == 1);
+    CHECK(has(refused.err, lake.address("f")));
+    CHECK(lake.read("f") == theirs);
+  }
+  lake.remove("f");
+  const Ran refused = resolve("--theirs");
+  CHECK(refused.exit_code == 1);
+  CHECK(has(refused.err, "nothing is there"));
+  CHECK(mount.kept_bytes("f") == "mine");
+  lake.put("f", "back");
+  CHECK(has(field(mount, "f", "theirs"), lake.address("f")));
+  CHECK(resolve("--mine").exit_code == 0);
+  CHECK(lake.read("f") == "mine");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W2: without the lake pending says what it said, --theirs waits, and discard drops what is here") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  make_conflict(lake, mount, "f");
+  const std::string address = lake.address("f");
+  REQUIRE(eventually([&] { return has(field(mount, "f", "theirs"), address); }));
+  lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer, .operation = "stat_object", .times = 0});
+  CHECK(has(field(mount, "f", "theirs"), address));
+  lake.server().clear_faults();
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "stat_object", .times = 0, .status = 403});
+  CHECK(exit_of(mount, {"resolve", "--theirs", (mount / "f").string()}) == 1);
+  CHECK(mount.kept_bytes("f") == "mine");
+  CHECK(exit_of(mount, {"discard", (mount / "f").string()}) == 0);
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("W2: what is no conflict, is open, or was changed in part is resolved by nobody in passing") {
   TestLake lake;
   NEEDS_DOUBLE(lake);

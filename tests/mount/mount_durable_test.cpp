@@ -98,6 +98,42 @@ TEST_CASE("W2: a close that failed is made good by the next close of the same fi
   CHECK(mount.pending().empty());
 }
 
+TEST_CASE(
+    "W2: a file that is renamed or removed between two closes that fail is what it is by then, and no "
+    "conflict") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"old-moved", "old-removed"}) lake.put(key, "old");
+  Mounted mount(lake);
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .times = 0, .status = 403});
+  for (const std::string name : {"new-moved", "old-moved", "new-removed", "old-removed"}) {
+    CAPTURE(name);
+    CHECK(write_file(mount / name, "first") == "close: EACCES");
+    OpenFile file(mount / name, O_WRONLY | O_APPEND);
+    CHECK(file.write(", second") == kOk);
+    if (name.ends_with("removed")) {
+      CHECK(remove_file(mount / name) == kOk);
+      CHECK(file.close() == kOk);
+      CHECK(look(mount / name) == "stat: ENOENT");
+      continue;
+    }
+    // What the lake has under the old name goes when the new one is there, and not before.
+    const bool is_new = name == "new-moved";
+    CHECK(rename_file(mount / name, mount / (name + "-on")) == (is_new ? kOk : "rename: EACCES"));
+    CHECK(file.close() == "close: EACCES");
+    CHECK(read_file(mount / (is_new ? name + "-on" : name)) == "first, second");
+  }
+  CHECK(mount.pending() ==
+        std::map<std::string, std::string>{{"new-moved-on", "failed"}, {"old-moved", "failed"}});
+  lake.server().clear_faults();
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  CHECK(rename_file(mount / "old-moved", mount / "old-moved-on") == kOk);
+  CHECK(lake.keys() == std::vector<std::string>{"new-moved-on", "old-moved-on"});
+  for (const std::string& key : lake.keys()) CHECK(lake.read(key) == "first, second");
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("W3: fsynced bytes of a new file are published by the next mount, by their latest name") {
   TestLake lake;
   Mounted mount(lake);

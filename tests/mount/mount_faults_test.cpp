@@ -546,7 +546,7 @@ TEST_CASE("faults: an answer that drips is EIO within the idle time: at ls, stat
   const auto timed = [](const std::function<std::string()>& act) {
     const auto began = Clock::now();
     const std::string came_to = act();
-    CHECK(Clock::now() - began < 5s);  // Of a read that failed the kernel asks once more for the one page.
+    CHECK(Clock::now() - began < 5s);
     return came_to;
   };
   const auto drip =
@@ -569,6 +569,21 @@ TEST_CASE("faults: an answer that drips is EIO within the idle time: at ls, stat
   CHECK(has(mount.log(), "sends too slowly"));
   lake.server().clear_faults();
   CHECK((reader.read_all() == bytes));
+}
+
+TEST_CASE("faults: a read that no answer comes to is EIO after one deadline, though the kernel asks again") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const std::string bytes = pattern(5'000'000);
+  lake.put("f", bytes);
+  Mounted mount(lake, {.flags = {"--idle-timeout=1s"}});
+  const OpenFile reader(mount / "f", O_RDONLY);
+  const auto dead =
+      lake.server().add_fault({.kind = Kind::kNeverAnswer, .operation = "store_get", .times = 0});
+  CHECK(reader.read_all() == "<read: EIO>");
+  CHECK(lake.server().fired(dead) == 1);
+  lake.server().clear_faults();
+  CHECK(eventually([&] { return reader.read_all() == bytes; }));
 }
 
 TEST_CASE("faults: over a slow line that is honest all bytes come, in more than the idle time") {

@@ -69,6 +69,30 @@ TEST_CASE(
   CHECK(shown == lake.keys("d/"));
 }
 
+TEST_CASE("W2 --writeback=all: an O_EXCL close that can neither be promised nor tried is kept as failed") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const FragileDisk disk;
+  Mounted mount(
+      lake, {.flags = {"--writeback=all"}, .state_dir = disk.state_dir(), .environment = disk.environment()});
+  REQUIRE(names_in(mount.at()).empty());
+  lake.fail_all_links();
+  CHECK(write_file(mount / "before", "b", O_EXCL) == kOk);
+  OpenFile file(mount / "mine", O_WRONLY | O_CREAT | O_EXCL);
+  CHECK(file.write("bytes") == kOk);
+  disk.fill(".journal");
+  CHECK(file.close() == "close: EIO");
+  CHECK(read_file(mount / "mine") == "bytes");
+  const std::map<std::string, std::string> both{{"before", "failed"}, {"mine", "failed"}};
+  CHECK(eventually([&] { return mount.pending() == both; }));
+  disk.fill("");
+  lake.server().clear_faults();
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  CHECK(mount.pending().empty());
+  CHECK(lake.read("mine") == "bytes");
+  CHECK(lake.read("before") == "b");
+}
+
 TEST_CASE(
     "--writeback: a removal that a full disk cannot tick off is looked at again, and spares what is new") {
   TestLake lake;

@@ -163,7 +163,7 @@ TEST_CASE(
   NEEDS_DOUBLE(renaming.lake);
   renaming.kill_at("delete_object", "*", 8);
   renaming.lake.server().add_fault(
-      {.kind = Fault::Kind::kStatus, .operation = "delete_object", .times = 0, .status = 403});
+      {.kind = Fault::Kind::kStatus, .operation = "delete_objects", .times = 0, .status = 403});
   renaming.mount.mount();
   CHECK(renaming.mount.lakefuse({"status", renaming.mount.at().string()}).exit_code == 3);
   CHECK(
@@ -173,4 +173,34 @@ TEST_CASE(
   renaming.lake.server().clear_faults();
   renaming.mount.mount();
   CHECK(renaming.lake.keys() == kNew);
+}
+
+TEST_CASE(
+    "rule 4: a large directory's rename that was cut short keeps the next mount waiting for a few calls "
+    "only") {
+  for (const std::string held : {"copy_object", "delete_object"}) {
+    CAPTURE(held);
+    TestLake lake;
+    NEEDS_DOUBLE(lake);
+    constexpr std::uint32_t kFiles = 60;
+    for (std::uint32_t n = 0; n < kFiles; ++n) lake.put("old/" + std::to_string(n), "bytes");
+    const auto before = lake.keys();
+    Mounted mount(lake);
+    const auto fault = lake.server().add_fault({.kind = Fault::Kind::kNeverAnswer,
+                                                .operation = held,
+                                                .nth = held == "copy_object" ? kFiles : 1,
+                                                .times = 0});
+    std::jthread mover([&] { rename_file(mount / "old", mount / "new"); });
+    CHECK(eventually([&] { return lake.server().fired(fault) > 0; }));
+    CHECK(eventually([&] { return lake.server().count("copy_object") + 1 >= kFiles; }));
+    mount.kill_hard([&] { mover.join(); });
+    lake.server().clear_faults();
+    lake.server().clear_log();
+    mount.mount();
+    CHECK(lake.server().count() < 15);
+    CHECK(names_in(mount.at()) == Names{held == "copy_object" ? "old" : "new"});
+    CHECK(names_in(mount / (held == "copy_object" ? "old" : "new")).size() == kFiles);
+    CHECK(lake.keys().size() == kFiles);
+    CHECK((lake.keys() == before) == (held == "copy_object"));
+  }
 }

@@ -437,7 +437,9 @@ TEST_CASE(
   CHECK(error_of(mount / "a") == "ENODATA");
   CHECK(flush(mount) == 3);
   CHECK(lake.read("a") == "and again");
-  CHECK(mount.lakefuse({"resolve", (mount / "a").string(), "--mine"}).exit_code == 0);
+  const Arguments resolve{"resolve", (mount / "a").string(), "--mine"};
+  CHECK(mount.lakefuse(resolve).exit_code == 1);  // What pending said last was theirs.
+  CHECK(mount.lakefuse(resolve).exit_code == 0);
   CHECK(lake.read("a") == "mine");
   CHECK(flush(mount) == 0);
 }

@@ -1,0 +1,186 @@
+// Rule 1: the lake did what a close or a rename asked of it, and nobody was told. What was done is ours: who
+// tries again, and bytes that waited meanwhile, do not meet it as another client's, and it does not stay
+// behind.
+
+#include <doctest/doctest.h>
+
+#include <future>
+
+#include "tests/mount/mounted.h"
+
+using namespace lakefuse::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// What `act` comes to when the n-th call of `operation` is done and not answered, and nobody learns what is
+// on the lake from there on until it has ended.
+Outcome with_lost_answer(TestLake& lake, const std::string& operation, std::uint32_t nth,
+                         const std::function<Outcome()>& act) {
+  Gate gate = lake.server().hold(operation);
+  lake.server().add_fault({.kind = Fault::Kind::kLoseAnswer, .operation = operation, .nth = nth, .times = 0});
+  auto acting = std::async(std::launch::async, act);
+  for (std::uint32_t n = 1; n < nth; ++n) {
+    CHECK(gate.wait_for_arrivals(n));
+    gate.release_one();
+  }
+  CHECK(gate.wait_for_arrivals(nth));
+  lake.server().add_fault({.kind = Fault::Kind::kGarbage, .operation = "stat_object", .times = 0});
+  gate.release();
+  const Outcome came_to = acting.get();
+  lake.server().clear_faults();
+  return came_to;
+}
+
+// A close that fails for good: its bytes wait here, and are not tried again for minutes.
+void make_pending(TestLake& lake, Mounted& mount, const std::string& path, const std::string& bytes) {
+  lake.server().add_fault(
+      {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .status = 403});
+  REQUIRE(write_file(mount / path, bytes) == "close: EACCES");
+  REQUIRE(mount.pending()[path] == "failed");
+}
+
+// Everything that waits goes to the lake.
+void check_flush(const Mounted& mount) {
+  const Ran ran = mount.lakefuse({"flush", mount.at().string()});
+  INFO(ran.out << ran.err);
+  CHECK(ran.exit_code == 0);
+  CHECK(mount.pending().empty());
+}
+
+Outcome exchange(const std::filesystem::path& one, const std::filesystem::path& other) {
+  const int done = ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE);
+  return outcome("rename", done == 0 ? 0 : errno);
+}
+
+}  // namespace
+
+TEST_CASE("rule 1: bytes that wait replace what a rename copied over them and was not told so") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("a", "renamed");
+  lake.put("b", "old");
+  Mounted mount(lake);
+  make_pending(lake, mount, "b", "kept");
+  const auto rename = [&] { return rename_file(mount / "a", mount / "b"); };
+  CHECK(with_lost_answer(lake, "copy_object", 1, rename) == "rename: EIO");
+  REQUIRE(lake.read("b") == "renamed");
+  CHECK(read_file(mount / "b") == "kept");
+  check_flush(mount);
+  CHECK(lake.read("b") == "kept");
+  CHECK(lake.read("a") == "renamed");
+}
+
+TEST_CASE("rule 1: a rename whose copy was not answered is done when it is tried again") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"waiting", "there"}) lake.put(key, "old");
+  for (const char* key : {"to waiting", "to there", "to new"}) lake.put(key, "renamed");
+  Mounted mount(lake);
+  CHECK(read_file(mount / "there") == "old");
+  make_pending(lake, mount, "waiting", "kept");
+  for (const std::string to : {"waiting", "there", "new"}) {
+    CAPTURE(to);
+    const auto rename = [&] { return rename_file(mount / ("to " + to), mount / to); };
+    CHECK(with_lost_answer(lake, "copy_object", 1, rename) == "rename: EIO");
+    REQUIRE(lake.read(to) == "renamed");
+    CHECK(rename() == kOk);
+    CHECK(lake.read(to) == "renamed");
+    CHECK(read_file(mount / to) == "renamed");
+    CHECK(mount.pending().empty());
+  }
+  CHECK(lake.keys() == std::vector<std::string>{"new", "there", "waiting"});
+}
+
+TEST_CASE("rule 1: another client's version is a conflict for a rename that is tried again") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("a", "renamed");
+  lake.put("b", "old");
+  Mounted mount(lake);
+  make_pending(lake, mount, "b", "kept");
+  const auto rename = [&] { return rename_file(mount / "a", mount / "b"); };
+  CHECK(with_lost_answer(lake, "copy_object", 1, rename) == "rename: EIO");
+  lake.put("b", "theirs");
+  CHECK(rename() == "rename: EBUSY");
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 3);
+  CHECK(lake.read("b") == "theirs");
+  CHECK(mount.kept_bytes("b") == "kept");
+}
+
+TEST_CASE("rule 1: of an EXCHANGE that was not told how far it came, both files keep their bytes") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  for (const std::uint32_t nth : {1U, 2U}) {
+    for (const std::string waiting : {"none", "a", "b"}) {
+      const std::string here = std::to_string(nth) + waiting;
+      CAPTURE(here);
+      std::map<std::string, std::string> bytes{{here + "a", "bytes of a"}, {here + "b", "bytes of b"}};
+      for (const auto& [key, text] : bytes) REQUIRE(write_file(mount / key, text) == kOk);
+      if (waiting != "none") make_pending(lake, mount, here + waiting, bytes[here + waiting] = "kept");
+      const auto swap = [&] { return exchange(mount / (here + "a"), mount / (here + "b")); };
+      CHECK(with_lost_answer(lake, "link_physical_address", nth, swap) == "rename: EIO");
+      for (const auto& [key, text] : bytes) CHECK(read_file(mount / key) == text);
+      check_flush(mount);
+      for (const auto& [key, text] : bytes) CHECK(lake.read(key) == text);
+      CHECK(swap() == kOk);
+      CHECK(lake.read(here + "a") == bytes[here + "b"]);
+      CHECK(lake.read(here + "b") == bytes[here + "a"]);
+    }
+  }
+}
+
+TEST_CASE(
+    "rule 1: what a close linked and was not told so goes along with a rename, alone or with a directory") {
+  for (const std::string was : {"", "old"}) {
+    CAPTURE(was);
+    TestLake lake;
+    NEEDS_DOUBLE(lake);
+    lake.put("d/x", "x");
+    if (!was.empty()) lake.put("d/f", was);
+    Mounted mount(lake);
+    const auto write = [&] { return write_file(mount / "d/f", "new"); };
+    CHECK(with_lost_answer(lake, "link_physical_address", 1, write) == "close: EIO");
+    REQUIRE(lake.read("d/f") == "new");
+    CHECK(rename_file(mount / "d", mount / "e") == kOk);
+    check_flush(mount);
+    CHECK(lake.keys() == std::vector<std::string>{"e/f", "e/x"});
+    CHECK(lake.read("e/f") == "new");
+
+    if (was.empty()) CHECK(remove_file(mount / "e/f") == kOk);
+    const auto again = [&] { return write_file(mount / "e/f", "newer"); };
+    CHECK(with_lost_answer(lake, "link_physical_address", 1, again) == "close: EIO");
+    CHECK(rename_file(mount / "e/f", mount / "g") == kOk);
+    check_flush(mount);
+    CHECK(lake.keys() == std::vector<std::string>{"e/x", "g"});
+    CHECK(lake.read("g") == "newer");
+    CHECK(look(mount / "e/f") == "stat: ENOENT");
+  }
+}
+
+TEST_CASE(
+    "rule 1: what a close linked and was not told so does not stay where its file goes while it waits") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, {.flags = {"--temporary-age", "10m"}});
+  const auto write = [&] { return write_file(mount / "f", "new"); };
+  CHECK(with_lost_answer(lake, "link_physical_address", 1, write) == "close: EIO");
+  REQUIRE(lake.read("f") == "new");
+  CHECK(rename_file(mount / "f", mount / "f~") == kOk);
+  CHECK(look(mount / "f") == "stat: ENOENT");
+  CHECK(eventually([&] { return lake.keys().empty(); }));
+  CHECK(rename_file(mount / "f~", mount / "f") == kOk);
+  CHECK(lake.read("f") == "new");
+
+  const auto again = [&] { return write_file(mount / "g", "new"); };
+  CHECK(with_lost_answer(lake, "link_physical_address", 1, again) == "close: EIO");
+  OpenFile writer(mount / "g", O_WRONLY | O_APPEND);
+  CHECK(writer.write("er") == kOk);
+  CHECK(rename_file(mount / "g", mount / "h") == kOk);
+  CHECK(look(mount / "g") == "stat: ENOENT");
+  CHECK(eventually([&] { return lake.read("g") == "<none>"; }));
+  CHECK(writer.close() == kOk);
+  CHECK(lake.read("h") == "newer");
+  CHECK(mount.pending().empty());
+}
