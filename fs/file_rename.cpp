@@ -101,7 +101,8 @@ struct FileRename {
       }
       finish(std::nullopt);
       if (!old_name.nonce.empty())
-        if (auto promised = core.remove_behind(std::move(old_name)); !promised) return promised;
+        if (auto promised = core.remove_behind(std::move(old_name), SpoolFile::Safety::kDurable); !promised)
+          return promised;
       if (!is_open) return core.settle_in_turn(inode);
       return {};
     }
