@@ -115,7 +115,7 @@ TEST_CASE("F4: a listing that never ends takes bounded memory, and what needs al
   read_names(120'000);  // What the mount remembers of a directory is full by now.
   const auto before = mebibytes();
   read_names(120'000);
-  CHECK(mebibytes() < before + 12);
+  CHECK(mebibytes() < before + 20);  // Their letters alone would take 25; malloc's rooms differ by ten.
   ::seekdir(directory.get(), place);
   CHECK(next_name() == name_there);
   CHECK(read_file(mount / "f") == "bytes");
