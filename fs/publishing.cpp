@@ -453,7 +453,8 @@ void Publishing::drop_if_clean(const InodePtr& inode) {
     if (staging.dirty && !inode->is_deleted && !staging.spoilt) return;
     // Who still writes goes on in it; who still has a deleted file open reads it.
     if (inode->writers > 0) return;
-    if (inode->is_deleted && is_open) return;
+    if ((inode->is_deleted || inode->is_kept_here) && is_open) return;
+    inode->is_kept_here = false;
     dropped = std::exchange(staging.spool, nullptr);
     sealed = std::exchange(staging.sealed, std::nullopt);
     queue_.mend(staging.order);

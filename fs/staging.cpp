@@ -101,6 +101,7 @@ void FilesystemCore::keep_readable(const InodePtr& inode) {
   std::optional<ObjectInfo> version;
   {
     const std::lock_guard lock(inode->mutex);
+    inode->is_kept_here = true;  // Also from a publish that ends, or a close, before the name has gone.
     version = inode->version;
   }
   if (!version || version->size_bytes == 0) return;

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <random>
 #include <thread>
 
@@ -162,6 +163,32 @@ TEST_CASE("W8: an unlinked file stays readable and writable while it is open, an
   CHECK(fresh.close() == kOk);
   CHECK(lake.read("g") == "<none>");
   CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W8: who has a file open reads it here, though another descriptor is closed while its name goes") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"f", "g"}) lake.put(key, "bytes of the lake");
+  Mounted mount(lake, {.flags = {"--cache-size", "0"}});
+  std::string call = "delete_object";
+  std::function<Outcome()> change = [&] { return remove_file(mount / "f"); };
+  SUBCASE("by an unlink") {}
+  SUBCASE("by a rename over it") {
+    call = "copy_object";
+    change = [&] { return rename_file(mount / "g", mount / "f"); };
+  }
+  OpenFile reader(mount / "f", O_RDONLY);
+  OpenFile closed(mount / "f", O_RDONLY);
+  const std::string address = lake.address("f");
+  Gate gate = lake.server().hold(call);
+  std::jthread changer([&] { CHECK(change() == kOk); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  CHECK(closed.close() == kOk);
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));  // Nobody is told when the mount hears of it.
+  gate.release();
+  changer.join();
+  lake.server().remove_data(address);
+  CHECK(reader.read_all() == "bytes of the lake");
 }
 
 TEST_CASE("W8: several handles on one file see one another's bytes") {
