@@ -35,6 +35,11 @@ bool is_a_conflict(Errc code) {
   return code == Errc::kExists || code == Errc::kConflict;
 }
 
+// A try that was interrupted, as by the mount's end, knows less than the one before.
+void say_why(Staging& staging, const Error& why) {
+  if (why.code != Errc::kInterrupted || !staging.failure) staging.failure = why;
+}
+
 }  // namespace
 
 struct Publishing::Snapshot {
@@ -348,7 +353,7 @@ void Publishing::retry_locked(Staging& staging, const Error& why) {
           ? std::min<milliseconds>(kLongestPause, seconds(1) * (1 << std::min(staging.tries, 6)))
           : kPauseForAPerson;
   ++staging.tries;
-  staging.failure = why;
+  say_why(staging, why);
   staging.wait = Wait::kRetry;
   staging.due = clock_now() + pause;
   staging.since_seconds = std::time(nullptr);
@@ -381,7 +386,7 @@ Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t 
     }
     // Somebody made a name that was absent when it was opened here: only O_EXCL asked to be told so (W5, W6).
     if (why.code == Errc::kExists && !staging.exclusive) told.code = Errc::kConflict;
-    staging.failure = told;
+    say_why(staging, told);
     // Stale: what was not changed can be had no more, for another version is there.
     lost_a_race = is_a_conflict(told.code) || told.code == Errc::kStale;
     // Whoever is changing it meanwhile closes it again: to try it before would publish half of the change.
