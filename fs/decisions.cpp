@@ -137,7 +137,7 @@ Result<std::string> Filesystem::decide(const std::string& which, Decision decisi
       return publish_beside(core, inode, path);
     case Decision::kTheirs:
       if (auto theirs = look_as_told(core, inode, path); !theirs) return theirs.error();
-      return drop(core, inode, path);
+      [[fallthrough]];
     case Decision::kDiscard:
       return drop(core, inode, path);
   }

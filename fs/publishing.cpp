@@ -418,7 +418,7 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     inode->is_ours = false;
     save_locked(*inode, path);
   }
-  workers_.post([this, inode] { std::ignore = look_at_theirs(inode); });
+  look_at_theirs_behind(inode);
   const auto [directory, name] = tree_.parent_and_name(inode);
   tree_.unname(inode);
   // What the lake holds there now is not what we believed.
@@ -445,6 +445,10 @@ Result<TheirVersion> Publishing::look_at_theirs(const InodePtr& inode) {
   const std::lock_guard lock(inode->mutex);
   inode->staging.theirs = theirs;
   return theirs;
+}
+
+void Publishing::look_at_theirs_behind(const InodePtr& inode) {
+  workers_.post([this, inode] { std::ignore = look_at_theirs(inode); });
 }
 
 void Publishing::drop_if_clean(const InodePtr& inode) {

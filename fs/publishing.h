@@ -80,6 +80,7 @@ class Publishing {
   void give_back(const InodePtr& directory, const std::string& name);
   // Of a conflict: asks what the lake holds at its path, and remembers it for describe().
   Result<TheirVersion> look_at_theirs(const InodePtr& inode);
+  void look_at_theirs_behind(const InodePtr& inode);
   // The record of what is staged, on disk; called when it changes what a next mount would do. Under no lock.
   void save(const InodePtr& inode);
   // Whether `theirs` is by an earlier publish of these bytes; then they stand above it. REQUIRES: the inode's

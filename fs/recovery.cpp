@@ -168,7 +168,7 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
   }
   publishing.remember(inode);
   if (!may_publish && !is_litter) {
-    publishing.workers().post([this, inode] { std::ignore = publishing.look_at_theirs(inode); });
+    publishing.look_at_theirs_behind(inode);
     log_warn("bytes of " + record.path + " wait for a person; see `lakefuse pending`");
     return;
   }

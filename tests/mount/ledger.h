@@ -73,6 +73,8 @@ class LedgerWriter {
   void begin(const std::string& path, const std::string& bytes);
   void acknowledge(const std::string& path, const std::string& bytes);
   void acknowledge_removal(const std::string& path);
+  // What was written; `bytes`: all that the file has then.
+  void close(OpenFile& file, Sync sync, const std::string& path, const std::string& bytes);
   bool change_in_order(const std::string& path, const std::string& bytes, bool is_barrier,
                        const std::function<Outcome()>& change);
 

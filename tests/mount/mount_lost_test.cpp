@@ -40,6 +40,13 @@ void make_pending(TestLake& lake, Mounted& mount, const std::string& path, const
   REQUIRE(mount.pending()[path] == "failed");
 }
 
+// `a` over `b`, whose bytes wait here: copied, and not told so.
+void rename_over_pending(TestLake& lake, Mounted& mount) {
+  make_pending(lake, mount, "b", "kept");
+  const auto rename = [&] { return rename_file(mount / "a", mount / "b"); };
+  CHECK(with_lost_answer(lake, "copy_object", 1, rename) == "rename: EIO");
+}
+
 // Everything that waits goes to the lake.
 void check_flush(const Mounted& mount) {
   const Ran ran = mount.lakefuse({"flush", mount.at().string()});
@@ -61,9 +68,7 @@ TEST_CASE("rule 1: bytes that wait replace what a rename copied over them and wa
   lake.put("a", "renamed");
   lake.put("b", "old");
   Mounted mount(lake);
-  make_pending(lake, mount, "b", "kept");
-  const auto rename = [&] { return rename_file(mount / "a", mount / "b"); };
-  CHECK(with_lost_answer(lake, "copy_object", 1, rename) == "rename: EIO");
+  rename_over_pending(lake, mount);
   REQUIRE(lake.read("b") == "renamed");
   CHECK(read_file(mount / "b") == "kept");
   check_flush(mount);
@@ -98,11 +103,9 @@ TEST_CASE("rule 1: another client's version is a conflict for a rename that is t
   lake.put("a", "renamed");
   lake.put("b", "old");
   Mounted mount(lake);
-  make_pending(lake, mount, "b", "kept");
-  const auto rename = [&] { return rename_file(mount / "a", mount / "b"); };
-  CHECK(with_lost_answer(lake, "copy_object", 1, rename) == "rename: EIO");
+  rename_over_pending(lake, mount);
   lake.put("b", "theirs");
-  CHECK(rename() == "rename: EBUSY");
+  CHECK(rename_file(mount / "a", mount / "b") == "rename: EBUSY");
   CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 3);
   CHECK(lake.read("b") == "theirs");
   CHECK(mount.kept_bytes("b") == "kept");

@@ -26,10 +26,6 @@ MountOptions on(const FragileDisk& disk) {
           .may_end_hard = true};
 }
 
-int flush(const Mounted& mount) {
-  return mount.lakefuse({"flush", mount.at().string()}).exit_code;
-}
-
 std::size_t syncs_of(const FragileDisk& disk, const std::string& ending) {
   const auto steps = disk.steps();
   return static_cast<std::size_t>(std::count_if(steps.begin(), steps.end(), [&](const std::string& step) {

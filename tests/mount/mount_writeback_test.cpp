@@ -22,10 +22,6 @@ MountOptions writeback(const std::string& how = "--writeback") {
   return {.flags = {how, "--metadata-ttl", "60s"}};
 }
 
-int flush(const Mounted& mount) {
-  return mount.lakefuse({"flush", mount.at().string()}).exit_code;
-}
-
 int status(const Mounted& mount) {
   return mount.lakefuse({"status", mount.at().string()}).exit_code;
 }

@@ -117,4 +117,9 @@ class Mounted {
   std::jthread watchdog_;
 };
 
+// The exit code of `lakefuse flush`.
+inline int flush(const Mounted& mount) {
+  return mount.lakefuse({"flush", mount.at().string()}).exit_code;
+}
+
 }  // namespace lakefuse::test

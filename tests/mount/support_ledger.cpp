@@ -64,11 +64,7 @@ void LedgerWriter::acknowledge_removal(const std::string& path) {
   ledger_.removed_lately[path].insert(before.begin(), before.end());
 }
 
-void LedgerWriter::overwrite(const std::string& path, Sync sync) {
-  const std::string bytes = fresh();
-  begin(path, bytes);
-  OpenFile file(at_ / path, O_WRONLY | O_CREAT | O_TRUNC);
-  if (file.opened() != kOk || file.write(bytes) != kOk) return;
+void LedgerWriter::close(OpenFile& file, Sync sync, const std::string& path, const std::string& bytes) {
   if (sync == Sync::kYes && file.sync() == kOk) {
     ledger_.promised[bytes] = {path};
     ledger_.removed_lately.clear();
@@ -76,6 +72,14 @@ void LedgerWriter::overwrite(const std::string& path, Sync sync) {
   if (file.close() != kOk) return;
   acknowledge(path, bytes);
   ledger_.promised.erase(bytes);
+}
+
+void LedgerWriter::overwrite(const std::string& path, Sync sync) {
+  const std::string bytes = fresh();
+  begin(path, bytes);
+  OpenFile file(at_ / path, O_WRONLY | O_CREAT | O_TRUNC);
+  if (file.opened() != kOk || file.write(bytes) != kOk) return;
+  close(file, sync, path, bytes);
 }
 
 void LedgerWriter::save_by_rename(const std::string& path) {
@@ -101,13 +105,7 @@ void LedgerWriter::append(const std::string& path, Sync sync) {
   begin(path, bytes);
   OpenFile file(at_ / path, O_WRONLY | O_APPEND);
   if (file.opened() != kOk || file.write(line) != kOk) return;
-  if (sync == Sync::kYes && file.sync() == kOk) {
-    ledger_.promised[bytes] = {path};
-    ledger_.removed_lately.clear();
-  }
-  if (file.close() != kOk) return;
-  acknowledge(path, bytes);
-  ledger_.promised.erase(bytes);
+  close(file, sync, path, bytes);
 }
 
 void LedgerWriter::claim(const std::string& path) {
