@@ -131,7 +131,8 @@ void BlockFiles::store(const BlockId& id, std::uint64_t block_bytes, std::uint64
   eviction_.make_room(being_written_ +=
                       charge);  // For all that write now, so that together they keep the cap.
   auto put = this->put(id, block_bytes, offset, bytes, way);
-  being_written_ -= charge;
+  // What another process wrote meanwhile is seen by whoever ends last.
+  eviction_.make_room(being_written_ -= charge);
   full_since_seconds_ = !put && put.error().code == Errc::kNoSpace ? seconds_of(CLOCK_MONOTONIC) : 0;
 }
 

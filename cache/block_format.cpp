@@ -127,4 +127,17 @@ Result<std::uint64_t> BlockFormat::write_sums(int file, std::uint64_t offset,
   return more;
 }
 
+std::uint64_t BlockFormat::shown_bytes(int file, std::uint64_t file_bytes) {
+  // Each chunk takes its bytes and its sum; only the last may be shorter.
+  const std::uint64_t chunks = (file_bytes + kChunk + kSumBytes - 1) / (kChunk + kSumBytes);
+  if (file_bytes < chunks * kSumBytes) return 0;
+  const std::uint64_t table_begin = file_bytes - chunks * kSumBytes;
+  std::vector<std::uint64_t> sums(chunks);
+  std::ignore = read_fully(file, table_begin, std::as_writable_bytes(std::span(sums)));
+  std::uint64_t pages = chunks_to(file_bytes) - table_begin / kChunk;
+  for (std::uint64_t chunk = 0; chunk < chunks; ++chunk)
+    if (sums[chunk] != 0 && chunk != table_begin / kChunk) ++pages;
+  return pages * kChunk;
+}
+
 }  // namespace lakefuse

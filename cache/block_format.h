@@ -50,6 +50,10 @@ class BlockFormat {
                                                    std::span<const std::byte> bytes) const;
   Result<std::uint64_t> write_sums(int file, std::uint64_t offset, std::span<const std::uint64_t> sums) const;
 
+  // The sum of what these two returned since the file of so many bytes was made: its table, and the chunks
+  // that it shows.
+  [[nodiscard]] static std::uint64_t shown_bytes(int file, std::uint64_t file_bytes);
+
  private:
   [[nodiscard]] std::uint64_t sum_of(std::uint64_t chunk, std::span<const std::byte> bytes) const;
   [[nodiscard]] std::vector<std::uint64_t> read_sums(int file, std::uint64_t first, std::uint64_t last) const;

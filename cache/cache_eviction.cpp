@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 
+#include "cache/block_format.h"
 #include "cache/disk.h"
 
 namespace lakefuse {
@@ -22,6 +24,20 @@ constexpr std::uint64_t kMostAhead = 16 << 20;
 constexpr std::uint64_t kAheadShare = 64;
 
 constexpr std::uint64_t kPageBytes = 4096;
+
+// A file that was not written for so long is not being written.
+constexpr std::int64_t kWritingSeconds = 60;
+
+// What the account says of a file: less than the disk while somebody writes chunks that it does not show yet.
+std::uint64_t booked_of(int blocks, const std::string& path) {
+  struct stat facts {};
+  if (::fstatat(blocks, path.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return 0;
+  const std::uint64_t taken = charge_of(facts);
+  if (facts.st_mtim.tv_sec + kWritingSeconds < ::time(nullptr)) return taken;
+  const auto file = open_file(blocks, path, O_RDONLY);
+  if (!file) return taken;
+  return std::min(taken, BlockFormat::shown_bytes(file->get(), static_cast<std::uint64_t>(facts.st_size)));
+}
 
 }  // namespace
 
@@ -71,10 +87,9 @@ void CacheEviction::evict(std::uint64_t bytes) {
       const std::string path = shard_name(files[n].shard) + "/" + files[n].name;
       freed += files[n].charge;  // Also when another process was quicker: the disk has the space.
       usage_.change(files[n].shard, [&] {
-        struct stat facts {};  // It may have grown.
-        const bool is_there = ::fstatat(blocks_->get(), path.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0;
-        const bool is_gone = is_there && ::unlinkat(blocks_->get(), path.c_str(), 0) == 0;
-        return is_gone ? -static_cast<std::int64_t>(charge_of(facts)) : std::int64_t{0};
+        const std::uint64_t booked = booked_of(blocks_->get(), path);  // It may have grown.
+        const bool is_gone = ::unlinkat(blocks_->get(), path.c_str(), 0) == 0;
+        return is_gone ? -static_cast<std::int64_t>(booked) : std::int64_t{0};
       });
     }
     if (is_all) return;

@@ -92,7 +92,8 @@ void CacheUsage::change(std::size_t shard, const std::function<std::int64_t()>& 
   const std::int64_t bytes = work();
   if (bytes == 0) return;
   const Account before = read_account(shard);
-  write_account(shard, {before.bytes + static_cast<std::uint64_t>(bytes), before.changes + 1});
+  // Not below zero, or files that come later would go unseen.
+  write_account(shard, {not_negative(before.bytes + static_cast<std::uint64_t>(bytes)), before.changes + 1});
 }
 
 CacheUsage::Account CacheUsage::account(std::size_t shard) {

@@ -107,7 +107,7 @@ TEST_CASE(
   {
     const std::jthread watcher([&] {
       while (!is_over) {
-        most = std::max(most, bytes_below(options.cache_dir));
+        most = std::max(most, bytes_below(options.cache_dir / "blocks"));
         std::this_thread::sleep_for(5ms);
       }
     });
@@ -125,8 +125,8 @@ TEST_CASE(
     is_over = true;
   }
   CHECK(most > kCap / 2);
-  CHECK(most <= kCap + kCap / 8);  // What is looked at in the middle of an exchange counts twice.
-  CHECK(eventually([&] { return bytes_below(options.cache_dir) <= kCap; }));
+  CHECK(most <= kCap + kCap / 4);  // Two mounts may be writing two pieces each.
+  CHECK(eventually([&] { return bytes_below(options.cache_dir / "blocks") <= kCap; }));
 
   struct statvfs mounted {
   }, below{};
