@@ -13,6 +13,10 @@ namespace {
 constexpr std::chrono::seconds kRequestTimeout{10};  // A caller sends its one line at once.
 constexpr std::size_t kMostCallers = 64;             // More than people have terminals.
 
+// A program that is just ending, or looks at everybody's descriptors, keeps a mount busy no longer.
+constexpr std::chrono::seconds kBusyPatience{1};
+constexpr std::chrono::milliseconds kBusyPause{20};
+
 }  // namespace
 
 struct ControlServer::Caller {
@@ -153,7 +157,14 @@ Result<std::string> ControlServer::unmount(LineSocket& line, std::chrono::millis
     if (closing_) return done_line(end_.value_or(FlushReport{}));  // Somebody else was faster.
     asked_end_ = end;
   }
-  if (auto stopped = mount_.stop(); !stopped) {
+  auto stopped = mount_.stop();
+  for (const Moment until = std::chrono::steady_clock::now() + kBusyPatience;
+       !stopped && stopped.error().code == Errc::kBusy && std::chrono::steady_clock::now() < until &&
+       !line.is_left_alone();
+       stopped = mount_.stop()) {
+    std::this_thread::sleep_for(kBusyPause);
+  }
+  if (!stopped) {
     std::lock_guard lock(mutex_);
     asked_end_.reset();
     return stopped.error();

@@ -216,6 +216,18 @@ TEST_CASE("control: a busy mount is not unmounted and goes on") {
   CHECK(mount.client().status());
 }
 
+TEST_CASE("control: a mount that is busy for a moment is unmounted") {
+  Served mount;
+  mount.busy = true;
+  const std::jthread program([&] {
+    std::this_thread::sleep_for(100ms);
+    mount.busy = false;
+    for (int tries = 0; tries < 3000 && !mount.stopped; ++tries) std::this_thread::sleep_for(1ms);
+    mount.server->finish({});
+  });
+  CHECK(mount.client().unmount(7s, kNothing));
+}
+
 TEST_CASE("control: diff and commit go through the mount, with the server's own words when it refuses") {
   Served mount;
   mount.versions.first = {{ChangeKind::kAdded, "a", 1}, {ChangeKind::kRemoved, "b", 0}};
