@@ -253,6 +253,8 @@ TEST_CASE("W5: a name used as a lock over 4 mounts lets no two inside at once, c
   std::atomic<int> inside{0};
   std::atomic<int> overlaps{0};
   std::atomic<int> holds{0};
+  std::atomic<int> lost{
+      0};  // The server ran the removal by the holder before once more, beside a commit (rule 3).
   Complaints complaints;
   {
     std::vector<std::jthread> clients;
@@ -273,7 +275,11 @@ TEST_CASE("W5: a name used as a lock over 4 mounts lets no two inside at once, c
           complaints.expect("close", lock.close());
           std::this_thread::sleep_for(2ms);
           --inside;
-          complaints.expect("unlink", remove_file(path));
+          const Outcome removed = remove_file(path);
+          if (removed == "unlink: ENOENT")
+            ++lost;
+          else
+            complaints.expect("unlink", removed);
         }
       });
     }
@@ -281,6 +287,7 @@ TEST_CASE("W5: a name used as a lock over 4 mounts lets no two inside at once, c
   CHECK(complaints.all() == "");
   CHECK(overlaps == 0);
   CHECK(holds > 20);
+  CHECK(lost * 50 <= holds);
   // A commit may bring a removed lock back (rule 3): then nobody gets in any more, which is no overlap.
   WARN(lake.read("x.lock") == "<none>");
   MESSAGE(holds.load() << " holds beside " << committer.commits() << " commits");
