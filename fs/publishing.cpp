@@ -324,13 +324,15 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     if (is_needless) needless = std::exchange(staging.sealed, std::nullopt)->spool;
     if (staging.spool != snapshot.spool) staging.appended_from = info.size_bytes;
     staging.dirty = staging.generation != snapshot.generation || staging.spool != snapshot.spool;
+    const bool is_closed = staging.wait == Wait::kQueue || staging.wait == Wait::kRetry;
     if (!staging.dirty) {
       staging.wait = Wait::kNothing;
-      staging.promised = false;                      // Kept.
-      queue_.mend(std::exchange(staging.order, 0));  // What is written from now on has no place yet.
-    } else if (staging.wait != Wait::kQueue && staging.wait != Wait::kRetry) {
+      staging.promised = false;  // Kept.
+    } else if (!is_closed) {
       staging.wait = Wait::kClose;  // What was closed since stays closed.
     }
+    // What is written from now on, or is being written, has no place yet.
+    if (!staging.dirty || (!is_closed && !staging.sealed)) queue_.mend(std::exchange(staging.order, 0));
   }
   std::ignore = untold(info.path);  // It is there after all.
   if (!snapshot.is_elsewhere) took_name(inode);

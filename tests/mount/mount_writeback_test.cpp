@@ -312,6 +312,29 @@ TEST_CASE(
   CHECK(mount.pending() == Pending{{"part", "conflict"}});
 }
 
+TEST_CASE("rule 10: what was published while it was written again keeps no empty file back after a crash") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  std::optional<Standstill> standstill(lake);
+  CHECK(write_file(mount / "part", "promised") == kOk);
+  OpenFile half(mount / "part", O_WRONLY);
+  CHECK(half.write_at(0, "HALF") == kOk);
+  standstill.reset();
+  REQUIRE(eventually([&] { return lake.read("part") == "promised"; }));
+  CHECK(half.sync() == kOk);
+  standstill.emplace(lake);
+  CHECK(write_file(mount / "_SUCCESS", "") == kOk);
+  mount.kill_hard([&] { half.close(); });
+  standstill.reset();
+  mount.mount();
+  CHECK(flush(mount) == 3);
+  CHECK(joined(lake.keys()) == "_SUCCESS;part;");
+  CHECK(lake.read("part") == "promised");
+  CHECK(mount.pending() == Pending{{"part", "conflict"}});
+}
+
 TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when that cannot be published") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
