@@ -236,11 +236,18 @@ void check_promises(TestLake& lake, const std::vector<Kept>& kept,
   for (const auto& [name, ledger] : ledgers) {
     for (const auto& [bytes, paths] : ledger.promised) {
       bool is_found = false;
+      std::string instead;
       for (const auto& path : paths) {
-        is_found |= lake.read(path) == bytes;
-        for (const Kept& file : kept) is_found |= file.path == path && read_local(file.file) == bytes;
+        const auto look = [&](const std::string& place, const std::string& there) {
+          is_found |= there == bytes;
+          instead +=
+              "\n" + path + place + ": " + std::to_string(there.size()) + " bytes: " + there.substr(0, 30);
+        };
+        look(" on the lake", lake.read(path));
+        for (const Kept& file : kept)
+          if (file.path == path) look(" kept as " + file.state, read_local(file.file));
       }
-      INFO("promised at " << *paths.begin() << ": " << bytes.substr(0, 60));
+      INFO("promised " << bytes.size() << " bytes: " << bytes.substr(0, 30) << instead);
       CHECK(is_found);
     }
   }
