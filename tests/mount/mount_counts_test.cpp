@@ -415,3 +415,31 @@ TEST_CASE("counts: appends of 4 KiB cost no call, and those that the kernel make
   CHECK(file.close() == kOk);
   CHECK(d.calls() == Counts{{"store_put", 1}, {"link_physical_address", 1}});
 }
+
+TEST_CASE("counts: closes at once go up at once, and of one program with --writeback sixteen") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/old", "x");
+  constexpr std::size_t kFiles = 40, kOfOneProgram = 16;
+  const auto name = [](std::size_t n) { return "f" + std::to_string(n); };
+  {
+    Mounted mount(lake, slow_to_ask());
+    Gate gate = lake.server().hold("store_put");
+    std::vector<std::jthread> programs;
+    for (std::size_t n = 0; n < kFiles; ++n)
+      programs.emplace_back([&, n] { CHECK(write_file(mount / "d" / name(n), "bytes") == kOk); });
+    CHECK(gate.wait_for_arrivals(kFiles));
+    gate.release();
+  }
+  MountOptions options = slow_to_ask();
+  options.flags.push_back("--writeback");
+  Mounted mount(lake, options);
+  Gate gate = lake.server().hold("store_put");
+  for (std::size_t n = 0; n < kFiles; ++n) CHECK(write_file(mount / "d" / name(n), "more") == kOk);
+  CHECK(gate.wait_for_arrivals(kOfOneProgram));
+  std::this_thread::sleep_for(100ms);
+  CHECK(gate.arrivals() == kOfOneProgram);
+  gate.release();
+  CHECK(flush(mount) == 0);
+  for (std::size_t n = 0; n < kFiles; ++n) CHECK(lake.read("d/" + name(n)) == "more");
+}
