@@ -21,7 +21,8 @@ namespace lakefuse {
 // The same of a file, which may have holes.
 [[nodiscard]] std::uint64_t charge_of(const struct stat& facts);
 
-// Throws the least lately used files out of the cache. It looks at some directories, not at all: digests
+// Throws those files out of the cache that were not used for longest, small ones later: for what many of them
+// take and cost, a large one comes back in one request. It looks at some directories, not at all: digests
 // spread the files evenly, so what is oldest in a sample is old, and a cache small enough for one sample is
 // judged exactly.
 //
@@ -42,7 +43,7 @@ class CacheEviction {
 
  private:
   struct Candidate {
-    std::int64_t used_nanoseconds;
+    double worth;  // Of what it takes: the least goes first.
     std::uint64_t charge;
     std::size_t shard;
     std::string name;

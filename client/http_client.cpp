@@ -45,6 +45,15 @@ void HttpClient::keep(const Origin& origin, std::unique_ptr<HttpConnection> conn
 
 HttpOutcome HttpClient::call(const Origin& origin, const HttpRequest& request, const HttpSink& sink,
                              const HttpDeadlines& deadlines, Repeat repeat) {
+  auto turn = throttle_.begin(origin);
+  if (!turn) return {turn.error(), false};
+  HttpOutcome outcome = send(origin, request, sink, deadlines, repeat);
+  if (outcome.response) turn->answered(outcome.response->status);
+  return outcome;
+}
+
+HttpOutcome HttpClient::send(const Origin& origin, const HttpRequest& request, const HttpSink& sink,
+                             const HttpDeadlines& deadlines, Repeat repeat) {
   std::unique_ptr<HttpConnection> connection = take(origin);
   for (bool was_kept = connection != nullptr;; was_kept = false) {
     if (!connection) {

@@ -8,6 +8,7 @@
 
 #include "client/http_connection.h"
 #include "client/proxies.h"
+#include "client/throttle.h"
 
 namespace lakefuse {
 
@@ -21,7 +22,8 @@ struct HttpOutcome {
 };
 
 // Connections kept alive, per origin. Safe to use from many threads at once; each call takes a connection for
-// itself and blocks as HttpConnection does. Redirects are never followed. Knows nothing of credentials.
+// itself and blocks as HttpConnection does, and a second more where the origin says that it is sent too many.
+// Redirects are never followed. Knows nothing of credentials.
 class HttpClient {
  public:
   explicit HttpClient(std::shared_ptr<const TlsTrust> trust, Proxies proxies = {})
@@ -38,11 +40,14 @@ class HttpClient {
     std::chrono::steady_clock::time_point since;
   };
 
+  HttpOutcome send(const Origin& origin, const HttpRequest& request, const HttpSink& sink,
+                   const HttpDeadlines& deadlines, Repeat repeat);
   std::unique_ptr<HttpConnection> take(const Origin& origin);
   void keep(const Origin& origin, std::unique_ptr<HttpConnection> connection);
 
   const std::shared_ptr<const TlsTrust> trust_;
   const Proxies proxies_;
+  Throttle throttle_;
 
   std::mutex mutex_;  // A leaf: never held over a call, nor over closing a connection.
   std::map<Origin, std::vector<Kept>> kept_;  // Guarded by mutex_. Latest last.

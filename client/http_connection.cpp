@@ -19,6 +19,7 @@
 #include <cstring>
 #include <optional>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 #include "client/answer_pace.h"
@@ -60,6 +61,7 @@ struct HttpConnection::Impl {
   tcp::socket socket{io};
   std::optional<asio::ssl::context> tls_context;  // Must outlive tls.
   std::optional<asio::ssl::stream<tcp::socket&>> tls;
+  TlsSessions* to_remember_in = nullptr;  // Until the first answer is read.
   boost::beast::flat_buffer inbox{kMaxHeadBytes + kReadBytes};
   Progress progress = Progress::kNothingSent;
   bool reusable = false;
@@ -252,6 +254,7 @@ Result<> HttpConnection::Impl::shake_hands(const TlsTrust& trust, milliseconds l
   tls.emplace(socket, *tls_context);
   if (!TlsTrust::expect(tls->native_handle(), origin.host))
     return failed(Errc::kInvalid, "is no name that TLS can ask for");
+  trust.sessions().take_up(tls->native_handle(), origin);
   error_code outcome;
   auto shaken = await(limit, [&](auto handler) {
     tls->async_handshake(asio::ssl::stream_base::client, [&outcome, handler](error_code failure) mutable {
@@ -260,7 +263,10 @@ Result<> HttpConnection::Impl::shake_hands(const TlsTrust& trust, milliseconds l
     });
   });
   if (!shaken) return shaken.error().in("TLS handshake");
-  if (!outcome) return {};
+  if (!outcome) {
+    to_remember_in = &trust.sessions();
+    return {};
+  }
   const std::string refusal = TlsTrust::refusal(tls->native_handle());
   if (!refusal.empty())
     return failed(Errc::kUntrustworthy,
@@ -500,6 +506,8 @@ Result<HttpResponse> HttpConnection::exchange(const HttpRequest& request, const 
     self.reusable = false;
     return read.error();
   }
+  if (self.tls && self.to_remember_in != nullptr)
+    std::exchange(self.to_remember_in, nullptr)->remember(self.tls->native_handle(), self.origin);
   // An error's body is only its sentence: one that broke off does not change the status.
   self.reusable = self.reusable && read && self.inbox.size() == 0;
   return response;

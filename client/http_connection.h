@@ -17,7 +17,7 @@ class HttpConnection {
  public:
   // kUnavailable: refused or unreachable; kTimeout: not within deadlines.connect; kUntrustworthy: its
   // certificate is not trusted or not for this host; kInterrupted. kUnavailable, too, where the proxy
-  // refuses.
+  // refuses. The trust outlives the connection.
   static Result<std::unique_ptr<HttpConnection>> open(const Origin& origin, const TlsTrust& trust,
                                                       const HttpDeadlines& deadlines,
                                                       const std::optional<Proxy>& proxy = {});

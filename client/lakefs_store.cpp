@@ -70,6 +70,8 @@ Result<ListPage> LakefsStore::list(const ListRequest& request) {
   call.sink.limit = wire::kMaxPageBytes;
   auto response = scope_.calls->call_for_json(call);
   if (!response) return response.error();
+  if (request.guessed_next)
+    if (const auto next = wire::guess_next(response->body)) request.guessed_next(*next);
   auto page = wire::parse_list(response->body, bounded);
   if (!page) return page.error().in(named(call));
   for (const ListEntry& entry : page->entries) {

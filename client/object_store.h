@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -47,6 +48,9 @@ struct ListRequest {
   std::string after = {};     // Exclusive; empty: from the start. A page's `next`.
   bool delimited = true;      // Stop at "/"; otherwise all that lies below.
   std::size_t amount = 1000;  // 1 to 1,000, lakeFS's largest page.
+  // Told where the next page is likely to begin, before this one has been taken apart; the page says so for
+  // certain.
+  std::function<void(const std::string& next)> guessed_next = {};
 };
 
 struct ListPage {

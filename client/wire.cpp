@@ -274,6 +274,25 @@ Result<ListPage> parse_list(std::string_view body, const ListRequest& request) {
   return list;
 }
 
+std::optional<std::string> guess_next(std::string_view body) {
+  // Inside of a text its quotes would be escaped.
+  constexpr std::string_view kName = "\"pagination\":";
+  const auto at = body.find(kName);
+  if (at == std::string_view::npos) return std::nullopt;
+  body.remove_prefix(at + kName.size());
+  json::stream_parser parser({}, options());
+  json::error_code wrong;
+  parser.write_some(body.data(), body.size(), wrong);
+  if (wrong || !parser.done()) return std::nullopt;
+  const json::value pagination = parser.release();
+  if (!pagination.is_object()) return std::nullopt;
+  Fields fields(pagination.get_object());
+  const bool has_more = fields.flag("has_more", true);
+  std::string next = fields.text("next_offset");
+  if (!fields.good() || !has_more || !is_sayable(next)) return std::nullopt;
+  return next;
+}
+
 Result<UploadTarget> parse_upload_target(std::string_view body) {
   auto document = parse_document(body);
   if (!document) return document.error();

@@ -30,6 +30,10 @@ struct ObjectAnswer {
 };
 Result<ObjectAnswer> parse_object(std::string_view body);
 
+// Where the page after this one is likely to begin; nothing where there is none or that cannot be told at
+// once. Costs next to nothing, and nothing is checked but what it reads.
+[[nodiscard]] std::optional<std::string> guess_next(std::string_view body);
+
 // Also kUntrustworthy: entries out of order or outside the request, pages that do not advance.
 Result<ListPage> parse_list(std::string_view body, const ListRequest& request);
 

@@ -35,6 +35,7 @@ json::object to_json(const MountStatus& status) {
           {"read_only", status.read_only},
           {"inodes", status.inodes},
           {"open_handles", status.open_handles},
+          {"requests", status.requests},
           {"hidden_names", status.hidden_names},
           {"local_files", status.local_files},
           {"unseen_failures", status.unseen_failures},
@@ -141,6 +142,7 @@ MountStatus status_from(const JsonReader& json) {
   status.read_only = json.flag("read_only");
   status.inodes = json.count("inodes");
   status.open_handles = json.count("open_handles");
+  status.requests = json.count("requests");
   status.hidden_names = json.count("hidden_names");
   status.local_files = json.count("local_files");
   status.unseen_failures = json.count("unseen_failures");

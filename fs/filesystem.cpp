@@ -183,6 +183,10 @@ void Filesystem::note_failure(std::string_view operation, const Error& error, bo
   core_->note_failure(operation, error, unseen);
 }
 
+void Filesystem::count_request() {
+  ++core_->requests;
+}
+
 MountStatus Filesystem::status() {
   FilesystemCore& core = *core_;
   MountStatus status;
@@ -190,6 +194,7 @@ MountStatus Filesystem::status() {
   status.read_only = core.options.read_only;
   status.inodes = core.tree.size();
   status.open_handles = core.tree.open_handles();
+  status.requests = core.requests;
   status.hidden_names = core.view.hidden_names();
   status.unseen_failures = core.unseen_failures;
   if (const CachedStore* const cached = core.cache()) {

@@ -187,6 +187,8 @@ class Filesystem : public MountControl {
 
   // Tells log and status of a failure that the asking program gets or cannot get (F1).
   void note_failure(std::string_view operation, const Error& error, bool unseen);
+  // One more of those that the kernel waits for: what a program costs beside calls to the lake.
+  void count_request();
 
   MountStatus status() override;
   void look_at_theirs() override;

@@ -260,6 +260,7 @@ class FilesystemCore {
 
   std::atomic<dev_t> device{0};
   std::atomic<std::uint64_t> unseen_failures{0};
+  std::atomic<std::uint64_t> requests{0};
 
   std::mutex mutex;  // A leaf. Guards the four below.
   std::deque<RecentFailure> failures;

@@ -489,7 +489,7 @@ void op_init(void*, fuse_conn_info* kernel) {
   want(kernel, FUSE_CAP_ATOMIC_O_TRUNC);  // Else open would publish an empty file first.
   want(kernel, FUSE_CAP_READDIRPLUS);
   want(kernel, FUSE_CAP_READDIRPLUS_AUTO);    // A plain ls pays for its first page only.
-  decline(kernel, FUSE_CAP_ASYNC_DIO);        // Of an O_DIRECT read it tells no signal: none could end it.
+  want(kernel, FUSE_CAP_ASYNC_DIO);           // Of a large O_DIRECT read the pieces come side by side.
   decline(kernel, FUSE_CAP_WRITEBACK_CACHE);  // It would make the kernel the owner of size and mtime.
   // A node is one version, whose pages are true as long as it lives: a new mtime need not drop them.
   decline(kernel, FUSE_CAP_AUTO_INVAL_DATA);

@@ -63,6 +63,7 @@ template <class Work, class Answer>
 void serve(fuse_req_t request, const Operation& operation, const Work& work, const Answer& answer) {
   auto& bridge = *static_cast<FuseBridge*>(fuse_req_userdata(request));
   Reply reply(request);
+  bridge.filesystem.count_request();
   try {
     auto result = [&] {
       const Waiting waiting(request, bridge, operation.ended_by);

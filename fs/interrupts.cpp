@@ -1,6 +1,7 @@
 #include "fs/interrupts.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "fs/processes.h"
 
@@ -24,11 +25,12 @@ constexpr milliseconds kBlindPatience{10'000};
 struct Interrupts::Suspect {
   pid_t tid;
   EndedBy ended_by;
-  Request::Clock::time_point since;
+  std::optional<Request::Clock::time_point> since;
   std::stop_source stop;
 
   [[nodiscard]] bool must_end() const {
-    if (tid == 0 || !process_of(tid)) return Request::Clock::now() - since >= kBlindPatience;
+    if (!since) return tid != 0 && is_being_killed(tid);
+    if (tid == 0 || !process_of(tid)) return Request::Clock::now() - *since >= kBlindPatience;
     return ended_by == EndedBy::kKill ? is_being_killed(tid) : has_ending_signal(tid);
   }
 };
@@ -80,11 +82,12 @@ void Interrupts::end(bool reads_only) {
   for (auto& stop : ended) stop.request_stop();
 }
 
-std::vector<Interrupts::Suspect> Interrupts::suspects() const {
+std::vector<Interrupts::Suspect> Interrupts::suspects() {
   std::vector<Suspect> found;
-  for (const Request* request : requests_) {
-    if (!request->since_ || request->stop_.stop_requested()) continue;
-    found.push_back({request->tid_, request->ended_by_, *request->since_, request->stop_});
+  for (Request* request : requests_) {
+    const bool takes_long = std::exchange(request->was_seen_, true) && request->ended_by_ == EndedBy::kKill;
+    if ((!request->since_ && !takes_long) || request->stop_.stop_requested()) continue;
+    found.push_back({request->tid_, request->ended_by_, request->since_, request->stop_});
   }
   return found;
 }
@@ -94,10 +97,6 @@ void Interrupts::watch(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     news_ = false;
     auto found = suspects();
-    if (found.empty()) {
-      changed_.wait(lock, stop, [&] { return news_; });
-      continue;
-    }
     lock.unlock();
     for (auto& suspect : found) {
       if (suspect.must_end()) suspect.stop.request_stop();

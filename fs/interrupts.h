@@ -17,7 +17,9 @@ namespace lakefuse {
 // Ends what waits for the lake when the program that asks gets a signal that means "stop". The kernel tells
 // us of any signal, once, and not of which: a handled SIGCHLD must not fail a close, and the SIGINT after it
 // must end it. So one thread looks at the pending signals of interrupted requests again and again until they
-// are done. Safe to call from many threads at once; no call waits.
+// are done. Of asynchronous O_DIRECT reads the kernel tells nothing, and lets no program go before the
+// answer: so the reads that take long are looked at unasked. Safe to call from many threads at once; no call
+// waits.
 class Interrupts {
  public:
   // What ends a request. kKill: a read of a program that handles SIGINT goes on, as on a local disk.
@@ -48,6 +50,7 @@ class Interrupts {
     const EndedBy ended_by_;
     std::stop_source stop_;
     std::optional<Clock::time_point> since_;  // Guarded by interrupts_.mutex_. When it was interrupted.
+    bool was_seen_ = false;                   // The same. By the watcher, when it looked last.
     Patience patience_{stop_.get_token()};
   };
 
@@ -61,7 +64,7 @@ class Interrupts {
 
   void end(bool reads_only);
   void watch(const std::stop_token& stop);
-  std::vector<Suspect> suspects() const;
+  std::vector<Suspect> suspects();
 
   std::mutex mutex_;
   std::condition_variable_any changed_;

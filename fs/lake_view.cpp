@@ -303,12 +303,11 @@ ListRequest LakeView::Listing::request() const {
 
 Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::next() {
   if (is_at_end_) return std::optional<std::vector<Named>>();
-  const auto page = view_.pages_.take(request(), began_);
+  const auto page = view_.pages_.take(request(), began_, kPagesAhead);
   if (!page) return page.error();
   const std::string after = std::exchange(after_, page->page.next);
   is_at_end_ = !page->page.has_more;
   page_asked_ = page->asked;
-  if (!is_at_end_) view_.pages_.ask_row(request(), kPagesAhead, began_);
   auto named = view_.take_in(directory_, place_, *page, {.after = after, .began = began_, .cut = &cut_});
   for (const auto& [key, is_prefix, holding, asked] : named) {
     const std::string address = !is_prefix && holding.object ? holding.object->physical_address : "/";

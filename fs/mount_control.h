@@ -43,6 +43,7 @@ struct MountStatus {
   bool read_only = false;
   std::uint64_t inodes = 0;
   std::uint64_t open_handles = 0;
+  std::uint64_t requests = 0;         // Of the kernel, that it waited for.
   std::uint64_t hidden_names = 0;     // Entries of the lake that no POSIX name can hold, seen so far.
   std::uint64_t local_files = 0;      // Litter that never leaves this machine (W9).
   std::uint64_t unseen_failures = 0;  // Failures that no program could be told of, since the mount began.

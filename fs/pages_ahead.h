@@ -22,10 +22,6 @@ class PagesAhead {
 
   // Asks behind; returns at once. Does nothing where the same page is on its way.
   void ask(const ListRequest& request);
-  // The same for so many pages in a row, each as soon as the one before it is there. Those that are there
-  // already, or on their way, stay unless they are from before `oldest`.
-  void ask_row(const ListRequest& first, std::size_t pages, Moment oldest);
-
   // Nobody is to be given what was asked for below that prefix so far.
   void forget_below(const std::string& prefix);
 
@@ -34,16 +30,21 @@ class PagesAhead {
     Moment asked;  // The answer is as old as this.
   };
   // The page that was asked for ahead, unless that was before `oldest`; else it is asked for now. Blocks as
-  // ObjectStore::list().
-  Result<Page> take(const ListRequest& request, Moment oldest);
+  // ObjectStore::list(). So many pages behind it are asked for meanwhile, each as soon as the one before says
+  // where it begins; those that are there already, or on their way, stay unless they are from before
+  // `oldest`.
+  Result<Page> take(const ListRequest& request, Moment oldest, std::size_t behind = 0);
   // A page that was taken and is wanted once more, if that is soon. Those that were kept before `oldest` go.
   void keep(const ListRequest& request, Page page, Moment oldest);
 
  private:
   struct Call;
   std::list<std::shared_ptr<Call>>::iterator find_locked(const ListRequest& request);
+  // Asks for so many pages in a row.
+  void ask_row(const ListRequest& first, std::size_t pages, Moment oldest);
   // The call that is to be begun, if any.
   std::shared_ptr<Call> ask_row_locked(const ListRequest& first, std::size_t pages, Moment oldest);
+  void ask_behind(const Call& call, const std::string& next);
   void run(Call& call);
 
   ObjectStore& lake_;

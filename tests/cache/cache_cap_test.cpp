@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <fstream>
 #include <random>
@@ -39,6 +40,35 @@ TEST_CASE("the cap holds, and what was used last stays") {
   CHECK(f.fetches() == 0);
   REQUIRE(read(*f.open(kCap), objects[1], 0, 10).has_value());  // Not what the first one has in memory.
   CHECK(f.fetches() == 1);
+}
+
+TEST_CASE("eviction keeps the busy, and the small for longer than the large") {
+  CacheFixture f;
+  constexpr std::uint64_t kLarge = kWhole + 4096;
+  constexpr int kSmall = 20;
+  const auto cache = f.open(2 * kLarge + kSmall * 4096 + (64 << 10));
+  const auto put = [&](const std::string& key, std::uint64_t size, int unused) {
+    const ObjectInfo object = f.lake.put(key, text_of_size(size, static_cast<unsigned>(key.size())));
+    const auto before = block_files(f.path());
+    REQUIRE(read_to_disk(*cache, object, 0, 10).has_value());
+    for (const fs::path& file : block_files(f.path()))
+      if (std::ranges::find(before, file) == before.end()) set_last_used(file, unused);
+    return object;
+  };
+  // Asked of another mount's cache: the first one has some in memory.
+  const auto is_there = [&](const ObjectInfo& object) {
+    const std::size_t fetches = f.fetches();
+    REQUIRE(read(*f.open(kGiB), object, 0, 10).has_value());
+    return f.fetches() == fetches;
+  };
+  std::vector<ObjectInfo> small;
+  for (int n = 0; n < kSmall; ++n) small.push_back(put("small " + std::to_string(n), 10, 300));
+  const ObjectInfo busy = put("busy", kWhole, 1), idle = put("idle", kWhole, 60);
+  const ObjectInfo next = put("next", kWhole, 60);
+  CHECK(is_there(next));
+  CHECK(is_there(busy));
+  CHECK_FALSE(is_there(idle));
+  for (const ObjectInfo& object : small) CHECK(is_there(object));
 }
 
 TEST_CASE("tiny objects count for what they take on disk, and the cap holds for thousands of them") {
@@ -98,6 +128,18 @@ TEST_CASE("a cache whose books are lost or wrong counts again") {
     fs::resize_file(f.path() / "usage", 3);
   }
   wait_for_truth(*f.open());
+}
+
+TEST_CASE("a mount that begins believes the books, however many files there are: it looks through none") {
+  CacheFixture f;
+  REQUIRE(read_to_disk(*f.open(), f.lake.put("a", text_of_size(kWhole)), 0, 10).has_value());
+  const auto booked = f.open()->use().bytes;
+  CHECK(booked == bytes_on_disk(f.path()));
+  fs::create_directories(f.path() / "blocks" / "ab");
+  std::ofstream(f.path() / "blocks" / "ab" / "unknown to the books") << text_of_size(kWhole);
+  const auto cache = f.open();
+  std::this_thread::sleep_for(50ms);  // It would be counted behind.
+  CHECK(cache->use().bytes == booked);
 }
 
 TEST_CASE("books that say too much do not keep the cache from working") {

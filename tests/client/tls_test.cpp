@@ -1,7 +1,10 @@
 // TLS with an authority of the test's own: trusted when named, refused when not, refused for another host.
 
+#include <openssl/ssl.h>
+
 #include <cstdlib>
 
+#include "client/http_connection.h"
 #include "support_bytes.h"
 #include "support_double_lake.h"
 #include "support_scripted_server.h"
@@ -87,6 +90,23 @@ TEST_CASE("tls: through a proxy the other end is the lake, by its own certificat
   lake.access.ca_file = certificates.file("ca.pem");
   CHECK(config_of(lake.access));
   CHECK(heard == "CONNECT lake.invalid:" + port + " HTTP/1.1\r\nHost: lake.invalid:" + port + "\r\n\r\n");
+}
+
+TEST_CASE(
+    "tls: a new connection takes up the session of an earlier one, and no certificate is verified anew") {
+  const Certificates certificates("IP:127.0.0.1");
+  DevServer server(certificates.options());
+  const auto trust = must(TlsTrust::load(certificates.file("ca.pem")));
+  const Origin origin = must(parse_url(server.endpoint())).origin;
+  const auto call_anew = [&](const Origin& to) {
+    const auto connection = must(HttpConnection::open(to, *trust, {}));
+    must(connection->exchange({}, {}, {}));
+    return SSL_CTX_sess_hits(trust->context());
+  };
+  CHECK(call_anew(origin) == 0);
+  CHECK(call_anew(origin) == 1);
+  CHECK(call_anew(origin) == 2);
+  CHECK(call_anew(must(parse_url(server.store_endpoint())).origin) == 2);  // Each vouches for itself alone.
 }
 
 TEST_CASE("tls: by name as well as by address") {

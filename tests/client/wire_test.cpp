@@ -40,6 +40,25 @@ Errc list_failure(const std::string& body, const ListRequest& request = {}) {
 
 }  // namespace
 
+TEST_CASE("wire: where the next page begins is told before the page is taken apart, or not at all") {
+  CHECK(wire::guess_next(page(entry("a"), true, R"(a \"b\")")) == R"(a "b")");
+  CHECK(wire::guess_next(R"({"results":[],"pagination":{"has_more":true,"next_offset":"z"}})") == "z");
+  // A name may say so, too.
+  const std::string name = R"(\"pagination\":{\"has_more\":true,\"next_offset\":\"q\"})";
+  CHECK(wire::guess_next(R"({"results":[{"path":")" + name + R"("}]})") == std::nullopt);
+  for (const std::string nothing :
+       {"", R"({"pagination":)", R"({"pagination":7})", R"({"pagination":{"has_more":true})",
+        R"({"pagination":{"has_more":true}})", R"({"pagination":{"has_more":true,"next_offset":1}})",
+        R"({"pagination":{"has_more":true,"next_offset":")"
+        "\xEF\xBF\xBD"
+        R"("}})"}) {
+    CAPTURE(nothing);
+    CHECK(wire::guess_next(nothing) == std::nullopt);
+  }
+  CHECK(wire::guess_next(page(entry("a"))) == std::nullopt);
+  CHECK(wire::guess_next(R"({"pagination":)" + std::string(1000, '[')) == std::nullopt);
+}
+
 TEST_CASE("wire: an object is read whole") {
   const auto object = wire::parse_object(kObject)->object;
   CHECK(object.path == "a.txt");

@@ -122,6 +122,7 @@ TEST_CASE("control: status comes through whole, names with odd characters includ
   Served mount;
   mount.control.now.uri = "lakefs://repo/main/";
   mount.control.now.unseen_failures = 3;
+  mount.control.now.requests = 17;
   mount.control.now.cache_bytes = std::uint64_t{1} << 60;
   mount.control.now.pending = {pending("a \"b\"\n\\ü/c", "failed")};
   mount.control.now.failures = {{5, "release", "link a: 500"}};
@@ -133,6 +134,7 @@ TEST_CASE("control: status comes through whole, names with odd characters includ
   CHECK(report->facts.mountpoint == "/mnt/lake");
   CHECK(report->facts.pid == ::getpid());
   CHECK(report->status.unseen_failures == 3);
+  CHECK(report->status.requests == 17);
   CHECK(report->status.cache_bytes == std::uint64_t{1} << 60);
   REQUIRE(report->status.pending.size() == 1);
   CHECK(report->status.pending[0].path == "a \"b\"\n\\ü/c");

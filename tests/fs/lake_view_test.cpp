@@ -2,10 +2,13 @@
 
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/forwarding_store.h"
+#include "tests/support/gated_store.h"
 #include "tests/support/memory_store.h"
 
 namespace lakefuse::test {
@@ -78,6 +81,36 @@ TEST_CASE("all directories together remember a hundred thousand names, those tha
   REQUIRE(found.has_value());
   CHECK(found->holding.object);
   CHECK(lake.calls == calls + 1);
+}
+
+TEST_CASE("many who ask for names of one directory at once cost one call, absent names included") {
+  MemoryStore lake;
+  for (int n = 0; n < 8; ++n) lake.put("d/" + std::to_string(n), "x");
+  GatedStore gated(lake);
+  FilesystemOptions options;
+  options.metadata_ttl = std::chrono::hours(1);
+  Tree tree("");
+  const VacatedNames vacated;
+  LakeView view(options, gated, tree, vacated);
+  const InodePtr directory = tree.add(tree.root(), "d", "d", Kind::kDirectory);
+  gated.shut("list");
+  std::atomic<int> there = 0, absent = 0, asking = 0;
+  {
+    std::vector<std::jthread> who;
+    for (int n = 0; n < 16; ++n)
+      who.emplace_back([&, n] {
+        ++asking;
+        const auto found = view.find(directory, std::to_string(n));
+        if (found) ++(found->holding.object ? there : absent);
+      });
+    REQUIRE(gated.wait_for("list"));
+    while (asking < 16) std::this_thread::yield();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // Whoever would ask, too, has done so.
+    gated.open("list");
+  }
+  CHECK(there == 8);
+  CHECK(absent == 8);
+  CHECK(lake.calls("list") == 1);
 }
 
 TEST_SUITE_END();

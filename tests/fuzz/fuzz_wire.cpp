@@ -14,7 +14,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     case 1: {
       const ListRequest request{.prefix = input.byte() % 2 == 0 ? "" : "a/",
                                 .after = input.byte() % 2 == 0 ? "" : "a/b"};
-      const auto page = wire::parse_list(input.rest(), request);
+      const auto body = input.rest();
+      std::ignore = wire::guess_next(body);
+      const auto page = wire::parse_list(body, request);
       if (!page) break;
       for (const auto& entry : page->entries) {
         const std::string& path = entry.object.path;

@@ -367,3 +367,79 @@ TEST_CASE("counts: small files read here and there have few others fetched in va
   for (int n = 380; n >= 0; n -= 20) CHECK(read_file(d / name(n)) == "x");
   CHECK(d.calls().at("store_get") <= 20 + 8);
 }
+
+// What the kernel asks us while a program works: each is two switches of threads. One more may be the release
+// of what was closed before, which nobody waits for.
+TEST_CASE("counts: what programs do costs the kernel's requests that it must, and no others") {
+  TestLake lake;
+  const std::string text = pattern(8 << 20);
+  lake.put("d/large", text);
+  for (int n = 0; n < 100; ++n) lake.put("d/f" + std::to_string(100 + n), "x");
+  Mounted mount(lake, slow_to_ask());
+  const auto requests = [&] { return mount.status().at("requests").to_number<std::int64_t>(); };
+  const auto cost_of = [&](const auto& work) {
+    const auto before = requests();
+    work();
+    return requests() - before;
+  };
+  CHECK(look(mount / "d") == kOk);
+  // opendir, 100 names by the page, the end, releasedir.
+  CHECK(cost_of([&] { CHECK(shell(mount / "d", "ls -l >/dev/null").exit_code == 0); }) <= 10);
+  CHECK(cost_of([&] { CHECK((read_file(mount / "d/large") == text)); }) <= (8 << 20) / (128 << 10) + 3);
+  // Its pages are the kernel's: open and release.
+  CHECK(cost_of([&] { CHECK((read_file(mount / "d/large") == text)); }) <= 2 + 1);
+  CHECK(cost_of([&] {
+          for (int n = 0; n < 100; ++n) CHECK(look(mount / "d" / ("f" + std::to_string(100 + n))) == kOk);
+        }) <= 1);
+  CHECK(cost_of([&] {
+          for (int n = 0; n < 100; ++n) CHECK(look(mount / "d/not there") == "stat: ENOENT");
+        }) <= 1);
+  // lookup, create, write, flush, release; and the security.capability that Linux asks for at a write.
+  CHECK(cost_of([&] { CHECK(write_file(mount / "d/new", "bytes") == kOk); }) <= 6 + 1);
+  // A mebibyte at a time.
+  CHECK(cost_of([&] { CHECK(write_file(mount / "d/new large", text) == kOk); }) <= 8 + 6);
+}
+
+TEST_CASE("counts: appends of 4 KiB cost no call, and those that the kernel makes of each stay here") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/old", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  OpenFile file(d / "log", O_WRONLY | O_CREAT | O_APPEND);
+  CHECK(file.write(std::string(4096, 'a')) == kOk);
+  CHECK(lake.server().wait_for("get_physical_address", 1));
+  d.calls();
+  for (int n = 0; n < 100; ++n) CHECK(file.write(std::string(4096, 'a')) == kOk);
+  CHECK(d.total() == 0);
+  CHECK(file.close() == kOk);
+  CHECK(d.calls() == Counts{{"store_put", 1}, {"link_physical_address", 1}});
+}
+
+TEST_CASE("counts: closes at once go up at once, and of one program with --writeback sixteen") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/old", "x");
+  constexpr std::size_t kFiles = 40, kOfOneProgram = 16;
+  const auto name = [](std::size_t n) { return "f" + std::to_string(n); };
+  {
+    Mounted mount(lake, slow_to_ask());
+    Gate gate = lake.server().hold("store_put");
+    std::vector<std::jthread> programs;
+    for (std::size_t n = 0; n < kFiles; ++n)
+      programs.emplace_back([&, n] { CHECK(write_file(mount / "d" / name(n), "bytes") == kOk); });
+    CHECK(gate.wait_for_arrivals(kFiles));
+    gate.release();
+  }
+  MountOptions options = slow_to_ask();
+  options.flags.push_back("--writeback");
+  Mounted mount(lake, options);
+  Gate gate = lake.server().hold("store_put");
+  for (std::size_t n = 0; n < kFiles; ++n) CHECK(write_file(mount / "d" / name(n), "more") == kOk);
+  CHECK(gate.wait_for_arrivals(kOfOneProgram));
+  std::this_thread::sleep_for(100ms);
+  CHECK(gate.arrivals() == kOfOneProgram);
+  gate.release();
+  CHECK(flush(mount) == 0);
+  for (std::size_t n = 0; n < kFiles; ++n) CHECK(lake.read("d/" + name(n)) == "more");
+}
