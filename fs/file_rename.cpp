@@ -99,6 +99,7 @@ struct FileRename {
         inode->staging.ahead.reset();  // An address is bound to its path, and so are parts.
         inode->staging.parts.reset();
       }
+      leave_unpublished();
       finish(std::nullopt);
       if (!old_name.nonce.empty())
         if (auto promised = core.remove_behind(std::move(old_name), SpoolFile::Safety::kDurable); !promised)
@@ -127,6 +128,7 @@ struct FileRename {
       core.publishing.took_name(inode);
       return done.error();
     }
+    if (!*left) leave_unpublished();
     finish(std::move(now_there));
     return {};
   }
@@ -185,6 +187,7 @@ struct FileRename {
       staging.order = 0;  // After all that was promised by now.
       ++staging.generation;
     }
+    if (!old_name.version) leave_unpublished();
     change_names(std::nullopt);
     auto promised =
         core.stays_here(inode) ? false : core.publishing.publish_behind(inode, WriteQueue::Kind::kBarrier);
@@ -264,6 +267,10 @@ struct FileRename {
                       .key = inode->key,
                       .due = std::chrono::steady_clock::now() + core.options.temporary_age});
     return {};
+  }
+
+  void leave_unpublished() {
+    if (from_directory != to.directory) core.keep_without(from_directory, inode);
   }
 
   // What of ours the lake holds there: what we know of, or what a publish brought that was not told so (rule
