@@ -9,7 +9,6 @@
 
 #include "fs/filesystem_core.h"
 #include "fs/left_renames.h"
-#include "fs/log.h"
 
 namespace lakefuse {
 namespace {
@@ -255,10 +254,15 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
 
   DirectoryRename rename(*this, *old_prefix, new_prefix, !is_directory);
   if (auto begun = rename.begin(std::move(staged), !top->is_local_directory); !begun) return begun.error();
-  const auto give_up = [&rename](Error why) {
-    if (auto undone = rename.undo(); !undone)
-      log_warn("copies of a rename that failed are still there, the next mount removes them: " +
-               undone.error().message);
+  const auto give_up = [&](Error why) {
+    if (auto undone = rename.undo(); !undone) {
+      view.distrust(to, new_name);
+      note_failure(
+          "rename",
+          undone.error().in("rename of " + *old_prefix + " to " + new_prefix +
+                            " failed, and copies of it are still there, which the next mount removes"),
+          true);
+    }
     if (why.code == Errc::kConflict || why.code == Errc::kExists) why.code = Errc::kBusy;
     return why;
   };
