@@ -54,6 +54,7 @@ struct FileRename {
   }
 
   void change_names(std::optional<ObjectInfo> now_there) {
+    const auto now_at = now_there ? std::optional(now_there->path) : std::nullopt;
     core.view.changed_object(from_directory, inode->key, std::nullopt);
     if (now_there) core.vacated.forget(now_there->path);
     if (now_there) core.released_claims.forget(now_there->path);
@@ -63,19 +64,21 @@ struct FileRename {
     {
       const std::lock_guard naming(core.naming);
       core.tree.move(inode, to.directory, to.name, to.key);
+      // Elsewhere, as the directory was renamed meanwhile: the name is its own until it has followed.
+      if (now_at && core.tree.path(inode) != now_at) inode->is_ours = true;
     }
   }
 
-  void finish(std::optional<ObjectInfo> now_there) {
+  Result<> finish(std::optional<ObjectInfo> now_there) {
     change_names(now_there);
     if (replaced != nullptr) core.bury(replaced);
     // Whoever opened what was there may have met that in between.
     if (replaced != nullptr && now_there) core.publishing.versions().met(now_there->path, *now_there);
+    const auto along = now_there ? core.publishing.follow(inode) : Result<>();
     core.publishing.took_name(inode);
-    {
-      const std::lock_guard lock(inode->mutex);
-      inode->attributes.ctime = now_on_the_clock();
-    }
+    const std::lock_guard lock(inode->mutex);
+    inode->attributes.ctime = now_on_the_clock();
+    return along;
   }
 
   // Bytes that are not on the lake just change their target, or get there by this rename.
@@ -100,7 +103,7 @@ struct FileRename {
         inode->staging.parts.reset();
       }
       leave_unpublished();
-      finish(std::nullopt);
+      std::ignore = finish(std::nullopt);
       if (!old_name.nonce.empty())
         if (auto promised = core.remove_behind(std::move(old_name), SpoolFile::Safety::kDurable); !promised)
           return promised;
@@ -129,8 +132,7 @@ struct FileRename {
       return done.error();
     }
     if (!*left) leave_unpublished();
-    finish(std::move(now_there));
-    return {};
+    return finish(std::move(now_there));
   }
 
   // --writeback: whether only the journal need know.
@@ -244,8 +246,7 @@ struct FileRename {
         inode->staging.base = inode->staging.base ? copied.value() : inode->staging.base;
       }
     }
-    finish(*copied);
-    return {};
+    return finish(*copied);
   }
 
   // Its name says that the file is a backup, or on its way to another name.
