@@ -176,9 +176,10 @@ Result<struct statvfs> Filesystem::statfs() {
   constexpr unsigned long kBlock = 4096;
   struct statvfs facts {};
   facts.f_bsize = facts.f_frsize = kBlock;
-  facts.f_blocks = kLakeBytes / kBlock;
+  // What the lake holds nobody counts: none of it is used, or df would say 100 %.
+  facts.f_blocks = facts.f_bfree = kLakeBytes / kBlock;
   // What can be written before it has to be on the lake.
-  facts.f_bfree = facts.f_bavail = core_->spool != nullptr ? core_->spool->free_bytes() / kBlock : 0;
+  if (core_->spool != nullptr) facts.f_bavail = core_->spool->free_bytes() / kBlock;
   facts.f_files = facts.f_ffree = facts.f_favail = std::uint64_t{1} << 32;
   facts.f_namemax = 255;
   return facts;

@@ -9,7 +9,6 @@
 
 #include "fs/filesystem_core.h"
 #include "fs/left_renames.h"
-#include "fs/log.h"
 
 namespace lakefuse {
 namespace {
@@ -255,10 +254,15 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
 
   DirectoryRename rename(*this, *old_prefix, new_prefix, !is_directory);
   if (auto begun = rename.begin(std::move(staged), !top->is_local_directory); !begun) return begun.error();
-  const auto give_up = [&rename](Error why) {
-    if (auto undone = rename.undo(); !undone)
-      log_warn("copies of a rename that failed are still there, the next mount removes them: " +
-               undone.error().message);
+  const auto give_up = [&](Error why) {
+    if (auto undone = rename.undo(); !undone) {
+      view.distrust(to, new_name);
+      note_failure(
+          "rename",
+          undone.error().in("rename of " + *old_prefix + " to " + new_prefix +
+                            " failed, and copies of it are still there, which the next mount removes"),
+          true);
+    }
     if (why.code == Errc::kConflict || why.code == Errc::kExists) why.code = Errc::kBusy;
     return why;
   };
@@ -280,6 +284,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     else
       view.changed_object(from, old_key, std::nullopt);
   };
+  std::vector<InodePtr> late;
   {
     const std::lock_guard lock(naming);
     if (replaced != nullptr) tree.unname(replaced);
@@ -289,8 +294,17 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
       view.changed_prefix(to, new_name, rename.has_objects());
     else
       view.changed_object(to, new_name, rename.only_copy());
+    const std::vector<InodePtr> now_below = tree.below(top);
+    rename.tell(now_below);  // Those that were looked up meanwhile, too.
+    // What was made meanwhile may be linked below the old name: until it has followed, its name is its own.
+    for (const InodePtr& inode : now_below) {
+      if (std::ranges::binary_search(below, inode->node, {}, &Inode::node)) continue;
+      const std::lock_guard version_lock(inode->mutex);
+      if (!inode->version || !inode->version->path.starts_with(*old_prefix)) continue;
+      inode->is_ours = true;
+      late.push_back(inode);
+    }
   }
-  rename.tell(tree.below(top));  // Those that were looked up meanwhile, too.
   // What the lake still held there went along.
   if (is_directory)
     vacated.forget_below(*old_prefix);
@@ -301,7 +315,14 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   view.changed_time(from);
   view.changed_time(to);
   for (const InodePtr& inode : tree.below(top)) publishing.save(inode);
-  const auto removed = rename.remove_all();
+  Result<> followed;
+  for (const InodePtr& inode : late) {
+    const auto turn = inode->turn.take_surely();
+    if (auto along = publishing.follow(inode); !along) followed = along;
+    publishing.took_name(inode);
+  }
+  auto removed = rename.remove_all();
+  if (removed) removed = followed;
   view.forget_pages(*old_prefix);
   old_name_is_gone();  // Whoever asked meanwhile was told of what was still there.
   if (!removed) {

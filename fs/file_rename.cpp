@@ -54,6 +54,7 @@ struct FileRename {
   }
 
   void change_names(std::optional<ObjectInfo> now_there) {
+    const auto now_at = now_there ? std::optional(now_there->path) : std::nullopt;
     core.view.changed_object(from_directory, inode->key, std::nullopt);
     if (now_there) core.vacated.forget(now_there->path);
     if (now_there) core.released_claims.forget(now_there->path);
@@ -63,19 +64,21 @@ struct FileRename {
     {
       const std::lock_guard naming(core.naming);
       core.tree.move(inode, to.directory, to.name, to.key);
+      // Elsewhere, as the directory was renamed meanwhile: the name is its own until it has followed.
+      if (now_at && core.tree.path(inode) != now_at) inode->is_ours = true;
     }
   }
 
-  void finish(std::optional<ObjectInfo> now_there) {
+  Result<> finish(std::optional<ObjectInfo> now_there) {
     change_names(now_there);
     if (replaced != nullptr) core.bury(replaced);
     // Whoever opened what was there may have met that in between.
     if (replaced != nullptr && now_there) core.publishing.versions().met(now_there->path, *now_there);
+    const auto along = now_there ? core.publishing.follow(inode) : Result<>();
     core.publishing.took_name(inode);
-    {
-      const std::lock_guard lock(inode->mutex);
-      inode->attributes.ctime = now_on_the_clock();
-    }
+    const std::lock_guard lock(inode->mutex);
+    inode->attributes.ctime = now_on_the_clock();
+    return along;
   }
 
   // Bytes that are not on the lake just change their target, or get there by this rename.
@@ -99,7 +102,8 @@ struct FileRename {
         inode->staging.ahead.reset();  // An address is bound to its path, and so are parts.
         inode->staging.parts.reset();
       }
-      finish(std::nullopt);
+      leave_unpublished();
+      std::ignore = finish(std::nullopt);
       if (!old_name.nonce.empty())
         if (auto promised = core.remove_behind(std::move(old_name), SpoolFile::Safety::kDurable); !promised)
           return promised;
@@ -127,8 +131,8 @@ struct FileRename {
       core.publishing.took_name(inode);
       return done.error();
     }
-    finish(std::move(now_there));
-    return {};
+    if (!*left) leave_unpublished();
+    return finish(std::move(now_there));
   }
 
   // --writeback: whether only the journal need know.
@@ -185,6 +189,7 @@ struct FileRename {
       staging.order = 0;  // After all that was promised by now.
       ++staging.generation;
     }
+    if (!old_name.version) leave_unpublished();
     change_names(std::nullopt);
     auto promised =
         core.stays_here(inode) ? false : core.publishing.publish_behind(inode, WriteQueue::Kind::kBarrier);
@@ -241,8 +246,7 @@ struct FileRename {
         inode->staging.base = inode->staging.base ? copied.value() : inode->staging.base;
       }
     }
-    finish(*copied);
-    return {};
+    return finish(*copied);
   }
 
   // Its name says that the file is a backup, or on its way to another name.
@@ -264,6 +268,10 @@ struct FileRename {
                       .key = inode->key,
                       .due = std::chrono::steady_clock::now() + core.options.temporary_age});
     return {};
+  }
+
+  void leave_unpublished() {
+    if (from_directory != to.directory) core.keep_without(from_directory, inode);
   }
 
   // What of ours the lake holds there: what we know of, or what a publish brought that was not told so (rule

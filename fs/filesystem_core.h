@@ -228,6 +228,9 @@ class FilesystemCore {
   // The directory's marker, so that it stays when `key` (of a directory: with its "/"), the last thing in it,
   // goes.
   Result<> keep_directory(const InodePtr& directory, const std::string& key);
+  // The same where the last thing in it is not on the lake, and goes: without an answer the directory does,
+  // too.
+  void keep_without(const InodePtr& directory, const InodePtr& unpublished);
   // An object without bytes. A claim is looked at again before it is used. `nonce`: empty: one is drawn.
   enum class Empty { kEntry, kClaim };
   Result<ObjectInfo> publish_empty(const std::string& path, const Attributes& attributes,

@@ -428,6 +428,7 @@ void LakeView::distrust(const InodePtr& directory, const std::string& key) {
 }
 
 void LakeView::changed_marker(const InodePtr& directory, std::optional<ObjectInfo> marker) {
+  if (marker) above_is_there(directory);
   tree_.with_view(directory, [&](DirectoryView& view) {
     view.marker = std::move(marker);
     view.marker_seen = clock_now();

@@ -90,6 +90,11 @@ Result<> FilesystemCore::keep_directory(const InodePtr& directory, const std::st
   return {};
 }
 
+void FilesystemCore::keep_without(const InodePtr& directory, const InodePtr& unpublished) {
+  if (!tree.is_held_up_without(directory, unpublished))
+    std::ignore = keep_directory(directory, unpublished->key);
+}
+
 void FilesystemCore::removed_from_lake(const std::string& path) {
   publishing.versions().removed(path);
   vacated.forget(path);
@@ -142,6 +147,7 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
     }
     if (is_on_lake) core.removed_from_lake(*text);
   }
+  if (!is_on_lake) core.keep_without(*directory, inode);
   core.view.changed_object(*directory, inode->key, std::nullopt);
   core.view.changed_time(*directory);
   core.tree.unname(inode);

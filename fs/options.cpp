@@ -211,8 +211,8 @@ void declare_mount_meaning(CLI::App* app, Drafts& drafts) {
   add(app, "--temporary-age", meaning.temporary_age, parse_duration,
       "When a temporary name that nobody renamed is published all the same (3s)")
       ->type_name("TIME");
-  app->add_option("--uid", meaning.uid, "Owner of all files (you)")->type_name("UID");
-  app->add_option("--gid", meaning.gid, "Group of all files (yours)")->type_name("GID");
+  add(app, "--uid", meaning.uid, parse_id, "Owner of all files (you)")->type_name("UID");
+  add(app, "--gid", meaning.gid, parse_id, "Group of all files (yours)")->type_name("GID");
   add(app, "--umask", modes.umask, parse_mode, "Taken from 0666 and 0777 where no mode was kept (022)")
       ->type_name("MODE");
   add(app, "--file-mode", modes.file, parse_mode, "Mode of files that carry none (0644)")->type_name("MODE");

@@ -109,7 +109,13 @@ Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order ord
       generation = staging.generation;
     }
     const auto done = try_publish(inode, std::nullopt, which);
-    if (done) continue;
+    if (done) {
+      if (const auto along = follow(inode); !along) {
+        will_tell(tree_.last_path(inode), along.error());
+        log_warn("not on the lake: " + along.error().message);
+      }
+      continue;
+    }
     {
       const std::lock_guard lock(inode->mutex);
       // Nobody wants it under this name any more: whoever took the name away sees to the rest, or it comes

@@ -49,6 +49,10 @@ class Publishing {
   // own, whatever the lake says of it.
   void took_name(const InodePtr& inode);
 
+  // A directory above may have got another name while the object was linked below its old one: then it comes
+  // along. Nothing to do, and no call, where it did not. By who has the inode's turn.
+  Result<> follow(const InodePtr& inode);
+
   // --writeback: safe on this machine now, published in its turn. Takes no turn: an upload of an older
   // version may be under way. False: it cannot be made safe here, and nothing is promised.
   Result<bool> publish_behind(const InodePtr& inode, WriteQueue::Kind kind = WriteQueue::Kind::kPlain);

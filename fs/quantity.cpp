@@ -85,6 +85,15 @@ Result<std::uint32_t> parse_mode(std::string_view text) {
   return mode;
 }
 
+Result<std::uint32_t> parse_id(std::string_view text) {
+  std::uint32_t id = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), id);
+  if (error != std::errc{} || end != text.data() + text.size() || id == UINT32_MAX) {
+    return no(text, "id of a user or group", "1000");
+  }
+  return id;
+}
+
 std::string format_time(std::int64_t unix_seconds) {
   const std::time_t time = unix_seconds;
   std::tm parts{};

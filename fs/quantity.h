@@ -24,6 +24,9 @@ std::string format_bytes(std::uint64_t bytes);
 // Octal, as chmod takes it: "0644", "22". kInvalid past 07777.
 Result<std::uint32_t> parse_mode(std::string_view text);
 
+// Of a user or group. kInvalid; the last number is, which the system calls take for "none".
+Result<std::uint32_t> parse_id(std::string_view text);
+
 // Local time, "2026-01-31 12:00:00".
 std::string format_time(std::int64_t unix_seconds);
 

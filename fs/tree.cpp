@@ -276,6 +276,11 @@ bool Tree::is_held_up(const InodePtr& directory) const {
   return is_held_up_locked(*directory);
 }
 
+bool Tree::is_held_up_without(const InodePtr& directory, const InodePtr& child) const {
+  const std::lock_guard lock(mutex_);
+  return is_held_up_locked(*directory, child.get());
+}
+
 bool Tree::holds_up(const InodePtr& directory, std::string_view name) const {
   const std::lock_guard lock(mutex_);
   const auto found = directory->children.find(name);
@@ -360,9 +365,10 @@ void Tree::revive_locked(const InodePtr& inode) {
   }
 }
 
-bool Tree::is_held_up_locked(const Inode& directory) const {
+bool Tree::is_held_up_locked(const Inode& directory, const Inode* without) {
   if (directory.is_local_directory) return true;
   for (const auto& [name, child] : directory.children) {
+    if (child.get() == without) continue;
     if (child->is_ours || child->is_local_directory) return true;
     if (child->kind == Kind::kDirectory && is_held_up_locked(*child)) return true;
   }

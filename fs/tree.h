@@ -86,6 +86,8 @@ class Tree {
   [[nodiscard]] bool is_within(const InodePtr& inode, const InodePtr& directory) const;
   // Whether bytes of ours make this directory exist, whatever the lake says.
   [[nodiscard]] bool is_held_up(const InodePtr& directory) const;
+  // The same if that one were not.
+  [[nodiscard]] bool is_held_up_without(const InodePtr& directory, const InodePtr& child) const;
   // The same of whatever has that name in the directory: it will be on the lake, and an object of its name
   // shows beside it.
   [[nodiscard]] bool holds_up(const InodePtr& directory, std::string_view name) const;
@@ -109,7 +111,7 @@ class Tree {
   void detach_locked(Inode& inode);                     // Both sides go.
   void tidy_locked(const InodePtr& inode);
   void revive_locked(const InodePtr& inode);
-  bool is_held_up_locked(const Inode& directory) const;
+  static bool is_held_up_locked(const Inode& directory, const Inode* without = nullptr);
 
   const std::string prefix_;
   const InodePtr root_;

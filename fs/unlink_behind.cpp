@@ -30,7 +30,7 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
   if (!path) return Error{Errc::kNotFound, "unlink: the name is gone"};
   RemovalRecord removal{.path = *path};
   const bool is_vacated = left_at(*path).has_value();
-  bool may_be_there = false;
+  bool is_on_lake = false, may_be_there = false;
   {
     const std::lock_guard lock(inode->mutex);
     if (is_vacated && may_be_linked_at(*inode, *path)) return false;
@@ -38,7 +38,8 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
     inode->publish_stop.request_stop();
     removal.version = inode->version;
     removal.nonce = inode->staging.nonce;  // and of one that has begun this tells what it made.
-    may_be_there = removal.version || inode->staging.may_be_linked;
+    is_on_lake = removal.version.has_value();
+    may_be_there = is_on_lake || inode->staging.may_be_linked;
   }
   // Before it goes: whether the directory stays is judged by what is left in it.
   view.changed_object(directory, inode->key, std::nullopt);
@@ -55,6 +56,7 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
       return false;
     }
   }
+  if (!is_on_lake) keep_without(directory, inode);
   view.changed_time(directory);
   tree.unname(inode);
   bury(inode);

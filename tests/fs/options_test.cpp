@@ -185,6 +185,13 @@ TEST_CASE("options: nonsense is told in words that name the flag, with exit code
         std::string::npos);
   CHECK(complaint_of({"mount", "lakefs://repo/main", "/m", "--umask", "9"}).find("--umask") !=
         std::string::npos);
+  for (const char* flag : {"--uid", "--gid"}) {
+    for (const char* none : {"4294967295", "4294967296", "-1", "root", "1 "}) {
+      CAPTURE(none);
+      CHECK(complaint_of({"mount", "lakefs://repo/main", "/m", flag, none}).find(flag) != std::string::npos);
+    }
+    command_of<MountCommand>({"mount", "lakefs://repo/main", "/m", flag, "4294967294"});
+  }
   CHECK(complaint_of({"fly"}).find("lakefuse:") == 0);
   CHECK(complaint_of({}).find("lakefuse:") == 0);
 }

@@ -372,6 +372,37 @@ TEST_CASE(
   CHECK(mount.pending().empty());
 }
 
+TEST_CASE(
+    "beside: a directory that only bytes of ours held up stays when they go, and rm -r leaves the other "
+    "client's object as the file") {
+  for (const std::string way : {"rm", "rename of what is open", "rename of what is closed"}) {
+    for (const char* flag : {"--writeback=off", "--writeback"}) {
+      CAPTURE(way);
+      CAPTURE(flag);
+      TestLake lake;
+      lake.put("d/x", "X");
+      Mounted mount(lake, {.flags = {flag, "--metadata-ttl", "50ms", "--temporary-age", "600s"}});
+      OpenFile open(mount / "d/f", O_WRONLY | O_CREAT);
+      CHECK(open.write("mine") == kOk);
+      CHECK(write_file(mount / "d/held.tmp", "held back") == kOk);
+      lake.remove("d/x");
+      lake.put("d", "theirs");
+      CHECK(eventually([&] { return names_in(mount / "d") == Names{"f", "held.tmp"}; }));
+      if (way == "rename of what is open") {
+        CHECK(remove_file(mount / "d/held.tmp") == kOk);
+        CHECK(rename_file(mount / "d/f", mount / "f") == kOk);
+      } else if (way == "rename of what is closed") {
+        CHECK(remove_file(mount / "d/f") == kOk);
+        CHECK(rename_file(mount / "d/held.tmp", mount / "published") == kOk);
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(60));
+      CHECK(shell(mount.at(), "rm -r d").err == "");
+      CHECK(eventually([&] { return read_file(mount / "d") == "theirs"; }));
+      CHECK(lake.keys("d") == Names{"d"});
+    }
+  }
+}
+
 TEST_CASE("beside: a directory that the lake lost is there again once something of ours is in it") {
   TestLake lake;
   lake.put("d/x", "X");

@@ -176,6 +176,33 @@ TEST_CASE(
 }
 
 TEST_CASE(
+    "rule 4: a directory rename that fails and cannot be undone says so, and is undone by the next mount") {
+  Renaming renaming;
+  NEEDS_DOUBLE(renaming.lake);
+  for (const std::string call : {"copy_object new/sub/c", "delete_object new/*"}) {
+    const auto blank = call.find(' ');
+    renaming.lake.server().add_fault({.kind = Fault::Kind::kStatus,
+                                      .operation = call.substr(0, blank),
+                                      .path = call.substr(blank + 1),
+                                      .times = 0,
+                                      .status = 403});
+  }
+  CHECK(rename_file(renaming.mount / "old", renaming.mount / "new") == "rename: EACCES");
+  CHECK(renaming.lake.keys().size() > kOld.size());
+  const Ran status = renaming.mount.lakefuse({"status", renaming.mount.at().string()});
+  CHECK(status.exit_code == 3);
+  CHECK(has(status.out, "rename of old/ to new/ failed, and copies of it are still there"));
+  renaming.lake.server().clear_faults();
+  CHECK(eventually([&] { return write_file(renaming.mount / "new/a", "mine") == kOk; }));
+  renaming.mount.kill_hard();
+  renaming.mount.mount();
+  CHECK(renaming.lake.read("new/a") == "mine");
+  renaming.lake.remove("new/a");
+  CHECK(renaming.lake.keys() == kOld);
+  renaming.check_bytes("old/");
+}
+
+TEST_CASE(
     "rule 4: a large directory's rename that was cut short keeps the next mount waiting for a few calls "
     "only") {
   for (const std::string held : {"copy_object", "delete_object"}) {

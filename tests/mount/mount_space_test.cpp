@@ -135,5 +135,6 @@ TEST_CASE(
   CHECK(mounted.f_bavail > 0);
   CHECK(mounted.f_bavail * mounted.f_frsize <= below.f_bavail * below.f_frsize + kMebi * 64);
   CHECK(mounted.f_blocks * mounted.f_frsize > below.f_blocks * below.f_frsize);
+  CHECK(mounted.f_bfree == mounted.f_blocks);  // Use%: 0.
   CHECK(mounted.f_namemax == 255);
 }
