@@ -191,7 +191,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("rule 3: what another client put back after it was removed here is his, though the address is the same") {
+TEST_CASE(
+    "rule 3: what another client put back after it was removed here is his, though the address is the same") {
   MemoryStore lake;
   Publisher publisher(lake, [](std::chrono::milliseconds) { return Result<>(); });
   const PublishJob job{.path = path_of("a"), .meta = {}, .expected = Expectation::absent()};
