@@ -29,7 +29,8 @@ std::unique_ptr<Readiness> foreground_readiness();
 void forbid_core_dumps();
 
 // Each file that waits and each connection holds a descriptor: as many as the system allows, instead of the
-// 1,024 that programs with select(2) need.
-void raise_descriptor_limit();
+// 1,024 that programs with select(2) need. A limit of file size (`ulimit -f`) is for what a program writes,
+// not for who keeps its bytes; where it stands, a write beyond it is EFBIG and no signal that ends all.
+void raise_limits();
 
 }  // namespace lakefuse
