@@ -66,6 +66,11 @@ HttpDeadlines LakeCalls::deadlines(std::uint64_t sent_bytes, bool is_slow) const
   return deadlines;
 }
 
+bool LakeCalls::steps_down(const Secret& url) const {
+  const auto where = parse_url(url.reveal());
+  return endpoint_.origin.tls && where && !where->origin.tls;
+}
+
 HttpOutcome LakeCalls::send(const LakeCall& call, const CredentialHolder::Pass& pass) {
   HttpRequest request;
   request.method = call.method;

@@ -48,6 +48,8 @@ class LakeCalls {
   // Of a call that sends so many bytes: whoever stores them answers only when it has passed them on.
   [[nodiscard]] HttpDeadlines deadlines(std::uint64_t sent_bytes, bool is_slow = false) const;
   [[nodiscard]] const std::string& endpoint() const { return endpoint_text_; }
+  // Whether a presigned URL would send bytes, and itself, in the clear, though the lake is reached by TLS.
+  [[nodiscard]] bool steps_down(const Secret& url) const;
 
  private:
   HttpOutcome send(const LakeCall& call, const CredentialHolder::Pass& pass);

@@ -96,6 +96,8 @@ Result<HttpResponse> PresignedPut::send(const Secret& url, const ByteSource& bod
                                         const std::string& md5_base64, Place place) {
   auto where = parse_url(url.reveal());
   if (!where) return Error{Errc::kUntrustworthy, "the presigned URL has " + where.error().message};
+  if (scope_.calls->steps_down(url))
+    return Error{Errc::kUntrustworthy, "the presigned URL is plain http, though the lake is reached by TLS"};
   HttpRequest request;
   request.method = "PUT";
   request.target = where->target;
