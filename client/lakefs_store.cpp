@@ -266,8 +266,9 @@ Result<> LakefsStore::remove_all(std::span<const ObjectPath> paths) {
     if (!failure) return failure.error().in(named(call));
     if (!*failure) continue;
     const auto& [path, status, message] = **failure;
-    return answer_error(cause_of(status, message), "delete_objects of " + scope_.subject(shown(path)), status,
-                        shown(message));
+    return answer_error(cause_of(status, message),
+                        "delete_objects of " + scope_.subject(scope_.calls->told(path)), status,
+                        scope_.calls->told(message));
   }
   return {};
 }

@@ -86,7 +86,8 @@ Result<PresignedPut::Stored> PresignedPut::store(const std::string& call, const 
   if (!response) return response.error().in(call);
   if (response->status < 200 || response->status >= 300) {
     const std::string message = store_message(response->body);
-    return answer_error(cause_of_put(response->status, message), call, response->status, shown(message));
+    return answer_error(cause_of_put(response->status, message), call, response->status,
+                        scope_.calls->told(message));
   }
   if (auto good = check(*response, to_hex(*md5)); !good) return good.error().in(call);
   return Stored{std::string(response->headers.get("ETag")), to_hex(*md5)};
