@@ -88,6 +88,14 @@ std::unique_ptr<Readiness> foreground_readiness() {
   return std::make_unique<ForegroundReadiness>();
 }
 
+void hold_standard_descriptors() {
+  int lowest_free = -1;
+  do {
+    lowest_free = ::open("/dev/null", O_RDWR);
+  } while (lowest_free >= 0 && lowest_free <= STDERR_FILENO);
+  ::close(lowest_free);
+}
+
 void forbid_core_dumps() {
   const rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);

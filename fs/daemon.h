@@ -24,6 +24,10 @@ int run_in_background(const std::function<int(Readiness&)>& work);
 // The same interface for work that stays in the foreground.
 std::unique_ptr<Readiness> foreground_readiness();
 
+// stdin, stdout and stderr where this process was started without them: the next files to be opened would get
+// their numbers, be written to as stderr, and be replaced by ready().
+void hold_standard_descriptors();
+
 // No core dump of this process, and no other process of the user's may read its memory: it holds credentials
 // (F3).
 void forbid_core_dumps();
