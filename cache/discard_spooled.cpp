@@ -33,7 +33,8 @@ Result<> discard_spooled(const std::filesystem::path& data_path) {
   if (!files) return files.error();
   bool was_journaled = false;
   auto records = (*slot)->take_left_records();
-  for (SpoolJournal::Left& left : records.files) {
+  if (!records) return records.error();
+  for (SpoolJournal::Left& left : records->files) {
     if (left.put.id != id) continue;
     if (auto ended = SpoolJournal::end(left.place, id, JournalEnd::kGone); !ended) return ended;
     SpoolJournal::leave(left.place);

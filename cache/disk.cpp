@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,11 +13,17 @@
 #include <tuple>
 
 namespace lakefuse {
+namespace {
+
+constexpr rlim_t kMostLeftFree = 512;
+
+}  // namespace
 
 Error disk_error(std::string_view what, int error_number) {
   const std::string sentence = std::string(what) + ": " + std::generic_category().message(error_number);
   if (error_number == ENOSPC || error_number == EDQUOT) return {Errc::kNoSpace, sentence};
   if (error_number == EFBIG || error_number == EOVERFLOW) return {Errc::kTooLarge, sentence};
+  if (error_number == EMFILE || error_number == ENFILE) return {Errc::kUnavailable, sentence};
   return {Errc::kLocalIo, sentence};
 }
 
@@ -29,6 +36,21 @@ Result<UniqueFd> open_file(int directory, const std::string& name, int flags) {
   if (!S_ISREG(facts.st_mode)) return Error{Errc::kLocalIo, name + " is not a regular file"};
   if (facts.st_uid != ::geteuid()) return Error{Errc::kLocalIo, name + " belongs to another user"};
   return file;
+}
+
+Result<UniqueFd> open_to_stay(int directory, const std::string& name, int flags) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+    return disk_error("cannot ask for the limit of descriptors", errno);
+  auto file = open_file(directory, name, flags);
+  if (!file) return file;
+  // The lowest number that is free.
+  if (static_cast<rlim_t>(file->get()) < limit.rlim_cur - std::min(limit.rlim_cur / 4, kMostLeftFree))
+    return file;
+  if ((flags & O_CREAT) != 0) ::unlinkat(directory, name.c_str(), 0);
+  return Error{Errc::kUnavailable, "cannot open " + name +
+                                       ": too many files wait or are open; this process may have " +
+                                       std::to_string(limit.rlim_cur) + " descriptors (ulimit -n)"};
 }
 
 Result<UniqueFd> open_nameless_file(int directory) {

@@ -21,27 +21,35 @@ bool is_there(int directory, const std::string& name) {
   return ::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
-// Adds the file of this record; what cannot be read for want of memory or descriptors stays for the next
-// mount.
-void take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
-               const std::shared_ptr<FreeSpace>& space, const std::shared_ptr<RemovalJournal>& removals,
-               std::vector<LeftFile>& found) {
+// What no descriptor is left for stops all: whoever forgot one of these would show an older version, or none.
+bool is_out_of_descriptors(const Error& error) {
+  return error.code == Errc::kUnavailable;
+}
+
+// Adds the file of this record; what cannot be read for another reason stays for the next mount.
+Result<> take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
+                   const std::shared_ptr<FreeSpace>& space, const std::shared_ptr<RemovalJournal>& removals,
+                   std::vector<LeftFile>& found) {
   const int directory = slot->files()->get();
   auto text = read_text(directory, id + ".json", kMostRecordBytes);
-  if (!text) return;
+  if (!text) return is_out_of_descriptors(text.error()) ? Result<>(text.error()) : Result<>();
   auto stored = parse_record(*text);
-  if (!stored) return slot->put_aside(id);
+  if (!stored) {
+    slot->put_aside(id);
+    return {};
+  }
   // What the lake has as well, or the trace of a create or a discard that was cut short: no bytes that
   // anybody could miss.
   if (stored->record.state == State::kClean || !is_there(directory, id + ".data")) {
     ::unlinkat(directory, (id + ".data").c_str(), 0);
     ::unlinkat(directory, (id + ".json").c_str(), 0);
-    return;
+    return {};
   }
   auto file = LocalSpoolFile::adopt(slot, id, *stored, space, removals, {});
-  if (!file) return;
+  if (!file) return is_out_of_descriptors(file.error()) ? Result<>(file.error()) : Result<>();
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
+  return {};
 }
 
 // Bytes without a record. A power cut leaves empty files so, of which nothing was promised.
@@ -63,16 +71,17 @@ Result<> restore_bytes(int directory, const std::string& name, const std::string
 }
 
 // The same as take_file(), of a record in the journal.
-void take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Left left,
-                    const std::shared_ptr<FreeSpace>& space, const std::shared_ptr<RemovalJournal>& removals,
-                    std::vector<LeftFile>& found) {
+Result<> take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Left left,
+                        const std::shared_ptr<FreeSpace>& space,
+                        const std::shared_ptr<RemovalJournal>& removals, std::vector<LeftFile>& found) {
   const int directory = slot->files()->get();
   const std::string& id = left.put.id;
   const std::string name = id + ".data";
-  const auto drop = [&](JournalEnd how) {
+  const auto drop = [&](JournalEnd how) -> Result<> {
     std::ignore = SpoolJournal::end(left.place, id, how);
     if (how == JournalEnd::kGone) ::unlinkat(directory, name.c_str(), 0);
     SpoolJournal::leave(left.place);
+    return {};
   };
   if (is_there(directory, id + ".json")) return drop(JournalEnd::kMoved);  // Younger.
   auto stored = parse_record(left.put.record);
@@ -85,13 +94,16 @@ void take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Left l
   stored->durable = left.put.bytes.has_value();
   if (stored->record.state == State::kClean) return drop(JournalEnd::kGone);
   if (left.put.bytes && has_lost_bytes(directory, name, *stored, *left.put.bytes)) {
-    if (!restore_bytes(directory, name, *left.put.bytes)) return;  // The next mount may have the room.
+    // The next mount may have the room.
+    if (auto put = restore_bytes(directory, name, *left.put.bytes); !put)
+      return is_out_of_descriptors(put.error()) ? put : Result<>();
   }
   if (!is_there(directory, name)) return drop(JournalEnd::kGone);
   auto file = LocalSpoolFile::adopt(slot, id, *stored, space, removals, left.place);
-  if (!file) return;
+  if (!file) return is_out_of_descriptors(file.error()) ? Result<>(file.error()) : Result<>();
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
+  return {};
 }
 
 }  // namespace
@@ -127,22 +139,26 @@ void distrust_torn_bytes(StoredRecord& stored, std::uint64_t size) {
       (stored.record.reason.empty() ? "" : "; before that: " + stored.record.reason);
 }
 
-std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
-                                      const std::shared_ptr<FreeSpace>& space,
-                                      const std::shared_ptr<RemovalJournal>& removals) {
+Result<std::vector<LeftFile>> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
+                                              const std::shared_ptr<FreeSpace>& space,
+                                              const std::shared_ptr<RemovalJournal>& removals) {
   const int directory = slot->files()->get();
   std::vector<LeftFile> found;
   auto names = list_names(directory);
-  if (!names) return {};
-  SpoolJournal::AllLeft journaled = slot->take_left_records();
+  if (!names)
+    return is_out_of_descriptors(names.error()) ? Result<std::vector<LeftFile>>(names.error()) : found;
+  auto journaled = slot->take_left_records();
+  if (!journaled) return journaled.error();
   std::set<std::string> known;
-  for (SpoolJournal::Left& one : journaled.files) {
+  for (SpoolJournal::Left& one : journaled->files) {
     known.insert(one.put.id);
-    take_journaled(slot, std::move(one), space, removals, found);
+    if (auto taken = take_journaled(slot, std::move(one), space, removals, found); !taken)
+      return taken.error();
   }
   for (const std::string& name : *names) {
     if (name.ends_with(kHalfMade)) ::unlinkat(directory, name.c_str(), 0);
-    if (const std::string id = id_of(name, ".json"); !id.empty()) take_file(slot, id, space, removals, found);
+    if (const std::string id = id_of(name, ".json"); !id.empty())
+      if (auto taken = take_file(slot, id, space, removals, found); !taken) return taken.error();
     if (const std::string id = id_of(name, ".data"); !id.empty() && !known.contains(id))
       judge_nameless(slot, id);
   }

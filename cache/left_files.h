@@ -23,9 +23,12 @@ struct LeftFile {
 // Judges what stands in a slot that was just taken, before anything new is made in it: half-made files and
 // the traces of a create or a discard that was cut short go away, what cannot be read is put aside, the rest
 // is handed out.
-std::vector<LeftFile> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
-                                      const std::shared_ptr<FreeSpace>& space,
-                                      const std::shared_ptr<RemovalJournal>& removals);
+//
+// kUnavailable where descriptors run out: nothing that is left was forgotten or judged then, and whoever
+// asked lets go of all that it has.
+Result<std::vector<LeftFile>> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
+                                              const std::shared_ptr<FreeSpace>& space,
+                                              const std::shared_ptr<RemovalJournal>& removals);
 
 // The directory renames that an earlier mount did not end.
 std::vector<std::unique_ptr<RenameJournal>> take_left_renames(const std::shared_ptr<SpoolSlot>& slot);

@@ -40,7 +40,7 @@ Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::create(std::shared_ptr<S
   if (auto put = file->put(record, shape, Safety::kSoon); !put) return put.error();
   const std::string name = file->id_ + ".data";
   const auto open_bytes = [&]() -> Result<> {
-    auto data = open_file(directory->get(), name, O_CREAT | O_EXCL | O_RDWR);
+    auto data = open_to_stay(directory->get(), name, O_CREAT | O_EXCL | O_RDWR);
     if (!data) return data.error();
     if (shape.size > INT64_MAX ||
         (shape.size > 0 && ::ftruncate(data->get(), static_cast<off_t>(shape.size)) != 0))
@@ -68,7 +68,7 @@ Result<std::shared_ptr<LocalSpoolFile>> LocalSpoolFile::adopt(std::shared_ptr<Sp
   file->is_of_this_mount_ = false;
   const auto& directory = file->slot_->files();
   const std::string name = file->id_ + ".data";
-  auto data = open_file(directory->get(), name, O_RDWR);
+  auto data = open_to_stay(directory->get(), name, O_RDWR);
   if (!data) return data.error();
   auto bytes =
       LocalStagedFile::open(directory, name, std::move(*data), stored.shape.missing, std::move(space));

@@ -76,7 +76,7 @@ class SlotReader {
   bool lacks_bytes() const {
     const UniqueFd files = open_directory(directory_.get(), "spool");
     if (!files) return false;
-    const auto journals = read_journals(files.get());
+    const auto journals = read_journals(files.get()).value_or(ReadJournals());
     return std::any_of(journals.puts.begin(), journals.puts.end(), [&](const ReadJournal& one) {
       const auto stored = one.put.bytes ? parse_record(one.put.record) : Error{Errc::kInvalid, ""};
       if (!stored) return false;
@@ -112,7 +112,8 @@ class SlotReader {
       if (!id_of(name, kRenameEnding).empty()) read_rename(files.get(), name);
       if (!id_of(name, kRemovalsEnding).empty()) read_removals(files.get(), name);
     }
-    for (const ReadJournal& one : read_journals(files.get()).puts) read_journaled(files.get(), one);
+    for (const ReadJournal& one : read_journals(files.get()).value_or(ReadJournals()).puts)
+      read_journaled(files.get(), one);
   }
 
   void read_journaled(int files, const ReadJournal& one) {

@@ -25,13 +25,17 @@ class LocalSpool final : public Spool {
         slot_(std::move(slot)),
         space_(std::make_shared<FreeSpace>(slot_->files(), floor_bytes)),
         removals_(std::make_shared<RemovalJournal>(slot_)),
-        left_(take_left_files(slot_, space_, removals_)),
-        left_renames_(lakefuse::take_left_renames(slot_)),
-        left_removals_(lakefuse::take_left_removals(slot_)),
         links_(state_dir_.get(), SpoolSlot::name_of(owner_, 0) + ".linked") {}
   ~LocalSpool() override { std::ignore = LocalSpool::sync(); }
   LocalSpool(const LocalSpool&) = delete;
   LocalSpool& operator=(const LocalSpool&) = delete;
+
+  // All that earlier mounts left, to be handed out; before anything else.
+  Result<> take_all() {
+    std::lock_guard lock(mutex_);
+    auto taken = take_from(slot_);
+    return taken ? adopt_all() : taken;
+  }
 
   Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) override {
     auto file = LocalSpoolFile::create(slot_, record, space_, removals_);
@@ -45,7 +49,7 @@ class LocalSpool final : public Spool {
 
   std::vector<std::unique_ptr<RenameJournal>> take_left_renames() override {
     std::lock_guard lock(mutex_);
-    adopt_all();
+    std::ignore = adopt_all();
     return std::exchange(left_renames_, {});
   }
 
@@ -59,7 +63,7 @@ class LocalSpool final : public Spool {
 
   std::vector<RemovalRecord> take_left_removals() override {
     std::lock_guard lock(mutex_);
-    adopt_all();
+    std::ignore = adopt_all();
     std::vector<RemovalRecord> taken;
     for (LeftRemovals& left : std::exchange(left_removals_, {})) {
       bool is_safe = true;
@@ -74,7 +78,7 @@ class LocalSpool final : public Spool {
 
   std::vector<LeftBehind> take_left_behind() override {
     std::lock_guard lock(mutex_);
-    adopt_all();
+    std::ignore = adopt_all();
     std::ranges::stable_sort(left_, {}, &LeftFile::created_nanoseconds);
     std::vector<LeftBehind> left;
     for (LeftFile& one : std::exchange(left_, {})) left.push_back(std::move(one.file));
@@ -109,25 +113,37 @@ class LocalSpool final : public Spool {
     return all;
   }
 
-  void adopt_all() {
+  // REQUIRES: mutex_ is held, as by all below.
+  Result<> take_from(const std::shared_ptr<SpoolSlot>& slot) {
+    auto files = take_left_files(slot, space_, removals_);
+    if (!files) return files.error();
+    for (LeftFile& one : *files) left_.push_back(std::move(one));
+    for (auto& rename : lakefuse::take_left_renames(slot)) left_renames_.push_back(std::move(rename));
+    for (auto& removals : lakefuse::take_left_removals(slot)) left_removals_.push_back(std::move(removals));
+    return {};
+  }
+
+  Result<> adopt_all() {
     const std::string hash = SpoolSlot::name_of(owner_, 0);
     for (const std::string& name : list_names(state_dir_.get()).value_or(std::vector<std::string>()))
-      if (SpoolSlot::is_name(name) && name.starts_with(hash)) adopt(name);
+      if (SpoolSlot::is_name(name) && name.starts_with(hash))
+        if (auto adopted = adopt(name); !adopted) return adopted;
+    return {};
   }
 
   // Takes the slot of an ended mount and uses its files where they are: nothing is moved, so nothing can get
   // lost on the way. The slot is kept by its files, and goes when the last of them has gone.
-  void adopt(const std::string& name) {
-    if (name == slot_->path().filename()) return;
-    if (auto held = adopted_.find(name); held != adopted_.end() && !held->second.expired()) return;
+  Result<> adopt(const std::string& name) {
+    if (name == slot_->path().filename()) return {};
+    if (auto held = adopted_.find(name); held != adopted_.end() && !held->second.expired()) return {};
     auto slot = SpoolSlot::take(state_dir_.get(), state_path_ / name, owner_);
-    if (!slot || *slot == nullptr) return;  // In use, or not for us: open() has said so.
+    if (!slot && slot.error().code == Errc::kUnavailable) return slot.error();
+    if (!slot || *slot == nullptr) return {};  // In use, or not for us: open() has said so.
     (*slot)->remove_when_done();
+    if (auto taken = take_from(*slot); !taken) return taken;
     adopted_[name] = *slot;
-    for (LeftFile& one : take_left_files(*slot, space_, removals_)) left_.push_back(std::move(one));
-    for (auto& rename : lakefuse::take_left_renames(*slot)) left_renames_.push_back(std::move(rename));
-    for (auto& removals : lakefuse::take_left_removals(*slot)) left_removals_.push_back(std::move(removals));
     if (!(*slot)->damaged().empty()) kept_.push_back(*slot);
+    return {};
   }
 
   const std::filesystem::path state_path_;
@@ -176,8 +192,10 @@ Result<std::unique_ptr<Spool>> Spool::open(const std::filesystem::path& state_di
     if (!slot) return slot.error();
     if (*slot == nullptr) continue;
     forget_refusal(directory->get(), owner);
-    return std::unique_ptr<Spool>(
-        std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner, std::move(*slot), floor_bytes));
+    auto spool =
+        std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner, std::move(*slot), floor_bytes);
+    if (auto taken = spool->take_all(); !taken) return taken.error().in(state_dir.string());
+    return std::unique_ptr<Spool>(std::move(spool));
   }
 }
 

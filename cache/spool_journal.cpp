@@ -51,7 +51,7 @@ Result<std::shared_ptr<JournalFile>> JournalFile::begin(std::shared_ptr<const Un
 
 Result<std::shared_ptr<JournalFile>> JournalFile::adopt(std::shared_ptr<const UniqueFd> directory,
                                                         std::string name, std::uint64_t end) {
-  auto file = open_file(directory->get(), name, O_RDWR);
+  auto file = open_to_stay(directory->get(), name, O_RDWR);
   if (!file) return file.error();
   if (::ftruncate(file->get(), static_cast<off_t>(end)) != 0) return disk_error("cannot cut " + name, errno);
   return std::shared_ptr<JournalFile>(
@@ -190,11 +190,19 @@ void SpoolJournal::leave(Place& place) {
   place = Place{};
 }
 
-SpoolJournal::AllLeft SpoolJournal::take_left() {
-  ReadJournals read = read_journals(directory_->get());
+Result<SpoolJournal::AllLeft> SpoolJournal::take_left() {
+  auto all_read = read_journals(directory_->get());
+  if (!all_read) return all_read.error();
+  ReadJournals& read = *all_read;
   std::map<std::string, std::shared_ptr<JournalFile>> files;
-  for (const auto& [name, end] : read.ends)
-    if (auto file = JournalFile::adopt(directory_, name, end)) files.emplace(name, *std::move(file));
+  for (const auto& [name, end] : read.ends) {
+    auto file = JournalFile::adopt(directory_, name, end);
+    if (!file && file.error().code == Errc::kUnavailable) {
+      for (auto& [other, held] : files) held->enter();  // So that none goes.
+      return file.error();
+    }
+    if (file) files.emplace(name, *std::move(file));
+  }
   const auto adopted = [&](const ReadJournal& from) {
     const auto found = files.find(from.name);
     return Place{found == files.end() ? nullptr : found->second, from.put.bytes.has_value()};
@@ -218,7 +226,7 @@ SpoolJournal::AllLeft SpoolJournal::take_left() {
   return all;
 }
 
-ReadJournals read_journals(int directory) {
+Result<ReadJournals> read_journals(int directory) {
   ReadJournals all;
   std::map<std::string, ReadJournal> last;
   std::set<std::string> gone;
@@ -226,6 +234,7 @@ ReadJournals read_journals(int directory) {
   for (const std::string& name : names.value_or(std::vector<std::string>())) {
     if (!is_journal(name)) continue;
     const auto text = read_text(directory, name, kMostReadBytes);
+    if (!text && text.error().code == Errc::kUnavailable) return text.error();
     if (!text) continue;
     JournalContents contents = parse_journal(seed_of(name), *text);
     if (contents.is_damaged) all.damaged.push_back(name);

@@ -111,7 +111,8 @@ class SpoolJournal {
     std::vector<std::string> damaged;                    // Names of journals of which a part cannot be read.
     std::vector<std::shared_ptr<JournalFile>> journals;  // Keeps them until the caller has looked.
   };
-  AllLeft take_left();
+  // kUnavailable where descriptors run out: nothing is handed out, nor removed.
+  Result<AllLeft> take_left();
 
  private:
   Result<std::shared_ptr<JournalFile>> current();
@@ -145,6 +146,6 @@ struct ReadJournals {
   std::map<std::string, std::uint64_t> ends;  // By name: where its entries end.
   std::vector<std::string> damaged;           // Names.
 };
-[[nodiscard]] ReadJournals read_journals(int directory);
+Result<ReadJournals> read_journals(int directory);
 
 }  // namespace lakefuse

@@ -125,9 +125,10 @@ void SpoolSlot::put_aside(const std::string& id) const {
   }
 }
 
-SpoolJournal::AllLeft SpoolSlot::take_left_records() const {
-  SpoolJournal::AllLeft left = journal_->take_left();
-  for (const std::string& journal : left.damaged) keep_damaged(journal);
+Result<SpoolJournal::AllLeft> SpoolSlot::take_left_records() const {
+  auto left = journal_->take_left();
+  if (!left) return left;
+  for (const std::string& journal : left->damaged) keep_damaged(journal);
   return left;
 }
 

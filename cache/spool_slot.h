@@ -49,7 +49,7 @@ class SpoolSlot {
   // Out of the way of good files: all of the id's files go to damaged/.
   void put_aside(const std::string& id) const;
   // SpoolJournal::take_left(); a journal of which a part cannot be read is kept in damaged/ as well.
-  [[nodiscard]] SpoolJournal::AllLeft take_left_records() const;
+  Result<SpoolJournal::AllLeft> take_left_records() const;
   void keep_damaged(const std::string& journal) const;
   [[nodiscard]] std::vector<DamagedFile> damaged() const;
   Result<> discard_damaged(const std::string& name) const;

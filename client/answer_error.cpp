@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "client/object_path.h"
+#include "client/url.h"
 
 namespace lakefuse {
 namespace {
@@ -19,13 +20,17 @@ void replace_all(std::string& text, const std::string& what, std::string_view wi
     text.replace(at, what.size(), with);
 }
 
-// "http://host/path?signature" -> "http://host/path?..."; the same for "?X-Amz-..." without a scheme.
+// "http://host/path?signature" -> "http://host/path?..."; the same for "?X-Amz-..." without a scheme, and for
+// a part of such a query.
 void cut_queries(std::string& text) {
-  for (std::size_t at = 0; (at = text.find('?', at)) != std::string::npos; ++at) {
-    const auto end = std::find_if(text.begin() + static_cast<std::ptrdiff_t>(at), text.end(), ends_a_url);
-    const std::string_view query(text.data() + at, static_cast<std::size_t>(end - text.begin()) - at);
-    if (query.find('=') == query.npos) continue;  // A question, not a query.
-    text.replace(at + 1, query.size() - 1, "...");
+  for (const std::string_view beginning : {"?", "&", "X-Amz-", "X-Goog-"}) {
+    const std::size_t kept = beginning.size() == 1 ? 1 : 0;
+    for (std::size_t at = 0; (at = text.find(beginning, at)) != std::string::npos; ++at) {
+      const auto end = std::find_if(text.begin() + static_cast<std::ptrdiff_t>(at), text.end(), ends_a_url);
+      const std::string_view query(text.data() + at, static_cast<std::size_t>(end - text.begin()) - at);
+      if (query.find('=') == query.npos) continue;  // A question, not a query.
+      text.replace(at + kept, query.size() - kept, "...");
+    }
   }
 }
 
@@ -54,6 +59,8 @@ std::string_view status_in_words(int status) {
       return "forbidden";
     case 404:
       return "not found";
+    case 407:
+      return "the proxy wants other credentials";
     case 405:
       return "method not allowed";
     case 408:
@@ -119,6 +126,7 @@ Errc cause_of(int status, std::string_view message) {
     case 423:
     case 429:
       return Errc::kTooManyRequests;
+    case 407:  // Not the lake's answer.
     case 408:
       return Errc::kUnavailable;
     default:
@@ -131,7 +139,9 @@ Errc cause_of(int status, std::string_view message) {
 std::string shown(std::string_view text, std::span<const Secret> secrets) {
   std::string out(text.substr(0, kMaxLookedAt));
   for (const Secret& secret : secrets) {
-    if (!secret.empty()) replace_all(out, secret.reveal(), "***");
+    if (secret.empty()) continue;
+    replace_all(out, secret.reveal(), "***");
+    replace_all(out, percent_encode(secret.reveal()), "***");
   }
   cut_queries(out);
   for (char& c : out) {

@@ -80,6 +80,7 @@ Result<EntryLookup::Found> EntryLookup::look_for_reading(const std::string& ref,
     if (!is_one_record(found.object, answer->object))
       return found;  // It changed in between: no URL for this one.
   }
+  if (scope_.calls->steps_down(url)) return found;  // It is read through the API.
   urls_.put(found.object, url, UrlCache::Clock::now() + lifetime_of(url.reveal(), answer->address_expiry));
   found.url = std::move(url);
   return found;

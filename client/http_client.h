@@ -34,6 +34,8 @@ class HttpClient {
   HttpOutcome call(const Origin& origin, const HttpRequest& request, const HttpSink& sink,
                    const HttpDeadlines& deadlines, Repeat repeat);
 
+  [[nodiscard]] const std::vector<Secret>& proxy_secrets() const { return proxies_.secrets(); }
+
  private:
   struct Kept {
     std::unique_ptr<HttpConnection> connection;

@@ -66,6 +66,23 @@ HttpDeadlines LakeCalls::deadlines(std::uint64_t sent_bytes, bool is_slow) const
   return deadlines;
 }
 
+Result<CredentialHolder::Pass> LakeCalls::pass() const {
+  auto pass = credentials_.current();
+  if (pass)
+    pass->secrets.insert(pass->secrets.end(), http_.proxy_secrets().begin(), http_.proxy_secrets().end());
+  return pass;
+}
+
+std::string LakeCalls::told(std::string_view text) const {
+  const auto held = pass();
+  return held ? shown(text, held->secrets) : std::string();
+}
+
+bool LakeCalls::steps_down(const Secret& url) const {
+  const auto where = parse_url(url.reveal());
+  return endpoint_.origin.tls && where && !where->origin.tls;
+}
+
 HttpOutcome LakeCalls::send(const LakeCall& call, const CredentialHolder::Pass& pass) {
   HttpRequest request;
   request.method = call.method;
@@ -80,14 +97,14 @@ HttpOutcome LakeCalls::send(const LakeCall& call, const CredentialHolder::Pass& 
 }
 
 Result<HttpResponse> LakeCalls::call(const LakeCall& call) {
-  auto pass = credentials_.current();
+  auto pass = this->pass();
   if (!pass) return pass.error().in(heading(call));
   HttpOutcome outcome = send(call, *pass);
   // Authentication comes before all work, so that this repeat is safe for any call. A denial can come after
   // some.
   if (outcome.response && outcome.response->status == 401 &&
       !is_denial(wire::parse_error(outcome.response->body)) && credentials_.renew(pass->generation)) {
-    pass = credentials_.current();
+    pass = this->pass();
     if (!pass) return pass.error().in(heading(call));
     outcome = send(call, *pass);
   }
@@ -132,7 +149,7 @@ bool LakeCalls::knows_us(const CredentialHolder::Pass& pass) {
 Result<HttpResponse> LakeCalls::call_for_json(const LakeCall& call) {
   auto response = this->call(call);
   if (!response || is_json(*response)) return response;
-  const std::string type = shown(response->headers.get("Content-Type"));
+  const std::string type = told(response->headers.get("Content-Type"));
   return Error{Errc::kUntrustworthy, heading(call) + ": the answer is " +
                                          (type.empty() ? "of no type" : type) + " and not JSON; is " +
                                          endpoint_text_ + " a lakeFS API?"};

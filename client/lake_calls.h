@@ -48,8 +48,13 @@ class LakeCalls {
   // Of a call that sends so many bytes: whoever stores them answers only when it has passed them on.
   [[nodiscard]] HttpDeadlines deadlines(std::uint64_t sent_bytes, bool is_slow = false) const;
   [[nodiscard]] const std::string& endpoint() const { return endpoint_text_; }
+  // Another side's words as they may be shown: without any form of our credentials, or of a proxy's.
+  [[nodiscard]] std::string told(std::string_view text) const;
+  // Whether a presigned URL would send bytes, and itself, in the clear, though the lake is reached by TLS.
+  [[nodiscard]] bool steps_down(const Secret& url) const;
 
  private:
+  [[nodiscard]] Result<CredentialHolder::Pass> pass() const;
   HttpOutcome send(const LakeCall& call, const CredentialHolder::Pass& pass);
   Result<HttpResponse> judge(const LakeCall& call, HttpOutcome outcome, const CredentialHolder::Pass& pass);
   Error refused(const LakeCall& call, const HttpResponse& response, const CredentialHolder::Pass& pass);

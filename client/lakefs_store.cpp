@@ -96,6 +96,9 @@ Result<UploadTarget> LakefsStore::upload_target(const ObjectPath& path) {
   auto target = wire::parse_upload_target(response->body);
   if (!target) return target.error().in(named(call));
   if (target->presigned_url.empty()) return untrustworthy(call, "the answer has no presigned URL");
+  if (scope_.calls->steps_down(target->presigned_url))
+    return Error{Errc::kUnsupported,
+                 named(call) + ": the store's URLs are plain http, though the lake is reached by TLS"};
   if (auto good = check_address(scope_.space, target->physical_address); !good)
     return untrustworthy(call, good.error().message);
   if (!scope_.space.is_inside(target->physical_address)) outside_.add(target->physical_address);
@@ -265,8 +268,9 @@ Result<> LakefsStore::remove_all(std::span<const ObjectPath> paths) {
     if (!failure) return failure.error().in(named(call));
     if (!*failure) continue;
     const auto& [path, status, message] = **failure;
-    return answer_error(cause_of(status, message), "delete_objects of " + scope_.subject(shown(path)), status,
-                        shown(message));
+    return answer_error(cause_of(status, message),
+                        "delete_objects of " + scope_.subject(scope_.calls->told(path)), status,
+                        scope_.calls->told(message));
   }
   return {};
 }

@@ -152,14 +152,14 @@ Result<> ObjectReader::judge(const Wanted& wanted, const HttpResponse& response)
         return Error{Errc::kUntrustworthy, call + ": the store takes no notice of Range"};
       break;
     case 404:
-      return answer_error(Errc::kDataMissing, call, 404, shown(store_message(response.body)));
+      return answer_error(Errc::kDataMissing, call, 404, scope_.calls->told(store_message(response.body)));
     case 412:
       return answer_error(Errc::kStale, call, 412, "the bytes changed in place");
     case 416:
       return no_match("416: the store holds fewer bytes than the entry says");
     default:
       return answer_error(cause_of(response.status, {}), call, response.status,
-                          shown(store_message(response.body)));
+                          scope_.calls->told(store_message(response.body)));
   }
   if (!response.went_into_sink)
     return Error{Errc::kUntrustworthy, call + ": the answer has not as many bytes as were asked for"};

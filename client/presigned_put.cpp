@@ -86,7 +86,8 @@ Result<PresignedPut::Stored> PresignedPut::store(const std::string& call, const 
   if (!response) return response.error().in(call);
   if (response->status < 200 || response->status >= 300) {
     const std::string message = store_message(response->body);
-    return answer_error(cause_of_put(response->status, message), call, response->status, shown(message));
+    return answer_error(cause_of_put(response->status, message), call, response->status,
+                        scope_.calls->told(message));
   }
   if (auto good = check(*response, to_hex(*md5)); !good) return good.error().in(call);
   return Stored{std::string(response->headers.get("ETag")), to_hex(*md5)};
@@ -96,6 +97,8 @@ Result<HttpResponse> PresignedPut::send(const Secret& url, const ByteSource& bod
                                         const std::string& md5_base64, Place place) {
   auto where = parse_url(url.reveal());
   if (!where) return Error{Errc::kUntrustworthy, "the presigned URL has " + where.error().message};
+  if (scope_.calls->steps_down(url))
+    return Error{Errc::kUntrustworthy, "the presigned URL is plain http, though the lake is reached by TLS"};
   HttpRequest request;
   request.method = "PUT";
   request.target = where->target;

@@ -25,8 +25,9 @@ std::string trimmed_lower(std::string_view text) {
   return out;
 }
 
-// "http://user:password@host:port"; without a scheme it is http.
-Result<std::optional<Proxy>> proxy_in(const Environment& environment, const std::string& name) {
+}  // namespace
+
+Result<std::optional<Proxy>> Proxies::proxy_in(const Environment& environment, const std::string& name) {
   std::string text = variable(environment, name);
   if (text.empty()) return std::optional<Proxy>();
   if (text.find("://") == std::string::npos) text.insert(0, "http://");
@@ -36,8 +37,11 @@ Result<std::optional<Proxy>> proxy_in(const Environment& environment, const std:
   if (at != std::string::npos && at >= authority) {
     const auto user = percent_decode(text.substr(authority, at - authority));
     if (!user) return user.error().in(name);
-    const bool has_password = user->find(':') != std::string::npos;
-    proxy.authorization = Secret("Basic " + to_base64(*user + (has_password ? "" : ":")));
+    const std::size_t colon = std::min(user->find(':'), user->size());
+    const std::string pair = to_base64(*user + (colon < user->size() ? "" : ":"));
+    proxy.authorization = Secret("Basic " + pair);
+    secrets_.emplace_back(pair);
+    secrets_.emplace_back(user->substr(std::min(colon + 1, user->size())));
     text.erase(authority, at + 1 - authority);
   }
   const auto url = parse_url(text);
@@ -46,8 +50,6 @@ Result<std::optional<Proxy>> proxy_in(const Environment& environment, const std:
   proxy.origin = url->origin;
   return std::optional(std::move(proxy));
 }
-
-}  // namespace
 
 std::optional<Proxies::Address> Proxies::address_in(const std::string& text) {
   Address address{};

@@ -160,8 +160,10 @@ PublishAttempt::Verdict PublishAttempt::judge(const std::optional<ObjectInfo>& f
       break;
   }
   if (expected_.kind != Kind::kAbsent) return conflict(job_.path, false);
-  if (!removed_.has(job_.path.str(), *found)) return exists(job_.path);
-  // A commit undid our removal, and has the object: so it can be removed for good.
+  const auto is_nobodys = is_undone_removal(lake_, removed_, job_.path, *found);
+  if (!is_nobodys) return is_nobodys.error();
+  if (!*is_nobodys) return exists(job_.path);
+  // A commit has it: so it can be removed for good.
   auto gone = Publisher(lake_, sleep_).remove(job_.path, *found, Publisher::Sight::kJustNow);
   if (!gone) return gone.error();
   return std::nullopt;

@@ -101,7 +101,9 @@ Result<> Publisher::check_before_copy(const ObjectPath& from_path, const ObjectI
   if (!target) return target.error();
   if (expected.kind == Kind::kAbsent) {
     if (!*target) return {};
-    if (removed_.has(to.str(), **target)) return remove(to, **target, Sight::kJustNow);
+    const auto is_nobodys = is_undone_removal(lake_, removed_, to, **target);
+    if (!is_nobodys) return is_nobodys.error();
+    if (*is_nobodys) return remove(to, **target, Sight::kJustNow);
     return Error{Errc::kExists, "\"" + to.str() + "\": an object is there already"};
   }
   if (!*target) return conflict(to, kIsGone);

@@ -73,7 +73,8 @@ class Publisher {
   // mixture.
   // - kAbsent: one conditional link; exactly one of any number of racing publishers wins. kExists: another
   //   did, which takes two looks, kUntilLost apart. A version that this publisher removed there within the
-  //   last minute is nobody's: a commit undid that (rule 3), and it is removed again.
+  //   last minute, and that a commit has, is nobody's: that commit undid it (rule 3), and it is removed
+  //   again.
   // - kVersion: looks right before it links. kConflict: another version is there now, or the object is gone.
   // - kAnything: links.
   // 3, 4 and 3 calls where nothing goes wrong (one less with a target; 1, 2 and 1 where nothing can be

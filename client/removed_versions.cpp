@@ -28,4 +28,12 @@ bool RemovedVersions::has(const std::string& path, const ObjectInfo& found, Mome
          now <= removed->second.when + kLongestCommit;
 }
 
+Result<bool> is_undone_removal(ObjectStore& lake, const RemovedVersions& removed, const ObjectPath& path,
+                               const ObjectInfo& found) {
+  if (!removed.has(path.str(), found)) return false;
+  const auto committed = look_at(lake, path, ObjectStore::Look::kCommitted);
+  if (!committed) return committed.error();
+  return *committed && (*committed)->physical_address == found.physical_address;
+}
+
 }  // namespace lakefuse

@@ -88,6 +88,14 @@ std::unique_ptr<Readiness> foreground_readiness() {
   return std::make_unique<ForegroundReadiness>();
 }
 
+void hold_standard_descriptors() {
+  int lowest_free = -1;
+  do {
+    lowest_free = ::open("/dev/null", O_RDWR);
+  } while (lowest_free >= 0 && lowest_free <= STDERR_FILENO);
+  ::close(lowest_free);
+}
+
 void forbid_core_dumps() {
   const rlimit none{0, 0};
   ::setrlimit(RLIMIT_CORE, &none);
@@ -96,11 +104,14 @@ void forbid_core_dumps() {
 #endif
 }
 
-void raise_descriptor_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+void raise_limits() {
+  for (const auto resource : {RLIMIT_NOFILE, RLIMIT_FSIZE}) {
+    rlimit limit{};
+    if (::getrlimit(resource, &limit) != 0) continue;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(resource, &limit);
+  }
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 }  // namespace lakefuse

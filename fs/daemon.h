@@ -24,12 +24,17 @@ int run_in_background(const std::function<int(Readiness&)>& work);
 // The same interface for work that stays in the foreground.
 std::unique_ptr<Readiness> foreground_readiness();
 
+// stdin, stdout and stderr where this process was started without them: the next files to be opened would get
+// their numbers, be written to as stderr, and be replaced by ready().
+void hold_standard_descriptors();
+
 // No core dump of this process, and no other process of the user's may read its memory: it holds credentials
 // (F3).
 void forbid_core_dumps();
 
 // Each file that waits and each connection holds a descriptor: as many as the system allows, instead of the
-// 1,024 that programs with select(2) need.
-void raise_descriptor_limit();
+// 1,024 that programs with select(2) need. A limit of file size (`ulimit -f`) is for what a program writes,
+// not for who keeps its bytes; where it stands, a write beyond it is EFBIG and no signal that ends all.
+void raise_limits();
 
 }  // namespace lakefuse

@@ -6,12 +6,15 @@
 #include <unistd.h>
 
 #include "client/nonce.h"
+#include "client/patience.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
 #include "fs/processes.h"
 
 namespace lakefuse {
 namespace {
+
+constexpr std::chrono::milliseconds kUntilNextTry{50};
 
 bool wants_to_write(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY;
@@ -160,6 +163,12 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
     core.view.changed_object(*directory, key, claim->object);
   } else {
     auto staged = core.stage(inode, false);
+    // No descriptor is left: what was promised before lets go of its own.
+    WriteQueue& queue = core.publishing.queue();
+    for (bool waits = true; waits && !staged && staged.error().code == Errc::kUnavailable;) {
+      waits = queue.wait_for(queue.last(), kUntilNextTry) > 0 && !Patience::current().stop_requested();
+      staged = core.stage(inode, false);
+    }
     if (!staged) {
       inode->is_ours = false;
       core.tree.unname(inode);

@@ -5,11 +5,13 @@
 #include "client/config.h"
 #include "fs/allocator.h"
 #include "fs/commands/commands.h"
+#include "fs/daemon.h"
 #include "fs/exit_code.h"
 #include "fs/options.h"
 
 int main(int argc, char** argv) {
   using namespace lakefuse;
+  hold_standard_descriptors();
   keep_little_memory();
   try {
     const auto parsed = parse_command_line(argc, argv, process_environment());

@@ -267,7 +267,7 @@ class Mounting {
 int run(const MountCommand& command) {
   std::signal(SIGPIPE, SIG_IGN);
   if (!command.allow_core_dumps) forbid_core_dumps();
-  raise_descriptor_limit();
+  raise_limits();
   const auto work = [&](Readiness& readiness) { return Mounting(command, readiness).run(); };
   if (!command.foreground) return run_in_background(work);
   return work(*foreground_readiness());

@@ -57,7 +57,7 @@ class Planning {
     plan_.read_only = mount_.filesystem.read_only;
     using Step = Checked<void> (Planning::*)();
     for (const Step step : {&Planning::ask_config, &Planning::ask_repository, &Planning::ask_ref,
-                            &Planning::ask_protection, &Planning::ask_prefix}) {
+                            &Planning::ask_protection, &Planning::ask_store, &Planning::ask_prefix}) {
       if (auto done = (this->*step)(); !done) return tl::unexpected(done.error());
     }
     return std::move(plan_);
@@ -149,6 +149,21 @@ class Planning {
                   "the branch " + in_quotes(plan_.branch) + " is protected (rule " + in_quotes(*rule) +
                       "): nobody may write to it; mount it with --read-only, or mount a branch of it",
                   Errc::kReadOnly);
+  }
+
+  // Bytes do not step down from TLS: where the store's URLs would have them do so, the server takes them.
+  Checked<void> ask_store() {
+    if (plan_.read_only || !plan_.config.facts.can_presign || !lake_.endpoint().starts_with("https://"))
+      return {};
+    const auto path = ObjectPath::make("lakefuse");  // An address is a word; nothing is made there.
+    if (!path) return {};
+    const auto target = plan_.objects->upload_target(*path);
+    if (target || target.error().code != Errc::kUnsupported) return {};
+    plan_.config.facts.can_presign = false;
+    plan_.config.facts.can_presign_multipart = false;
+    plan_.objects = lake_.objects(plan_.repository, plan_.branch, plan_.config);
+    note(target.error().message + ": data goes through the lakeFS server (upload_object), slower");
+    return {};
   }
 
   Checked<void> ask_prefix() {

@@ -10,6 +10,7 @@
 #include "fs/commands/left_bytes.h"
 #include "fs/commands/mount_plan.h"
 #include "fs/commands/render.h"
+#include "fs/daemon.h"
 #include "fs/exit_code.h"
 #include "fs/filesystem.h"
 #include "fs/log.h"
@@ -115,6 +116,8 @@ class Recovery {
 }  // namespace
 
 int run(const RecoverCommand& command) {
+  forbid_core_dumps();
+  raise_limits();
   if (auto usable = check_state_directory(command.directory); !usable)
     return complain(usable.error().message), kLocalTrouble;
   const auto files = read_spools(command.directory);

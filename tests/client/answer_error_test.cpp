@@ -16,7 +16,7 @@ TEST_CASE("answer error: every status that lakeFS answers has a cause") {
       {420, Errc::kTooManyRequests}, {423, Errc::kTooManyRequests}, {429, Errc::kTooManyRequests},
       {500, Errc::kUnavailable},     {501, Errc::kUnsupported},     {502, Errc::kUnavailable},
       {503, Errc::kUnavailable},     {504, Errc::kUnavailable},     {507, Errc::kUnavailable},
-      {302, Errc::kUntrustworthy},   {418, Errc::kInvalid}};
+      {302, Errc::kUntrustworthy},   {407, Errc::kUnavailable},     {418, Errc::kInvalid}};
   for (const auto& each : expected) {
     const auto status = each.first;
     const auto code = each.second;
@@ -41,7 +41,11 @@ TEST_CASE("answer error: a stranger's text shows no secret, no signature, no con
   const std::vector<Secret> secrets{Secret("hunter2")};
   CHECK(shown("the key hunter2 is bad, hunter2", secrets) == "the key *** is bad, ***");
   CHECK(shown("see https://store/b/k?X-Amz-Signature=abc&x=y now") == "see https://store/b/k?... now");
+  CHECK(shown("signed: a=b&amp;X-Amz-Signature=abc") == "signed: a=b&...");
+  CHECK(shown("got X-Amz-Signature=abc here, wanted X-Goog-Signature=def") == "got ... here, wanted ...");
+  CHECK(shown("a key a%2Fb%2Bc%3D", std::vector{Secret("a/b+c=")}) == "a key ***");
   CHECK(shown("what is this?") == "what is this?");
+  CHECK(shown("this & that") == "this & that");
   CHECK(shown("a\r\nb\x1b[31m") == "a  b [31m");
   CHECK(shown("  x  ") == "x");
   CHECK(shown("") == "");

@@ -129,6 +129,34 @@ TEST_CASE("F3 of the client: a server that says our secrets back does not get th
   CHECK(url.message.find("hush") == std::string::npos);
 }
 
+TEST_CASE("F3 of the client: nor does a proxy that says its password back, or another's of the user's") {
+  ScriptedServer proxy([](ScriptedServer::Peer& peer) {
+    for (std::string request = peer.request(); !request.empty(); request = peer.request()) {
+      const std::string body =
+          "you sent " + request.substr(request.find("Proxy-Authorization")) + " pass:word far";
+      peer.send("HTTP/1.1 407 Who\r\nContent-Type: text/plain\r\nContent-Length: " +
+                std::to_string(body.size()) + "\r\n\r\n" + body);
+    }
+  });
+  LakeAccess access;
+  access.endpoint = "http://lake.invalid:8000/api/v1";
+  access.retries.attempts = 1;
+  access.proxies = Proxies([&](const std::string& name) -> std::optional<std::string> {
+    if (name == "HTTPS_PROXY") return "http://user:far@127.0.0.1:1";
+    if (name != "HTTP_PROXY") return std::nullopt;
+    return "http://user:pass%3Aword@127.0.0.1:" + std::to_string(proxy.port());
+  });
+  auto calls = calls_to(access);
+  const auto response = calls.call({.name = "x", .target = "/x"});
+  REQUIRE_FALSE(response);
+  CHECK(response.error().code == Errc::kUnavailable);
+  CHECK(response.error().message.find("you sent") != std::string::npos);
+  for (const char* secret : {"dXNlcjpwYXNzOndvcmQ=", "pass:word", "far"}) {
+    CAPTURE(secret);
+    CHECK(response.error().message.find(secret) == std::string::npos);
+  }
+}
+
 TEST_CASE("F3 of the client: redirects are not followed, so that credentials stay where they belong") {
   const ScriptedServer other(ScriptedServer::always(json_answer(200, "{}")));
   const Error error =

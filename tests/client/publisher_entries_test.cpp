@@ -146,11 +146,16 @@ TEST_CASE("remove: only the claim that is still ours; one with equal bytes is an
   CHECK(lake.info("lock")->physical_address == theirs.physical_address);
 }
 
-// As a commit puts it back that was just beginning when it was removed.
-void bring_back(MemoryStore& lake, const ObjectInfo& object) {
+void put_back(MemoryStore& lake, const ObjectInfo& object) {
   REQUIRE(lake.link(path_of(object.path), {object.physical_address, object.checksum, object.size_bytes},
                     {object.mtime_seconds, object.content_type, object.metadata}, Condition::kNone)
               .has_value());
+}
+
+// As a commit puts it back that was just beginning when it was removed.
+void bring_back(MemoryStore& lake, const ObjectInfo& object) {
+  put_back(lake, object);
+  lake.commit();
 }
 
 TEST_CASE(
@@ -184,6 +189,21 @@ TEST_CASE(
     CHECK(lake.contents("a") == "source");
     lake.erase("a");
   }
+}
+
+TEST_CASE(
+    "rule 3: what another client put back after it was removed here is his, though the address is the same") {
+  MemoryStore lake;
+  Publisher publisher(lake, [](std::chrono::milliseconds) { return Result<>(); });
+  const PublishJob job{.path = path_of("a"), .meta = {}, .expected = Expectation::absent()};
+  const ObjectInfo source = publish(publisher, "b", "source");
+  const ObjectInfo old = publish(publisher, "a", "old");
+  REQUIRE(publisher.remove(path_of("a"), old).has_value());
+  put_back(lake, old);  // By a rename there and back, where the server clones.
+  CHECK(publisher.publish(job, MemoryBytes("new")).error().code == Errc::kExists);
+  CHECK(publisher.copy(source, path_of("a"), Expectation::absent(), source.metadata).error().code ==
+        Errc::kExists);
+  CHECK(lake.contents("a") == "old");
 }
 
 TEST_CASE("rule 3: what was removed is remembered for a minute, by its address, and not without bound") {

@@ -1,9 +1,12 @@
 #include "client/retry.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <barrier>
 #include <thread>
+#include <vector>
 
 #include "client/patience.h"
 #include "support_scripted_server.h"
@@ -188,6 +191,29 @@ TEST_CASE("client: many threads at once have a connection each and get each thei
   for (std::thread& thread : threads) thread.join();
   CHECK(wrong == 0);
   CHECK(echo.connections() <= 16);
+}
+
+TEST_CASE("kept connections leave descriptors to others where there are few") {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit few{128, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  constexpr int kAtOnce = 8;
+  std::barrier all_there(kAtOnce);
+  const ScriptedServer server([&](ScriptedServer::Peer& peer) {
+    while (!peer.request().empty()) {
+      all_there.arrive_and_wait();
+      peer.send(kOk);
+    }
+  });
+  auto http = client();
+  for (const int connections : {kAtOnce, kAtOnce + 4}) {
+    std::vector<std::jthread> callers;
+    for (int i = 0; i < kAtOnce; ++i) callers.emplace_back([&] { call(http, server, Repeat::kSafe); });
+    callers.clear();
+    CHECK(server.connections() == connections);
+  }
+  CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
 }  // namespace lakefuse::test

@@ -58,6 +58,13 @@ HttpListener::Options listener_options(const std::string& where, const DevServer
           spool};
 }
 
+HttpListener::Options store_listener_options(const DevServerOptions& options,
+                                             const std::filesystem::path& spool) {
+  auto listener = listener_options(options.store_listen, options, spool);
+  if (options.plain_store) listener.tls_cert.clear();
+  return listener;
+}
+
 // A test that sets up nonsense ends with the server's own words.
 template <class Work>
 auto checked(Work work) {
@@ -88,7 +95,7 @@ struct DevServer::Rooms {
         lake_service(lake, conditions, later, admin),
         store_service(lake, conditions),
         lake_listener(lake_service, listener_options(options.listen, options, lake.store().spool())),
-        store_listener(store_service, listener_options(options.store_listen, options, lake.store().spool())) {
+        store_listener(store_service, store_listener_options(options, lake.store().spool())) {
     conditions.latency = options.latency;
     lake.set_races(options.races);
   }

@@ -37,6 +37,7 @@ struct DevServerOptions {
   std::filesystem::path data = {};  // Kept over restarts; empty: a directory of its own, removed at the end.
   std::filesystem::path tls_cert = {};  // PEM; with tls_key, both listeners speak TLS.
   std::filesystem::path tls_key = {};
+  bool plain_store = false;             // The store's listener speaks http all the same.
   std::filesystem::path log_file = {};  // Each call as one JSON line; empty: none.
   bool presign = true;                  // false: block store `local`: data goes through the API only.
   bool multipart = true;                // Presigned multipart upload; counts only with presign.

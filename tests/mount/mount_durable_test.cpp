@@ -315,13 +315,29 @@ TEST_CASE("a mount takes as many descriptors as the system allows, for each pend
   const rlimit low{256, before.rlim_max};
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
   TestLake lake;
-  {
-    Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
-    CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
-    for (int i = 0; i < 400; ++i)
-      REQUIRE(write_file(mount / ("held" + std::to_string(i) + ".tmp"), "x") == kOk);
-  }
+  Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
+  CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  for (int i = 0; i < 400; ++i)
+    REQUIRE(write_file(mount / ("held" + std::to_string(i) + ".tmp"), "x") == kOk);
+  mount.kill_hard();
+  // And so does recover.
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &low) == 0);
+  CHECK(mount.lakefuse({"recover", mount.state_dir().string()}).exit_code == 0);
+  CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
   CHECK(lake.keys().size() == 400);
+}
+
+TEST_CASE("F2: a limit of file size ends no mount: what is beyond it is EFBIG, and all else goes on") {
+  TestLake lake;
+  Mounted mount(lake);
+  const rlimit limit{200'000, 200'000};
+  REQUIRE(::prlimit(mount.process(), RLIMIT_FSIZE, &limit, nullptr) == 0);
+  OpenFile file(mount / "large", O_WRONLY | O_CREAT);
+  CHECK(file.write(pattern(300'000)) == "write: EFBIG");
+  CHECK(file.close() == "close: EFBIG");
+  CHECK(write_file(mount / "small", "bytes") == kOk);
+  CHECK(lake.read("small") == "bytes");
+  CHECK(lake.read("large") == "<none>");
 }
 
 TEST_CASE("F1: SIGTERM on a busy mount publishes what is open as it is, and says how long it waits") {

@@ -471,3 +471,28 @@ TEST_CASE("status tells of no failure where a program asked to be told no") {
   CHECK(errno == EEXIST);
   CHECK(mount.status().at("failures").as_array().empty());
 }
+
+TEST_CASE(
+    "F1: a mount that is started without stdin, stdout and stderr returns and serves, and umount ends it") {
+  TestLake lake;
+  const ScratchDirectory scratch;
+  const auto at = scratch.path() / "mnt";
+  std::filesystem::create_directory(at);
+  RunOptions options;
+  options.environment = lake.client().credentials();
+  options.environment["HOME"] = options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
+  options.patience = 10s;
+  for (const std::string closed : {"<&- >&- 2>&-", "<&- 2>&-"}) {
+    CAPTURE(closed);
+    const std::string program = Mounted::program().string();
+    const Ran ran =
+        run({"sh", "-c", "exec \"$@\" " + closed, "sh", program, "mount", "--endpoint",
+             lake.client().endpoint(), "--state-dir", (scratch.path() / "state").string(), "--cache-dir",
+             (scratch.path() / "cache").string(), "lakefs://" + lake.repository() + "/main", at.string()},
+            options);
+    CHECK(ran.exit_code == 0);
+    CHECK(write_file(at / "a", closed) == kOk);
+    CHECK(lake.read("a") == closed);
+    CHECK(run({program, "umount", at.string()}, options).exit_code == 0);
+  }
+}

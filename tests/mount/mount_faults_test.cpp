@@ -370,6 +370,32 @@ TEST_CASE(
   CHECK(lake.read("during") == "2");
 }
 
+TEST_CASE(
+    "F3: where the lake is reached by TLS no byte goes to a store at plain http, and all go through the "
+    "lake") {
+  const Certificate certificate;
+  TestLake lake({.tls_cert = certificate.file("valid.pem"),
+                 .tls_key = certificate.file("server.key"),
+                 .plain_store = true});
+  NEEDS_DOUBLE(lake);
+  const std::string ca = certificate.file("ca.pem").string();
+  const std::string bytes = pattern(300'000);
+  lake.put("old", bytes);
+  {
+    Mounted mount(lake, {.flags = {"--ca-file", ca}});
+    CHECK(write_file(mount / "new", bytes) == kOk);
+    CHECK((read_file(mount / "old") == bytes));
+    CHECK(has(mount.log(), "plain http"));
+  }
+  const Mounted reader(lake, {.flags = {"--ca-file", ca, "--read-only"}});
+  CHECK((read_file(reader / "new") == bytes));
+  CHECK((read_file(reader / "old") == bytes));
+  for (const auto& [operation, count] : lake.server().counts()) {
+    CAPTURE(operation);
+    CHECK_FALSE(operation.starts_with("store_"));
+  }
+}
+
 TEST_CASE("F3: a server that knows nothing newer than TLS 1.1 is refused, whatever OpenSSL is set to allow") {
   const Certificate certificate;
   const ScratchDirectory scratch;

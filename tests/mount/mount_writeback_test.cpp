@@ -2,11 +2,16 @@
 // reaches the lake in order, outlives the mount, and replaces nothing unseen (rule 10).
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 
 #include <algorithm>
+#include <atomic>
 #include <future>
 #include <optional>
+#include <set>
+#include <thread>
+#include <utility>
 
 #include "tests/mount/mounted.h"
 
@@ -878,4 +883,35 @@ TEST_CASE("--writeback: git, tar and sqlite leave on the lake what they left on 
   CHECK(joined(different) == "");
   mount.mount();
   if (has_program("sqlite3")) CHECK(shell(mount.at(), "sqlite3 db 'select x from t'").out == "2\n");
+}
+
+TEST_CASE(
+    "--writeback: who makes more files than the mount has descriptors for waits until some are on the lake") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  const rlimit few{128, 128};
+  REQUIRE(::prlimit(mount.process(), RLIMIT_NOFILE, &few, nullptr) == 0);
+  Gate gate = lake.server().hold("link_physical_address");
+  constexpr int kFiles = 100;
+  std::atomic<int> made = 0;
+  std::set<Outcome> outcomes;
+  std::thread writer([&] {
+    for (int i = 0; i < kFiles; ++i) {
+      outcomes.insert(write_file(mount / std::to_string(i), "bytes"));
+      ++made;
+    }
+  });
+  int before = -1;
+  CHECK(eventually([&] {
+    const int now = made;
+    std::this_thread::sleep_for(200ms);
+    return std::exchange(before, now) == now && now > 0;
+  }));
+  CHECK(made < kFiles);  // It waits.
+  gate.release();
+  writer.join();
+  CHECK(outcomes == std::set{kOk});
+  CHECK(flush(mount) == 0);
+  CHECK(lake.keys().size() == kFiles);
 }
