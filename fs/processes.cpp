@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <cctype>
 #include <charconv>
@@ -11,7 +10,6 @@
 #include <memory>
 #include <string>
 
-#include "cache/unique_fd.h"
 #include "fs/mountinfo.h"
 #include "fs/proc_file.h"
 
@@ -43,13 +41,6 @@ bool can_write(std::string_view fdinfo) {
   return (flags & O_ACCMODE) != O_RDONLY;
 }
 
-// Sockets and pipes, of which servers hold thousands, have no path. A readlink asks no file system and takes
-// half of what fdinfo does, which counts where all of them are looked at for each close.
-bool is_nowhere(int links, const char* descriptor) {
-  char first = 0;
-  return ::readlinkat(links, descriptor, &first, 1) == 1 && first != '/';
-}
-
 // What one file of fdinfo says.
 Holds held_by(const std::filesystem::path& fdinfo, std::optional<int> mount_id, std::uint64_t ino) {
   const auto text = read_proc_file(fdinfo);
@@ -71,20 +62,13 @@ std::optional<pid_t> process_of(pid_t tid) {
 }
 
 std::optional<bool> holds_descriptor(pid_t process, std::optional<int> mount_id, std::uint64_t ino) {
-  const UniqueFd links(::open((proc(process) / "fd").c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   const auto path = proc(process) / "fdinfo";
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), &::closedir);
   if (!directory) return std::nullopt;
-  constexpr unsigned kFew = 8;
-  bool was_nowhere = true;
-  unsigned looked_at = 0;
   while (const dirent* entry = ::readdir(directory.get())) {
     if (std::isdigit(static_cast<unsigned char>(entry->d_name[0])) == 0) continue;
-    // Those of a kind mostly come in a row: of what has paths, which this makes dearer, few are asked.
-    if (was_nowhere || looked_at++ % kFew == 0) was_nowhere = is_nowhere(links.get(), entry->d_name);
-    if (was_nowhere) continue;
     const Holds found = held_by(path / entry->d_name, mount_id, ino);
-    if (found == Holds::kYes && !is_nowhere(links.get(), entry->d_name)) return true;
+    if (found == Holds::kYes) return true;
     if (found == Holds::kUnknown) return std::nullopt;
   }
   return false;

@@ -17,7 +17,7 @@ std::optional<pid_t> process_of(pid_t tid);
 
 // Whether `process` holds a descriptor that may write on inode `ino` of the mount that has this mount id in
 // /proc/PID/mountinfo, or of any mount; nothing where that cannot be read. From /proc/PID/fdinfo's mnt_id and
-// ino lines (Linux 5.14), which costs no FUSE call; what has no path is on no mount.
+// ino lines (Linux 5.14), which costs no FUSE call.
 std::optional<bool> holds_descriptor(pid_t process, std::optional<int> mount_id, std::uint64_t ino);
 
 // The mount ids, in `process`'s mount namespace, of mounts of `device`. First one; nothing where there is

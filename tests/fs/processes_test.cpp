@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,14 +89,6 @@ TEST_CASE("processes: the same inode number on another mount is another file") {
   CHECK(holds_descriptor(::getpid(), file.mount(), file.ino() + 1) == false);
   CHECK(holds_descriptor(::getpid(), std::nullopt, file.ino()) == true);
   CHECK(holds_descriptor(::getpid(), std::nullopt, file.ino() + 1) == false);
-}
-
-TEST_CASE("processes: what has no path is on no mount, whatever its inode number") {
-  const UniqueFd socket(::socket(AF_UNIX, SOCK_STREAM, 0));
-  REQUIRE(socket);
-  struct stat facts {};
-  REQUIRE(::fstat(socket.get(), &facts) == 0);
-  CHECK(holds_descriptor(::getpid(), std::nullopt, facts.st_ino) == false);
 }
 
 TEST_CASE("processes: a process that has ended holds nothing") {
