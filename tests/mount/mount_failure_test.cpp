@@ -509,16 +509,10 @@ TEST_CASE(
   options.environment["HOME"] = options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
   options.patience = 10s;
   const std::string program = Mounted::program().string();
-  const Arguments mount{"sh",
-                        "-c",
-                        "trap '' HUP CHLD; exec \"$@\"",
-                        "sh",
-                        program,
-                        "mount",
-                        "--endpoint",
-                        lake.client().endpoint(),
-                        "lakefs://" + lake.repository() + "/main",
-                        at.string()};
+  const Arguments mount{
+      "env",      "--ignore-signal=HUP", "--ignore-signal=CHLD",   program,
+      "mount",    "--endpoint",          lake.client().endpoint(), "lakefs://" + lake.repository() + "/main",
+      at.string()};
   REQUIRE(run(mount, options).exit_code == 0);
   const Ran status = run({program, "status", at.string(), "--json"}, options);
   const auto process = std::stoi(status.out.substr(status.out.find("\"pid\":") + 6));
