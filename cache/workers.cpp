@@ -2,14 +2,19 @@
 
 #include <latch>
 #include <memory>
+#include <system_error>
 
 #include "client/patience.h"
 
 namespace lakefuse {
 
 Workers::Workers(std::size_t threads) {
-  for (std::size_t i = 0; i < threads; ++i)
-    threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+  try {
+    for (std::size_t i = 0; i < threads; ++i)
+      threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+  } catch (const std::system_error&) {
+    if (threads_.empty()) throw;
+  }
 }
 
 Workers::~Workers() {

@@ -14,6 +14,7 @@ namespace lakefuse {
 // that ends when the pool does; the destructor ends running jobs early and drops waiting ones.
 class Workers {
  public:
+  // As many threads, or as the system gives; std::system_error where it gives none.
   explicit Workers(std::size_t threads);
   ~Workers();
 

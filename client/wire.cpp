@@ -1,5 +1,6 @@
 #include "client/wire.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
 #include <limits>
@@ -10,6 +11,7 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kMaxDepth = 16;                      // lakeFS nests four deep.
+constexpr std::int64_t kLatestSeconds = 253'402'300'799;   // The year 9999: times may be reckoned with.
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD.
 
 Error untrustworthy(std::string what) {
@@ -137,7 +139,9 @@ Result<ObjectAnswer> read_object(const json::object& from) {
   answer.object.mtime_seconds = fields.number("mtime");
   answer.object.content_type = fields.text_or_none("content_type");
   answer.object.metadata = fields.metadata("metadata");
-  if (find(from, "physical_address_expiry")) answer.address_expiry = fields.number("physical_address_expiry");
+  if (find(from, "physical_address_expiry"))
+    answer.address_expiry =
+        std::clamp<std::int64_t>(fields.number("physical_address_expiry"), 0, kLatestSeconds);
   if (!fields.good()) return fields.error();
   if (answer.object.physical_address.empty()) return untrustworthy("\"physical_address\" is empty");
   return answer;

@@ -115,7 +115,7 @@ void note_access(Attributes& attributes) {
   };
   const timespec& last = attributes.atime;
   const bool was_changed = !is_after(last, attributes.mtime) || !is_after(last, attributes.ctime);
-  if (was_changed || last.tv_sec + kDay <= ::time(nullptr)) attributes.atime = now_on_the_clock();
+  if (was_changed || last.tv_sec <= ::time(nullptr) - kDay) attributes.atime = now_on_the_clock();
 }
 
 bool is_special(mode_t mode) {

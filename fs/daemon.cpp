@@ -68,6 +68,7 @@ int run_in_background(const std::function<int(Readiness&)>& work) {
     std::fprintf(stderr, "lakefuse: cannot make a pipe: %s\n", std::strerror(errno));
     return kFailed;
   }
+  std::signal(SIGCHLD, SIG_DFL);  // Where our starter ignores it, nobody is told how a child ended.
   UniqueFd reader(ends[0]);
   UniqueFd writer(ends[1]);
   const pid_t child = ::fork();

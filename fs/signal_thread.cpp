@@ -17,7 +17,12 @@ namespace {
 sigset_t ending_signals() {
   sigset_t set;
   sigemptyset(&set);
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction now {};
+    const bool is_ignored = ::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_IGN;
+    // nohup, or a script's background, asks for that; SIGTERM is how a mount is ended.
+    if (signal == SIGTERM || !is_ignored) sigaddset(&set, signal);
+  }
   return set;
 }
 

@@ -5,9 +5,9 @@
 
 namespace lakefuse {
 
-// SIGINT, SIGTERM and SIGHUP as calls on a thread of their own. While one lives they are blocked in the
-// thread that made it and in every thread started after: no system call elsewhere is interrupted. Make it
-// before any other thread.
+// SIGINT, SIGTERM and SIGHUP, but for what the starter has ignored of the first and the last, as calls on a
+// thread of their own. While one lives they are blocked in the thread that made it and in every thread
+// started after: no system call elsewhere is interrupted. Make it before any other thread.
 class SignalThread {
  public:
   // `first` is called at the first of these signals, in a thread that later ones do not wait for; `second` at

@@ -1,6 +1,8 @@
 #include "fs/write_queue.h"
 
 #include <algorithm>
+#include <string>
+#include <system_error>
 
 #include "client/patience.h"
 
@@ -72,9 +74,27 @@ void WriteQueue::start_due_locked() {
     const Entry& entry = at->second;
     const bool is_barrier = entry.kind == Kind::kBarrier;
     if (is_barrier && at != entries_.begin()) return;
-    if (entry.state != State::kRunning && entry.due <= now) start_locked(at);
+    if (entry.state != State::kRunning && entry.due <= now) {
+      if (!has_workers_locked(at->second)) return;
+      start_locked(at);
+    }
     if (is_barrier) return;
   }
+}
+
+bool WriteQueue::has_workers_locked(Entry& first) {
+  if (workers_ != nullptr) return true;
+  try {
+    workers_ = std::make_unique<Workers>(kMostAtOnce);
+    return true;
+  } catch (const std::system_error& none) {
+    first.state = State::kFailed;
+    first.failure = Error{Errc::kUnavailable, std::string("no thread can be started: ") + none.what()};
+    first.failed_at = clock_now();
+    first.due = first.failed_at + kFirstPause;
+  }
+  changed_.notify_all();
+  return false;
 }
 
 void WriteQueue::start_locked(Entries::iterator at) {
@@ -94,7 +114,6 @@ void WriteQueue::start_locked(Entries::iterator at) {
   if (!removals.empty())
     job = [remove = remover_.remove, removals = std::move(removals)] { return remove(removals); };
   ++running_;
-  if (workers_ == nullptr) workers_ = std::make_unique<Workers>(kMostAtOnce);
   workers_->post([this, orders = std::move(orders), job = std::move(job)] { run(orders, job); });
 }
 

@@ -94,6 +94,8 @@ class WriteQueue {
   using Entries = std::map<Order, Entry>;
 
   void start_due_locked();
+  // Else `first`, which was to begin, has failed for a passing cause.
+  bool has_workers_locked(Entry& first);
   void start_locked(Entries::iterator at);
   void run(std::vector<Order> orders, const Job& job);
   [[nodiscard]] const Error* failure_since_locked(Moment begun, Order until) const;

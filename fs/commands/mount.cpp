@@ -65,10 +65,28 @@ class Mounting {
  private:
   Checked<void> open() {
     using Step = Checked<void> (Mounting::*)();
-    for (const Step step :
-         {&Mounting::open_early_log, &Mounting::open_lake, &Mounting::open_log, &Mounting::open_cache,
-          &Mounting::open_spool, &Mounting::find_place, &Mounting::mount, &Mounting::open_control}) {
+    for (const Step step : {&Mounting::keep_apart, &Mounting::open_early_log, &Mounting::open_lake,
+                            &Mounting::open_log, &Mounting::open_cache, &Mounting::open_spool,
+                            &Mounting::find_place, &Mounting::mount, &Mounting::open_control}) {
       if (auto done = (this->*step)(); !done) return done;
+    }
+    return {};
+  }
+
+  // A mount hides what lies below its mount point: so it would the bytes that wait, whose place is told.
+  Checked<void> keep_apart() {
+    const auto real = [](const stdfs::path& path) {
+      std::error_code failed;
+      auto found = stdfs::weakly_canonical(path, failed);
+      return failed ? stdfs::absolute(path, failed).lexically_normal() : found;
+    };
+    const auto above = real(command_.mountpoint);
+    for (const auto& [place, flag] :
+         {std::pair(command_.state_dir, "--state-dir"), std::pair(command_.cache_dir, "--cache-dir")}) {
+      const auto below = real(place);
+      if (std::mismatch(above.begin(), above.end(), below.begin(), below.end()).first == above.end())
+        return trouble(
+            Error{Errc::kInvalid, place.string() + " lies below the mount point, which would hide it"}, flag);
     }
     return {};
   }

@@ -2,6 +2,7 @@
 
 #include "cache/cached_store.h"
 #include "cache/spool.h"
+#include "tests/cache/cache_fixture.h"
 #include "tests/cache/support.h"
 #include "tests/cache/tiny_disk.h"
 #include "tests/support/memory_store.h"
@@ -108,6 +109,7 @@ TEST_CASE("a cache gives space back when others fill the disk") {
     std::string out(text.size(), '?');
     REQUIRE(cache->read(object, 0, std::as_writable_bytes(std::span(out))).has_value());
     CHECK((out == text));
+    wait_for_disk(*cache);
   }
   struct statvfs facts {};
   REQUIRE(::statvfs(disk.path().c_str(), &facts) == 0);

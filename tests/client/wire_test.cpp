@@ -72,6 +72,16 @@ TEST_CASE("wire: an object is read whole") {
             ->object.metadata.empty());
 }
 
+TEST_CASE("wire: when an address expires is a time that can be reckoned with") {
+  for (const auto& [said, believed] : {std::pair<std::string, std::int64_t>{"1700000000", 1'700'000'000},
+                                       {"9223372036854775807", 253'402'300'799},
+                                       {"-9223372036854775808", 0}}) {
+    CAPTURE(said);
+    const std::string with = R"("size_bytes":5,"physical_address_expiry":)" + said;
+    CHECK(wire::parse_object(replaced(kObject, R"("size_bytes":5)", with))->address_expiry == believed);
+  }
+}
+
 TEST_CASE("wire: an object with anything missing, of the wrong type or out of range is not believed") {
   const std::pair<std::string, std::string> spoilt[] = {
       {R"("size_bytes":5)", R"("size_bytes":-1)"},

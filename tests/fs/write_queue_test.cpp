@@ -1,6 +1,7 @@
 #include "fs/write_queue.h"
 
 #include <doctest/doctest.h>
+#include <pthread.h>
 
 #include <atomic>
 #include <future>
@@ -115,4 +116,26 @@ TEST_CASE("write queue: what fails for a passing cause keeps its place, and what
   CHECK(queue.drain());
   CHECK(trace.text() == "ab");
   CHECK(tries == 2);
+}
+
+TEST_CASE("write queue: where no thread can be started nobody waits for ever, and all is done once one can") {
+  pthread_attr_t usual, too_large;
+  REQUIRE(::pthread_getattr_default_np(&usual) == 0);
+  REQUIRE(::pthread_getattr_default_np(&too_large) == 0);
+  REQUIRE(::pthread_attr_setstacksize(&too_large, std::size_t{1} << 46) == 0);
+  REQUIRE(::pthread_setattr_default_np(&too_large) == 0);
+  WriteQueue queue;
+  Trace trace;
+  const auto first = queue.next(), second = queue.next();
+  queue.post(first, Kind::kPlain, trace.job("a"));
+  queue.post(second, Kind::kBarrier, trace.job("b"));
+  const auto drained = queue.drain();
+  CHECK(::pthread_setattr_default_np(&usual) == 0);
+  REQUIRE_FALSE(drained.has_value());
+  CHECK(drained.error().code == Errc::kUnavailable);
+  CHECK(trace.text().empty());
+  CHECK(queue.drain().has_value());
+  CHECK(trace.text() == "ab");
+  ::pthread_attr_destroy(&usual);
+  ::pthread_attr_destroy(&too_large);
 }

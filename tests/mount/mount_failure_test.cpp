@@ -496,3 +496,52 @@ TEST_CASE(
     CHECK(run({program, "umount", at.string()}, options).exit_code == 0);
   }
 }
+
+TEST_CASE(
+    "F1: a mount under nohup outlives its terminal; one that is refused says why though SIGCHLD is ignored") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const ScratchDirectory scratch;
+  const auto at = scratch.path() / "mnt";
+  std::filesystem::create_directory(at);
+  RunOptions options;
+  options.environment = lake.client().credentials();
+  options.environment["HOME"] = options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
+  options.patience = 10s;
+  const std::string program = Mounted::program().string();
+  const Arguments mount{
+      "env",      "--ignore-signal=HUP", "--ignore-signal=CHLD",   program,
+      "mount",    "--endpoint",          lake.client().endpoint(), "lakefs://" + lake.repository() + "/main",
+      at.string()};
+  REQUIRE(run(mount, options).exit_code == 0);
+  const Ran status = run({program, "status", at.string(), "--json"}, options);
+  const auto process = std::stoi(status.out.substr(status.out.find("\"pid\":") + 6));
+  CHECK(::kill(process, SIGHUP) == 0);
+  CHECK(write_file(at / "a", "bytes") == kOk);
+  std::this_thread::sleep_for(100ms);
+  CHECK(read_file(at / "a") == "bytes");
+  CHECK(run({program, "umount", at.string()}, options).exit_code == 0);
+  lake.server().stop();
+  CHECK(run(mount, options).exit_code == 4);
+}
+
+TEST_CASE("mount: a state or cache directory below the mount point is refused, for nobody would see it") {
+  TestLake lake;
+  const ScratchDirectory scratch;
+  const auto at = scratch.path() / "mnt";
+  std::filesystem::create_directory(at);
+  std::filesystem::create_directory_symlink(at, scratch.path() / "link");
+  RunOptions options;
+  options.environment = lake.client().credentials();
+  options.environment["HOME"] = options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
+  for (const std::string flag : {"--state-dir", "--cache-dir"}) {
+    CAPTURE(flag);
+    const Ran ran = run(
+        {Mounted::program().string(), "mount", "--endpoint", lake.client().endpoint(), "-o", "nonempty", flag,
+         (scratch.path() / "link/kept").string(), "lakefs://" + lake.repository() + "/main", at.string()},
+        options);
+    CHECK(ran.exit_code == 7);
+    CHECK(has(ran.err, "below the mount point"));
+    CHECK(std::filesystem::is_empty(at));
+  }
+}
