@@ -41,7 +41,17 @@ std::string database_of(const std::string& path) {
 // and knows the others by their nonce. So does what appends were copied to, above another version. By its
 // place in the queue, and else by its age (`left` is in the order in which it was made): who is renamed over
 // another may be the older one. Two mounts may have closed one path each: neither gives way.
-void drop_superseded(std::vector<LeftBehind>& left) {
+//
+// And what another one was written above is on the lake: a kill -9 came between its link and the end of its
+// record.
+void drop_superseded(std::vector<LeftBehind>& left, bool is_bound) {
+  const auto is_published = [&](const LeftBehind& one, const LeftBehind& above) {
+    const std::string nonce = nonce_of(one.record.meta.metadata);
+    const Expectation& expected = above.record.expected;
+    return expected.kind == Expectation::Kind::kVersion && !nonce.empty() &&
+           nonce != nonce_of(above.record.meta.metadata) &&
+           is_nonce(nonce_of(expected.version.metadata), nonce, expected.version.physical_address, is_bound);
+  };
   const auto is_closed = [](const SpoolRecord& record) {
     return record.state == State::kQueued || record.state == State::kFailed;
   };
@@ -52,15 +62,19 @@ void drop_superseded(std::vector<LeftBehind>& left) {
     return one.record.state == State::kQueued && is_closed(other.record) &&
            one.file->data_path().parent_path() == other.file->data_path().parent_path();
   };
+  const auto is_superseded = [&](std::size_t one, std::size_t other) {
+    if (is_published(left[one], left[other])) return true;
+    return may_be_published(left[other].record) &&
+           std::pair(left[one].record.order, one) < std::pair(left[other].record.order, other) &&
+           is_same_file(left[one], left[other]);
+  };
   std::map<std::string, std::vector<std::size_t>> of_path;
-  for (std::size_t n = 0; n < left.size(); ++n)
-    if (may_be_published(left[n].record)) of_path[left[n].record.path].push_back(n);
+  for (std::size_t n = 0; n < left.size(); ++n) of_path[left[n].record.path].push_back(n);
   std::set<const SpoolFile*> superseded;
   for (const auto& [path, all] : of_path)
     for (const std::size_t one : all)
       for (const std::size_t other : all)
-        if (std::pair(left[one].record.order, one) < std::pair(left[other].record.order, other) &&
-            is_same_file(left[one], left[other]))
+        if (may_be_published(left[one].record) && is_superseded(one, other))
           superseded.insert(left[one].file.get());
   std::erase_if(left, [&](const LeftBehind& one) {
     const bool goes = superseded.contains(one.file.get());
@@ -84,7 +98,7 @@ void FilesystemCore::recover_all(std::vector<LeftBehind> left, std::vector<Remov
       one.file->discard();
     return goes;
   });
-  drop_superseded(left);
+  drop_superseded(left, lake.facts().can_presign);
   std::set<std::string> promised, stay_here;
   for (const LeftBehind& one : left)
     if (one.record.state == State::kQueued) promised.insert(one.record.path);

@@ -340,6 +340,35 @@ TEST_CASE("rule 10: what was published while it was written again keeps no empty
   CHECK(mount.pending() == Pending{{"part", "conflict"}});
 }
 
+TEST_CASE(
+    "W3 --writeback: a line that was appended to what is just published is no half of a change after a "
+    "crash") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake, writeback());
+  CHECK(names_in(mount.at()).empty());
+  const ScratchDirectory before;
+  constexpr auto kOver =
+      std::filesystem::copy_options::recursive | std::filesystem::copy_options::overwrite_existing;
+  {
+    Standstill standstill(lake);
+    CHECK(write_file(mount / "log", "first\n") == kOk);
+    CHECK(standstill.put.wait_for_arrivals(1));
+    std::filesystem::copy(mount.state_dir(), before.path(), kOver);
+  }
+  CHECK(flush(mount) == 0);
+  OpenFile log(mount / "log", O_WRONLY | O_APPEND);
+  CHECK(log.write("second\n") == kOk);
+  CHECK(log.sync() == kOk);
+  mount.kill_hard([&] { log.close(); });
+  // As if the kill had come before the first line's record went.
+  std::filesystem::copy(before.path(), mount.state_dir(), kOver);
+  mount.mount();
+  CHECK(flush(mount) == 0);
+  CHECK(mount.pending().empty());
+  CHECK(lake.read("log") == "first\nsecond\n");
+}
+
 TEST_CASE("rule 10: mkdir waits for what was closed before it, and tells when that cannot be published") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
