@@ -208,6 +208,8 @@ void check_shown(const Mounted& mount, const std::map<std::string, Ledger>& ledg
     for (const auto& [path, allowed] : ledger.allowed) {
       CAPTURE(path);
       std::string shown = read_file(mount / path);
+      // It went between open and read (R1), by a call of the dead mount that was on its way.
+      if (shown == "<read: ESTALE>") shown = read_file(mount / path);
       if (shown == "<open: ENOENT>") shown = kNone;
       INFO("the mount shows " << shown.size() << " bytes: " << shown.substr(0, 60));
       CHECK(allowed.contains(shown));
