@@ -21,18 +21,19 @@ bool is_there(int directory, const std::string& name) {
   return ::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
-// What no descriptor is left for stops all: whoever forgot one of these would show an older version, or none.
-bool is_out_of_descriptors(const Error& error) {
-  return error.code == Errc::kUnavailable;
+// Of a file that cannot be taken. It stays for the next mount, but what no descriptor is left for stops all:
+// whoever forgot one would show an older version, or none.
+Result<> leave_for_next(const Error& why) {
+  return why.code == Errc::kUnavailable ? Result<>(why) : Result<>();
 }
 
-// Adds the file of this record; what cannot be read for another reason stays for the next mount.
+// Adds the file of this record.
 Result<> take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
                    const std::shared_ptr<FreeSpace>& space, const std::shared_ptr<RemovalJournal>& removals,
                    std::vector<LeftFile>& found) {
   const int directory = slot->files()->get();
   auto text = read_text(directory, id + ".json", kMostRecordBytes);
-  if (!text) return is_out_of_descriptors(text.error()) ? Result<>(text.error()) : Result<>();
+  if (!text) return leave_for_next(text.error());
   auto stored = parse_record(*text);
   if (!stored) {
     slot->put_aside(id);
@@ -46,7 +47,7 @@ Result<> take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id
     return {};
   }
   auto file = LocalSpoolFile::adopt(slot, id, *stored, space, removals, {});
-  if (!file) return is_out_of_descriptors(file.error()) ? Result<>(file.error()) : Result<>();
+  if (!file) return leave_for_next(file.error());
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
   return {};
@@ -95,12 +96,11 @@ Result<> take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Le
   if (stored->record.state == State::kClean) return drop(JournalEnd::kGone);
   if (left.put.bytes && has_lost_bytes(directory, name, *stored, *left.put.bytes)) {
     // The next mount may have the room.
-    if (auto put = restore_bytes(directory, name, *left.put.bytes); !put)
-      return is_out_of_descriptors(put.error()) ? put : Result<>();
+    if (auto put = restore_bytes(directory, name, *left.put.bytes); !put) return leave_for_next(put.error());
   }
   if (!is_there(directory, name)) return drop(JournalEnd::kGone);
   auto file = LocalSpoolFile::adopt(slot, id, *stored, space, removals, left.place);
-  if (!file) return is_out_of_descriptors(file.error()) ? Result<>(file.error()) : Result<>();
+  if (!file) return leave_for_next(file.error());
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
   return {};
@@ -145,8 +145,10 @@ Result<std::vector<LeftFile>> take_left_files(const std::shared_ptr<SpoolSlot>& 
   const int directory = slot->files()->get();
   std::vector<LeftFile> found;
   auto names = list_names(directory);
-  if (!names)
-    return is_out_of_descriptors(names.error()) ? Result<std::vector<LeftFile>>(names.error()) : found;
+  if (!names) {
+    if (auto left = leave_for_next(names.error()); !left) return left.error();
+    return found;
+  }
   auto journaled = slot->take_left_records();
   if (!journaled) return journaled.error();
   std::set<std::string> known;

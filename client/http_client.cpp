@@ -14,15 +14,15 @@ constexpr std::chrono::seconds kKeepFor{15};
 // As many as callers at once are to be expected; above it a burst pays its own connections.
 constexpr std::size_t kMaxKeptPerOrigin = 64;
 
+}  // namespace
+
 // Each holds four descriptors, and nobody closes it before the next call: where there are few, not all of
 // them.
-std::size_t most_kept() {
+std::size_t HttpClient::most_kept() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1;
   return std::clamp<std::size_t>(limit.rlim_cur / 32, 1, kMaxKeptPerOrigin);
 }
-
-}  // namespace
 
 std::unique_ptr<HttpConnection> HttpClient::take(const Origin& origin) {
   const auto oldest = std::chrono::steady_clock::now() - kKeepFor;
@@ -47,7 +47,7 @@ void HttpClient::keep(const Origin& origin, std::unique_ptr<HttpConnection> conn
   std::vector<Kept> stale;
   std::lock_guard lock(mutex_);
   std::vector<Kept>& idle = kept_[origin];
-  while (!idle.empty() && (idle.front().since < now - kKeepFor || idle.size() >= most_kept())) {
+  while (!idle.empty() && (idle.front().since < now - kKeepFor || idle.size() >= most_kept_)) {
     stale.push_back(std::move(idle.front()));
     idle.erase(idle.begin());
   }

@@ -44,11 +44,14 @@ class HttpClient {
 
   HttpOutcome send(const Origin& origin, const HttpRequest& request, const HttpSink& sink,
                    const HttpDeadlines& deadlines, Repeat repeat);
+  // For an origin: what this process's limit of descriptors leaves room for when the client is made.
+  static std::size_t most_kept();
   std::unique_ptr<HttpConnection> take(const Origin& origin);
   void keep(const Origin& origin, std::unique_ptr<HttpConnection> connection);
 
   const std::shared_ptr<const TlsTrust> trust_;
   const Proxies proxies_;
+  const std::size_t most_kept_ = most_kept();
   Throttle throttle_;
 
   std::mutex mutex_;  // A leaf: never held over a call, nor over closing a connection.

@@ -39,6 +39,7 @@ Interrupts::Request::Request(Interrupts& interrupts, pid_t tid, EndedBy ended_by
     : interrupts_(interrupts), tid_(tid), ended_by_(ended_by) {
   std::lock_guard lock(interrupts_.mutex_);
   interrupts_.requests_.push_back(this);
+  if (interrupts_.is_idle_) interrupts_.changed_.notify_one();
   if (interrupts_.all_ended_ || (interrupts_.reads_ended_ && ended_by_ == EndedBy::kKill))
     stop_.request_stop();
 }
@@ -95,6 +96,9 @@ std::vector<Interrupts::Suspect> Interrupts::suspects() {
 void Interrupts::watch(const std::stop_token& stop) {
   std::unique_lock lock(mutex_);
   while (!stop.stop_requested()) {
+    is_idle_ = requests_.empty();
+    changed_.wait(lock, stop, [&] { return !requests_.empty(); });
+    is_idle_ = false;
     news_ = false;
     auto found = suspects();
     lock.unlock();

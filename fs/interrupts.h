@@ -70,6 +70,7 @@ class Interrupts {
   std::condition_variable_any changed_;
   std::vector<Request*> requests_;  // Guarded by mutex_. As many as libfuse has threads.
   bool news_ = false;               // Guarded by mutex_. Interrupted since the watcher last looked.
+  bool is_idle_ = false;            // Guarded by mutex_. The watcher waits for a first request.
   bool reads_ended_ = false;        // Guarded by mutex_.
   bool all_ended_ = false;          // Guarded by mutex_.
   std::jthread watcher_;

@@ -91,8 +91,7 @@ Result<> FilesystemCore::keep_directory(const InodePtr& directory, const std::st
 }
 
 void FilesystemCore::keep_without(const InodePtr& directory, const InodePtr& unpublished) {
-  if (!tree.is_held_up_without(directory, unpublished))
-    std::ignore = keep_directory(directory, unpublished->key);
+  if (!tree.is_held_up(directory, unpublished)) std::ignore = keep_directory(directory, unpublished->key);
 }
 
 void FilesystemCore::removed_from_lake(const std::string& path) {

@@ -125,8 +125,6 @@ void PagesAhead::run(Call& call) {
 }
 
 Result<PagesAhead::Page> PagesAhead::take(const ListRequest& request, Moment oldest, std::size_t behind) {
-  const auto own = std::make_shared<Call>(Call{request});
-  own->pages_behind = behind;
   std::unique_lock lock(mutex_);
   const auto ahead = find_locked(request);
   if (ahead != calls_.end()) {
@@ -148,9 +146,11 @@ Result<PagesAhead::Page> PagesAhead::take(const ListRequest& request, Moment old
     }
   }
   lock.unlock();
-  run(*own);
-  if (!*own->answer) return own->answer->error();
-  return Page{**std::move(own->answer), *own->asked};
+  Call own{request};
+  own.pages_behind = behind;
+  run(own);
+  if (!*own.answer) return own.answer->error();
+  return Page{**std::move(own.answer), *own.asked};
 }
 
 void PagesAhead::keep(const ListRequest& request, Page page, Moment oldest) {

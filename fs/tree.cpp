@@ -271,14 +271,9 @@ bool Tree::is_within(const InodePtr& inode, const InodePtr& directory) const {
   return false;
 }
 
-bool Tree::is_held_up(const InodePtr& directory) const {
+bool Tree::is_held_up(const InodePtr& directory, const InodePtr& without) const {
   const std::lock_guard lock(mutex_);
-  return is_held_up_locked(*directory);
-}
-
-bool Tree::is_held_up_without(const InodePtr& directory, const InodePtr& child) const {
-  const std::lock_guard lock(mutex_);
-  return is_held_up_locked(*directory, child.get());
+  return is_held_up_locked(*directory, without.get());
 }
 
 bool Tree::holds_up(const InodePtr& directory, std::string_view name) const {

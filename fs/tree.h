@@ -84,10 +84,8 @@ class Tree {
   [[nodiscard]] std::string shown_path(const InodePtr& inode) const;
   // Whether `inode` is `directory` or lies below it.
   [[nodiscard]] bool is_within(const InodePtr& inode, const InodePtr& directory) const;
-  // Whether bytes of ours make this directory exist, whatever the lake says.
-  [[nodiscard]] bool is_held_up(const InodePtr& directory) const;
-  // The same if that one were not.
-  [[nodiscard]] bool is_held_up_without(const InodePtr& directory, const InodePtr& child) const;
+  // Whether bytes of ours make this directory exist, whatever the lake says; also if that child were not.
+  [[nodiscard]] bool is_held_up(const InodePtr& directory, const InodePtr& without = nullptr) const;
   // The same of whatever has that name in the directory: it will be on the lake, and an object of its name
   // shows beside it.
   [[nodiscard]] bool holds_up(const InodePtr& directory, std::string_view name) const;

@@ -25,6 +25,7 @@
 #include "fs/kernel_read_ahead.h"
 #include "fs/log.h"
 #include "fs/mount_probe.h"
+#include "fs/mount_table.h"
 #include "fs/signal_thread.h"
 
 namespace lakefuse {
@@ -75,10 +76,12 @@ class Mounting {
 
   // A mount hides what lies below its mount point: so it would the bytes that wait, whose place is told.
   Checked<void> keep_apart() {
-    const auto real = [](const stdfs::path& path) {
-      std::error_code failed;
-      auto found = stdfs::weakly_canonical(path, failed);
-      return failed ? stdfs::absolute(path, failed).lexically_normal() : found;
+    const auto table = MountTable::read();
+    if (!table) return {};  // find_place() says so.
+    const auto real = [&](const stdfs::path& path) {
+      const auto resolved = resolve_path(path, *table);
+      if (!resolved) return path;
+      return resolved->below.empty() ? resolved->path : resolved->path / resolved->below;
     };
     const auto above = real(command_.mountpoint);
     for (const auto& [place, flag] :

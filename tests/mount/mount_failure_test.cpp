@@ -33,6 +33,19 @@ bool says(const std::string& text, const std::vector<std::string>& parts) {
   return false;
 }
 
+// Of somebody who starts a mount himself: a place for it, and what the program needs to know.
+struct Account {
+  explicit Account(TestLake& lake) {
+    std::filesystem::create_directory(at);
+    options.environment = lake.client().credentials();
+    options.environment["HOME"] = options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
+    options.patience = 10s;
+  }
+  const ScratchDirectory scratch;
+  const std::filesystem::path at = scratch.path() / "mnt";
+  RunOptions options;
+};
+
 }  // namespace
 
 TEST_CASE(
@@ -475,25 +488,19 @@ TEST_CASE("status tells of no failure where a program asked to be told no") {
 TEST_CASE(
     "F1: a mount that is started without stdin, stdout and stderr returns and serves, and umount ends it") {
   TestLake lake;
-  const ScratchDirectory scratch;
-  const auto at = scratch.path() / "mnt";
-  std::filesystem::create_directory(at);
-  RunOptions options;
-  options.environment = lake.client().credentials();
-  options.environment["HOME"] = options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
-  options.patience = 10s;
+  const Account account(lake);
   for (const std::string closed : {"<&- >&- 2>&-", "<&- 2>&-"}) {
     CAPTURE(closed);
     const std::string program = Mounted::program().string();
-    const Ran ran =
-        run({"sh", "-c", "exec \"$@\" " + closed, "sh", program, "mount", "--endpoint",
-             lake.client().endpoint(), "--state-dir", (scratch.path() / "state").string(), "--cache-dir",
-             (scratch.path() / "cache").string(), "lakefs://" + lake.repository() + "/main", at.string()},
-            options);
+    const Ran ran = run({"sh", "-c", "exec \"$@\" " + closed, "sh", program, "mount", "--endpoint",
+                         lake.client().endpoint(), "--state-dir", (account.scratch.path() / "state").string(),
+                         "--cache-dir", (account.scratch.path() / "cache").string(),
+                         "lakefs://" + lake.repository() + "/main", account.at.string()},
+                        account.options);
     CHECK(ran.exit_code == 0);
-    CHECK(write_file(at / "a", closed) == kOk);
+    CHECK(write_file(account.at / "a", closed) == kOk);
     CHECK(lake.read("a") == closed);
-    CHECK(run({program, "umount", at.string()}, options).exit_code == 0);
+    CHECK(run({program, "umount", account.at.string()}, account.options).exit_code == 0);
   }
 }
 
@@ -501,47 +508,41 @@ TEST_CASE(
     "F1: a mount under nohup outlives its terminal; one that is refused says why though SIGCHLD is ignored") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
-  const ScratchDirectory scratch;
-  const auto at = scratch.path() / "mnt";
-  std::filesystem::create_directory(at);
-  RunOptions options;
-  options.environment = lake.client().credentials();
-  options.environment["HOME"] = options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
-  options.patience = 10s;
+  const Account account(lake);
   const std::string program = Mounted::program().string();
-  const Arguments mount{
-      "env",      "--ignore-signal=HUP", "--ignore-signal=CHLD",   program,
-      "mount",    "--endpoint",          lake.client().endpoint(), "lakefs://" + lake.repository() + "/main",
-      at.string()};
-  REQUIRE(run(mount, options).exit_code == 0);
-  const Ran status = run({program, "status", at.string(), "--json"}, options);
+  const Arguments mount{"env",
+                        "--ignore-signal=HUP",
+                        "--ignore-signal=CHLD",
+                        program,
+                        "mount",
+                        "--endpoint",
+                        lake.client().endpoint(),
+                        "lakefs://" + lake.repository() + "/main",
+                        account.at.string()};
+  REQUIRE(run(mount, account.options).exit_code == 0);
+  const Ran status = run({program, "status", account.at.string(), "--json"}, account.options);
   const auto process = std::stoi(status.out.substr(status.out.find("\"pid\":") + 6));
   CHECK(::kill(process, SIGHUP) == 0);
-  CHECK(write_file(at / "a", "bytes") == kOk);
+  CHECK(write_file(account.at / "a", "bytes") == kOk);
   std::this_thread::sleep_for(100ms);
-  CHECK(read_file(at / "a") == "bytes");
-  CHECK(run({program, "umount", at.string()}, options).exit_code == 0);
+  CHECK(read_file(account.at / "a") == "bytes");
+  CHECK(run({program, "umount", account.at.string()}, account.options).exit_code == 0);
   lake.server().stop();
-  CHECK(run(mount, options).exit_code == 4);
+  CHECK(run(mount, account.options).exit_code == 4);
 }
 
 TEST_CASE("mount: a state or cache directory below the mount point is refused, for nobody would see it") {
   TestLake lake;
-  const ScratchDirectory scratch;
-  const auto at = scratch.path() / "mnt";
-  std::filesystem::create_directory(at);
-  std::filesystem::create_directory_symlink(at, scratch.path() / "link");
-  RunOptions options;
-  options.environment = lake.client().credentials();
-  options.environment["HOME"] = options.environment["XDG_RUNTIME_DIR"] = scratch.path().string();
+  const Account account(lake);
+  std::filesystem::create_directory_symlink(account.at, account.scratch.path() / "link");
   for (const std::string flag : {"--state-dir", "--cache-dir"}) {
     CAPTURE(flag);
-    const Ran ran = run(
-        {Mounted::program().string(), "mount", "--endpoint", lake.client().endpoint(), "-o", "nonempty", flag,
-         (scratch.path() / "link/kept").string(), "lakefs://" + lake.repository() + "/main", at.string()},
-        options);
+    const Ran ran = run({Mounted::program().string(), "mount", "--endpoint", lake.client().endpoint(), "-o",
+                         "nonempty", flag, (account.scratch.path() / "link/kept").string(),
+                         "lakefs://" + lake.repository() + "/main", account.at.string()},
+                        account.options);
     CHECK(ran.exit_code == 7);
     CHECK(has(ran.err, "below the mount point"));
-    CHECK(std::filesystem::is_empty(at));
+    CHECK(std::filesystem::is_empty(account.at));
   }
 }
