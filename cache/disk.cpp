@@ -23,7 +23,7 @@ Error disk_error(std::string_view what, int error_number) {
   const std::string sentence = std::string(what) + ": " + std::generic_category().message(error_number);
   if (error_number == ENOSPC || error_number == EDQUOT) return {Errc::kNoSpace, sentence};
   if (error_number == EFBIG || error_number == EOVERFLOW) return {Errc::kTooLarge, sentence};
-  if (error_number == EMFILE || error_number == ENFILE) return {Errc::kUnavailable, sentence};
+  if (error_number == EMFILE || error_number == ENFILE) return {Errc::kTooManyOpen, sentence};
   return {Errc::kLocalIo, sentence};
 }
 
@@ -48,7 +48,7 @@ Result<UniqueFd> open_to_stay(int directory, const std::string& name, int flags)
   if (static_cast<rlim_t>(file->get()) < limit.rlim_cur - std::min(limit.rlim_cur / 4, kMostLeftFree))
     return file;
   if ((flags & O_CREAT) != 0) ::unlinkat(directory, name.c_str(), 0);
-  return Error{Errc::kUnavailable, "cannot open " + name +
+  return Error{Errc::kTooManyOpen, "cannot open " + name +
                                        ": too many files wait or are open; this process may have " +
                                        std::to_string(limit.rlim_cur) + " descriptors (ulimit -n)"};
 }

@@ -17,14 +17,14 @@ namespace lakefuse {
 // close-on-exec. Every function takes as long as the disk does and may be called from many threads at once.
 
 // "<what>: <strerror>". kNoSpace for a full disk or quota, kTooLarge for a file over the disk's limits,
-// kUnavailable where no descriptor is left, else kLocalIo.
+// kTooManyOpen where no descriptor is left, else kLocalIo.
 [[nodiscard]] Error disk_error(std::string_view what, int error_number);
 
 // A regular file that belongs to this user. `flags` as open(2), without O_CREAT's mode.
 Result<UniqueFd> open_file(int directory, const std::string& name, int flags);
 
 // The same for what stays open: leaves a quarter of this process's descriptors, 512 at most, to what comes
-// and goes, or nothing that stays could be published any more. kUnavailable where there are no others.
+// and goes, or nothing that stays could be published any more. kTooManyOpen where there are no others.
 Result<UniqueFd> open_to_stay(int directory, const std::string& name, int flags);
 
 // A file without a name, in the file system of `directory`: gone when its last descriptor is.

@@ -24,7 +24,7 @@ bool is_there(int directory, const std::string& name) {
 // Of a file that cannot be taken. It stays for the next mount, but what no descriptor is left for stops all:
 // whoever forgot one would show an older version, or none.
 Result<> leave_for_next(const Error& why) {
-  return why.code == Errc::kUnavailable ? Result<>(why) : Result<>();
+  return why.code == Errc::kTooManyOpen ? Result<>(why) : Result<>();
 }
 
 // Adds the file of this record.

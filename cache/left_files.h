@@ -24,7 +24,7 @@ struct LeftFile {
 // the traces of a create or a discard that was cut short go away, what cannot be read is put aside, the rest
 // is handed out.
 //
-// kUnavailable where descriptors run out: nothing that is left was forgotten or judged then, and whoever
+// kTooManyOpen where descriptors run out: nothing that is left was forgotten or judged then, and whoever
 // asked lets go of all that it has.
 Result<std::vector<LeftFile>> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
                                               const std::shared_ptr<FreeSpace>& space,

@@ -137,7 +137,7 @@ class LocalSpool final : public Spool {
     if (name == slot_->path().filename()) return {};
     if (auto held = adopted_.find(name); held != adopted_.end() && !held->second.expired()) return {};
     auto slot = SpoolSlot::take(state_dir_.get(), state_path_ / name, owner_);
-    if (!slot && slot.error().code == Errc::kUnavailable) return slot.error();
+    if (!slot && slot.error().code == Errc::kTooManyOpen) return slot.error();
     if (!slot || *slot == nullptr) return {};  // In use, or not for us: open() has said so.
     (*slot)->remove_when_done();
     if (auto taken = take_from(*slot); !taken) return taken;

@@ -197,7 +197,7 @@ Result<SpoolJournal::AllLeft> SpoolJournal::take_left() {
   std::map<std::string, std::shared_ptr<JournalFile>> files;
   for (const auto& [name, end] : read.ends) {
     auto file = JournalFile::adopt(directory_, name, end);
-    if (!file && file.error().code == Errc::kUnavailable) {
+    if (!file && file.error().code == Errc::kTooManyOpen) {
       for (auto& [other, held] : files) held->enter();  // So that none goes.
       return file.error();
     }
@@ -234,7 +234,7 @@ Result<ReadJournals> read_journals(int directory) {
   for (const std::string& name : names.value_or(std::vector<std::string>())) {
     if (!is_journal(name)) continue;
     const auto text = read_text(directory, name, kMostReadBytes);
-    if (!text && text.error().code == Errc::kUnavailable) return text.error();
+    if (!text && text.error().code == Errc::kTooManyOpen) return text.error();
     if (!text) continue;
     JournalContents contents = parse_journal(seed_of(name), *text);
     if (contents.is_damaged) all.damaged.push_back(name);

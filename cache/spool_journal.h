@@ -111,7 +111,7 @@ class SpoolJournal {
     std::vector<std::string> damaged;                    // Names of journals of which a part cannot be read.
     std::vector<std::shared_ptr<JournalFile>> journals;  // Keeps them until the caller has looked.
   };
-  // kUnavailable where descriptors run out: nothing is handed out, nor removed.
+  // kTooManyOpen where descriptors run out: nothing is handed out, nor removed.
   Result<AllLeft> take_left();
 
  private:

@@ -9,6 +9,7 @@ bool is_passing(Errc code) {
     case Errc::kTimeout:
     case Errc::kInterrupted:
     case Errc::kExpired:
+    case Errc::kTooManyOpen:
     case Errc::kUnauthenticated:  // A token is renewed, a key is rotated: the user mends it without a
                                   // remount.
     case Errc::kUntrustworthy:
@@ -86,6 +87,8 @@ std::string_view to_word(Errc code) {
       return "no space";
     case Errc::kTooLarge:
       return "too large";
+    case Errc::kTooManyOpen:
+      return "too many open files";
     case Errc::kLocalIo:
       return "local i/o";
     case Errc::kNotEmpty:

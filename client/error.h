@@ -33,6 +33,7 @@ enum class Errc {
   kUntrustworthy,    // The answer contradicts itself or what it was asked (F4).
   kNoSpace,          // The local disk is full (F2).
   kTooLarge,         // Over the largest object that can be stored.
+  kTooManyOpen,      // No descriptor is left for it: later, when fewer files are open or wait.
   kLocalIo,          // The local disk failed.
   kNotEmpty,
   kNotADirectory,

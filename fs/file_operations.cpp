@@ -14,8 +14,6 @@
 namespace lakefuse {
 namespace {
 
-constexpr std::chrono::milliseconds kUntilNextTry{50};
-
 bool wants_to_write(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY;
 }
@@ -162,13 +160,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
   if (is_claimed) {
     core.view.changed_object(*directory, key, claim->object);
   } else {
-    auto staged = core.stage(inode, false);
-    // No descriptor is left: what was promised before lets go of its own.
-    WriteQueue& queue = core.publishing.queue();
-    for (bool waits = true; waits && !staged && staged.error().code == Errc::kUnavailable;) {
-      waits = queue.wait_for(queue.last(), kUntilNextTry) > 0 && !Patience::current().stop_requested();
-      staged = core.stage(inode, false);
-    }
+    auto staged = core.stage_in_time(inode, false);
     if (!staged) {
       inode->is_ours = false;
       core.tree.unname(inode);

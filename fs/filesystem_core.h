@@ -98,6 +98,9 @@ class FilesystemCore {
   // Staged bytes (fs/staging.cpp).
   // Makes sure that writes have a place to go; `keep_bytes`: those of the version it has now stay.
   Result<std::shared_ptr<SpoolFile>> stage(const InodePtr& inode, bool keep_bytes);
+  // The same; where no descriptor is left, once files that were promised before let go of theirs. Under no
+  // lock.
+  Result<std::shared_ptr<SpoolFile>> stage_in_time(const InodePtr& inode, bool keep_bytes);
   // The staged bytes, about to change: the inode's mutex is held until the change is done.
   struct Change {
     std::unique_lock<std::mutex> lock;

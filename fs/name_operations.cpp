@@ -178,7 +178,7 @@ Result<NodeEntry> FilesystemCore::make_node(const InodePtr& directory, std::stri
   }
   tree.count_lookup(inode);  // The answer's; until then it keeps the inode.
   const auto made = [&]() -> Result<> {
-    if (auto staged = stage(inode, false); !staged) return staged.error();
+    if (auto staged = stage_in_time(inode, false); !staged) return staged.error();
     {
       const std::lock_guard lock(inode->mutex);
       touch(*inode, true);

@@ -20,7 +20,7 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create_nameless(NodeId pare
     inode->is_deleted = true;
   }
   NodeEntry entry = core.entry_for(inode, core.view.ttl());  // Counted: from here on the tree keeps it.
-  if (auto staged = core.stage(inode, false); !staged) {
+  if (auto staged = core.stage_in_time(inode, false); !staged) {
     core.tree.forget(inode->node, 1);
     return staged.error();
   }

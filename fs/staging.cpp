@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "client/nonce.h"
+#include "client/patience.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
 #include "fs/processes.h"
@@ -14,6 +15,9 @@ namespace {
 // An open file that small is fetched whole before its name goes; of a larger one the URL is kept, which lives
 // for minutes (the data itself stays in the store until garbage collection, a day at least).
 constexpr std::uint64_t kKeptWhole = 64 << 20;
+
+// How long until who waits for a descriptor looks whether there is one.
+constexpr std::chrono::milliseconds kUntilNextTry{50};
 
 }  // namespace
 
@@ -50,9 +54,19 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
   return file;
 }
 
+Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage_in_time(const InodePtr& inode, bool keep_bytes) {
+  WriteQueue& queue = publishing.queue();
+  while (true) {
+    auto staged = stage(inode, keep_bytes);
+    if (staged || staged.error().code != Errc::kTooManyOpen) return staged;
+    const bool moves = queue.wait_for(queue.last(), kUntilNextTry) > 0;
+    if (!moves || Patience::current().stop_requested()) return stage(inode, keep_bytes);
+  }
+}
+
 Result<FilesystemCore::Change> FilesystemCore::begin_change(const InodePtr& inode, bool keep_bytes) {
   while (true) {
-    auto file = stage(inode, keep_bytes);
+    auto file = stage_in_time(inode, keep_bytes);
     if (!file) return file.error();
     std::unique_lock lock(inode->mutex);
     if (inode->staging.spool != *file) continue;  // Published or based anew meanwhile.

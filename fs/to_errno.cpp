@@ -48,6 +48,8 @@ int to_errno(Errc code) {
       return ENOSPC;
     case Errc::kTooLarge:
       return EFBIG;
+    case Errc::kTooManyOpen:
+      return ENFILE;  // EMFILE would say that it is the program that has too many.
     case Errc::kLocalIo:
       return EIO;
     case Errc::kNotEmpty:

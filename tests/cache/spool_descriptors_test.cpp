@@ -49,7 +49,7 @@ TEST_CASE(
     for (;;) {
       auto file = spool->create(record_of("a"));
       if (!file) {
-        CHECK(file.error().code == Errc::kUnavailable);
+        CHECK(file.error().code == Errc::kTooManyOpen);
         CHECK(file.error().message.find("(ulimit -n)") != std::string::npos);
         break;
       }

@@ -327,6 +327,29 @@ TEST_CASE("a mount takes as many descriptors as the system allows, for each pend
   CHECK(lake.keys().size() == 400);
 }
 
+TEST_CASE(
+    "F1: who opens more files than the mount has descriptors for is told so, and those that it has can be "
+    "closed") {
+  TestLake lake;
+  lake.put("old", "old");
+  Mounted mount(lake);
+  const rlimit few{128, 128};
+  REQUIRE(::prlimit(mount.process(), RLIMIT_NOFILE, &few, nullptr) == 0);
+  std::vector<int> open;
+  int file = -1;
+  while ((file = ::open((mount / std::to_string(open.size())).c_str(), O_WRONLY | O_CREAT, 0644)) >= 0 &&
+         open.size() < 128)
+    open.push_back(file);
+  CHECK(errno == ENFILE);
+  OpenFile old(mount / "old", O_RDWR);
+  CHECK(old.write("new") == "write: ENFILE");
+  for (const int each : open) CHECK(::close(each) == 0);
+  CHECK(lake.keys().size() == open.size() + 1);
+  CHECK(old.write("new") == kOk);
+  CHECK(old.close() == kOk);
+  CHECK(lake.read("old") == "new");
+}
+
 TEST_CASE("F2: a limit of file size ends no mount: what is beyond it is EFBIG, and all else goes on") {
   TestLake lake;
   Mounted mount(lake);
