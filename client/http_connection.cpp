@@ -427,10 +427,13 @@ Result<> HttpConnection::Impl::read_body(Parser& parser, const HttpSink& sink, m
     response.went_into_sink = true;
     return read_counted(sink.into, idle);
   }
+  // 201 answers can be long, too: the URLs of an upload in parts.
+  const bool is_refusal = response.status >= 300;
   const std::size_t limit =
-      good ? std::max(sink.limit, sink.into.size()) : std::min(sink.limit, kMaxErrorBodyBytes);
+      is_refusal ? std::min(sink.limit, kMaxErrorBodyBytes) : std::max(sink.limit, sink.into.size());
   if (length && *length > limit) {
-    if (good) return failed(Errc::kUntrustworthy, "answers with over " + std::to_string(limit) + " bytes");
+    if (!is_refusal)
+      return failed(Errc::kUntrustworthy, "answers with over " + std::to_string(limit) + " bytes");
     reusable = false;  // The status says enough; the rest of the page is left unread.
     return {};
   }

@@ -5,6 +5,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "client/nonce.h"
 #include "client/patience.h"
 #include "fs/filesystem_core.h"
@@ -296,10 +298,14 @@ Result<> Filesystem::fallocate(HandleId id, int mode, std::uint64_t offset, std:
   StagedFile& staged = change->bytes;
   if (zeroes) {
     if (auto done = staged.zero(offset, length, keeps_size); !done) return done.error();
-  } else if (!keeps_size && offset + length > staged.size()) {
-    if (auto done = staged.truncate(offset + length); !done) return done.error();
   } else {
-    return {};  // Room ahead is no change.
+    // Nothing is set aside; but who asks for more than there is hears so now, as on any disk.
+    const std::uint64_t end = offset + length, held = staged.allocated_bytes();
+    if (end > held && std::min(length, end - held) > core.spool->free_bytes())
+      return Error{Errc::kNoSpace,
+                   "fallocate of " + core.tree.last_path(inode) + ": the local disk is too full"};
+    if (keeps_size || end <= staged.size()) return {};  // Room ahead is no change.
+    if (auto done = staged.truncate(end); !done) return done.error();
   }
   core.touch(*inode, false);
   return {};

@@ -22,7 +22,10 @@ bool is_everyday(std::string_view operation, Errc code) {
              operation == "access";
     case Errc::kExists:
       return operation == "create" || operation == "mkdir" || operation == "mknod" ||
-             operation == "symlink" || operation == "setxattr";
+             operation == "symlink" || operation == "setxattr" || operation == "rename" ||
+             operation == "link";
+    case Errc::kNotPermitted:
+      return operation == "link";  // git, cp -l and their like try one first.
     case Errc::kInterrupted:
       return operation == "read";  // By a kill, or the end of the mount: nobody has missed anything.
     case Errc::kNotEmpty:

@@ -76,6 +76,14 @@ TEST_CASE("connection: an answer may come byte by byte, after 1xx answers, and i
   CHECK(whole);
 }
 
+TEST_CASE("connection: the answer to a creation (201) may be as long as any, as the URLs of 600 parts are") {
+  const std::string urls(300'000, 'u');
+  const std::string head = "HTTP/1.1 201 Created\r\n";
+  CHECK(answer(head + "Content-Length: 300000\r\n\r\n" + urls)->body.size() == urls.size());
+  CHECK(answer(head + "Transfer-Encoding: chunked\r\n\r\n493e0\r\n" + urls + "\r\n0\r\n\r\n")->body.size() ==
+        urls.size());
+}
+
 TEST_CASE("connection: bytes go straight into the caller's buffer, or not at all") {
   std::string buffer(5, '#');
   const HttpSink sink{.into = std::as_writable_bytes(std::span(buffer))};

@@ -129,6 +129,11 @@ TEST_CASE("F1: what programs ask to be told no is no failure, and pushes none ou
   CHECK(file.truncate(1 << 20) == kOk);
   CHECK(::lseek(file.fd(), 1 << 19, SEEK_DATA) == -1);
   CHECK(::lseek(file.fd(), 1 << 20, SEEK_HOLE) == -1);
+  CHECK(::link((mount / "d/f").c_str(), (mount / "d/g").c_str()) == -1);
+  CHECK(errno == EPERM);
+  CHECK(::renameat2(AT_FDCWD, (mount / "sparse").c_str(), AT_FDCWD, (mount / "d/f").c_str(),
+                    RENAME_NOREPLACE) == -1);
+  CHECK(errno == EEXIST);
   CHECK(mount.status().at("failures").as_array().empty());
 }
 

@@ -2,6 +2,7 @@
 // and its cap holds for all mounts together. (F2 itself is in mount_failure_test.cpp.)
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
 #include <sys/statvfs.h>
 
 #include <atomic>
@@ -51,6 +52,24 @@ TEST_CASE(
   mount.remount();
   CHECK(mount.pending().empty());
   CHECK(lake.keys() == std::vector<std::string>{"small"});
+}
+
+TEST_CASE(
+    "F2: room that the local disk does not have is ENOSPC at fallocate, and what is there stays as it is") {
+  TestLake lake;
+  TinyDisk disk("24m");
+  NEEDS_DISK(disk);
+  Mounted mount(lake, {.state_dir = disk.path() / "state"});
+  OpenFile file(mount / "f", O_RDWR | O_CREAT);
+  REQUIRE(file.write("begun") == kOk);
+  for (const int mode : {0, FALLOC_FL_KEEP_SIZE}) {
+    errno = 0;
+    CHECK(::fallocate(file.fd(), mode, 0, 30 * kMebi) == -1);
+    CHECK(errno == ENOSPC);
+    CHECK(::fallocate(file.fd(), mode, 0, 1000) == 0);
+  }
+  CHECK(file.close() == kOk);
+  CHECK(lake.read("f") == "begun" + std::string(995, '\0'));
 }
 
 TEST_CASE("a full disk under the cache means reading past it, right bytes and no error") {
