@@ -145,7 +145,10 @@ UniqueFd WholeFiles::lend(const std::string& object, std::uint64_t object_bytes)
 bool WholeFiles::look_through(const std::string& object, std::uint64_t object_bytes) {
   const auto files = open(object, object_bytes);
   struct stat before {};
-  if (!files || ::fstat(files->bytes.get(), &before) != 0) return false;
+  if (!files || ::fstat(files->bytes.get(), &before) != 0) {
+    eviction_.remove(shard_of(object), path_of(object, kWhole));  // Cut, or its sums are lost: in the way.
+    return false;
+  }
   if (read_seal(files->sums.get()) == seal_of(before)) return true;
   const BlockId id = id_of(object);
   const BlockFormat format(id, object_bytes);
