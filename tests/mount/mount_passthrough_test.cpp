@@ -118,7 +118,7 @@ TEST_CASE("passthrough: a file that is whole in the cache is read without a requ
     CHECK((piece.substr(0, 300) == bytes.substr(kSize - 300)));
     CHECK(::pread(file->fd(), piece.data(), piece.size(), kSize) == 0);
     CHECK(::pread(file->fd(), piece.data(), piece.size(), kSize + 100'000) == 0);
-    const OpenFile copy(mount.state_dir() / "copy", O_RDWR | O_CREAT);
+    const OpenFile copy(mount.cache_dir() / "copy", O_RDWR | O_CREAT);
     off_t from = 4000;
     std::size_t sent = 0;
     for (ssize_t n = 1; n > 0; sent += static_cast<std::size_t>(n))
