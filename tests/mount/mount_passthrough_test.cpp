@@ -72,10 +72,13 @@ bool can_pass_through(const Mounted& mount) {
 
 // Reads a file until the cache has it whole, in one file.
 void make_whole(const Mounted& mount, const std::string& name, const std::string& bytes) {
+  const auto open_before = number(mount.status(), "open_handles");
   REQUIRE((read_file(mount / name) == bytes));
   REQUIRE(eventually([&] { return number(mount.status(), "cache_bytes") >= bytes.size(); }));
   REQUIRE(eventually(
       [&] { return OpenFile(mount / name, O_RDONLY).opened() == kOk && !whole_file(mount).empty(); }));
+  // Those went by way of the mount, and the next one would go with them.
+  REQUIRE(eventually([&] { return number(mount.status(), "open_handles") == open_before; }));
 }
 
 }  // namespace
