@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <ctime>
 
 #include "cache/disk.h"
@@ -21,6 +20,9 @@ namespace {
 constexpr std::uint64_t kMostFloor = 1 << 30;
 constexpr std::uint64_t kFloorShare = 20;
 
+// An object that takes more of the cap than this share is not made whole: for a while it takes that twice.
+constexpr std::uint64_t kLargestShare = 4;
+
 // A used block says so once a second at most: more often would cost an inode write per read and tell nothing.
 constexpr std::int64_t kTouchSeconds = 1;
 
@@ -31,12 +33,6 @@ std::uint64_t floor_of(int directory) {
   struct statvfs facts {};
   if (::fstatvfs(directory, &facts) != 0) return kMostFloor;
   return std::min(kMostFloor, std::uint64_t{facts.f_blocks} * facts.f_frsize / kFloorShare);
-}
-
-std::size_t shard_of(const BlockId& id) {
-  unsigned shard = 0;
-  std::from_chars(id.object.data(), id.object.data() + 2, shard, 16);
-  return shard % kShards;
 }
 
 std::string path_of(const BlockId& id) {
@@ -75,7 +71,8 @@ BlockFiles::BlockFiles(UniqueFd blocks, CacheUsage usage, std::uint64_t cap_byte
       cap_bytes_(cap_bytes),
       usage_(std::move(usage)),
       space_(blocks_, floor_of(blocks_->get())),
-      eviction_(blocks_, usage_, cap_bytes) {
+      eviction_(blocks_, usage_, cap_bytes),
+      wholes_(blocks_, usage_, eviction_) {
   // Behind, for both may take seconds: to count is needed once in the life of a directory, to shrink after
   // --cache-size.
   if (usage_.is_counted() && usage_.total() <= cap_bytes_) return;
@@ -113,6 +110,26 @@ ByteRange BlockFiles::first_gap(const BlockId& id, std::uint64_t block_bytes, co
   return {begin, format.first_written(file->get(), {begin, range.end}, in_a_row)};
 }
 
+bool BlockFiles::holds(const BlockId& id, std::uint64_t block_bytes) {
+  const auto file = open_file(blocks_->get(), path_of(id), O_RDONLY);
+  if (!file) return false;
+  return BlockFormat(id, block_bytes).first_unwritten(file->get(), {0, block_bytes}) == block_bytes;
+}
+
+void BlockFiles::remove(const BlockId& id) {
+  eviction_.remove(shard_of(id.object), path_of(id));
+}
+
+bool BlockFiles::make_whole(const std::string& object, std::uint64_t object_bytes,
+                            const WholeFiles::Source& source) {
+  const std::uint64_t charge = WholeFiles::charge_for(object_bytes);
+  if (charge > cap_bytes_ / kLargestShare || !has_room(charge)) return false;
+  eviction_.make_room(being_written_ += charge);
+  const bool is_made = wholes_.make(object, object_bytes, source).has_value();
+  being_written_ -= charge;
+  return is_made;
+}
+
 bool BlockFiles::has_room(std::uint64_t charge) {
   if (charge > cap_bytes_) return false;
   const std::int64_t full_since = full_since_seconds_;
@@ -146,7 +163,7 @@ Result<> BlockFiles::put(const BlockId& id, std::uint64_t block_bytes, std::uint
   if (!wrote) return wrote.error();
   const auto sums = format.sums_of(offset, bytes);
   Result<std::uint64_t> more = std::uint64_t{0};
-  usage_.change(shard_of(id), [&] {
+  usage_.change(shard_of(id.object), [&] {
     struct stat facts {};
     const bool is_evicted = ::fstat(file->get(), &facts) != 0 || facts.st_nlink == 0;
     if (!is_evicted) more = format.write_sums(file->get(), offset, sums);
@@ -161,7 +178,7 @@ Result<UniqueFd> BlockFiles::open_or_make(const BlockId& id, const BlockFormat& 
   const std::string path = path_of(id);
   auto file = open_file(blocks_->get(), path, O_RDWR);
   if (file) return file;
-  usage_.change(shard_of(id), [&] {
+  usage_.change(shard_of(id.object), [&] {
     file = open_file(blocks_->get(), path, O_CREAT | O_EXCL | O_RDWR);
     if (!file && ::mkdirat(blocks_->get(), path.substr(0, 2).c_str(), 0700) == 0)
       file = open_file(blocks_->get(), path, O_CREAT | O_EXCL | O_RDWR);

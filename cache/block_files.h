@@ -12,6 +12,7 @@
 #include "cache/cache_usage.h"
 #include "cache/free_space.h"
 #include "cache/unique_fd.h"
+#include "cache/whole_files.h"
 #include "client/error.h"
 
 namespace lakefuse {
@@ -50,6 +51,15 @@ class BlockFiles {
   void store(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,
              std::span<const std::byte> bytes, Way way);
 
+  // Whether all of a block is there, damaged or not.
+  bool holds(const BlockId& id, std::uint64_t block_bytes);
+  void remove(const BlockId& id);
+
+  // Objects in one file each, beside their blocks. To make one of `source` is refused where the cap or the
+  // disk has no room for it.
+  [[nodiscard]] WholeFiles& wholes() { return wholes_; }
+  bool make_whole(const std::string& object, std::uint64_t object_bytes, const WholeFiles::Source& source);
+
   [[nodiscard]] std::uint64_t bytes() const { return usage_.total(); }
 
  private:
@@ -67,6 +77,7 @@ class BlockFiles {
   CacheUsage usage_;
   FreeSpace space_;
   CacheEviction eviction_;
+  WholeFiles wholes_;
   std::atomic<std::uint64_t> being_written_ = 0;      // Charges of blocks on their way.
   std::atomic<std::int64_t> full_since_seconds_ = 0;  // Steady clock; 0: the disk took what we wrote last.
   std::jthread tidier_;                               // Last: stops before what it uses goes.

@@ -43,13 +43,13 @@ std::vector<std::uint64_t> BlockFormat::read_sums(int file, std::uint64_t first,
   return sums;
 }
 
-std::size_t BlockFormat::read(int file, std::uint64_t offset, std::span<std::byte> out) const {
+std::size_t BlockFormat::read(int file, int table, std::uint64_t offset, std::span<std::byte> out) const {
   const std::uint64_t end = offset + out.size();
   const std::uint64_t begin = offset / kChunk * kChunk;
   // Who reads here and there waits for the disk once, and not for the sums and then for the bytes.
   if (out.size() <= kFew)
     ::posix_fadvise(file, static_cast<off_t>(begin), static_cast<off_t>(end - begin), POSIX_FADV_WILLNEED);
-  const auto sums = read_sums(file, offset / kChunk, chunks_to(end));
+  const auto sums = read_sums(table, offset / kChunk, chunks_to(end));
   const auto missing = std::ranges::find(sums, std::uint64_t{0});
   const std::uint64_t held = begin + static_cast<std::uint64_t>(missing - sums.begin()) * kChunk;
   if (held <= offset) return 0;

@@ -30,8 +30,11 @@ class BlockFormat {
   BlockFormat(const BlockId& id, std::uint64_t block_bytes);
 
   // Fills `out` from `offset` of the block, and returns how many bytes from its beginning on are there.
-  // REQUIRES: offset + out.size() <= block_bytes.
-  [[nodiscard]] std::size_t read(int file, std::uint64_t offset, std::span<std::byte> out) const;
+  // REQUIRES: offset + out.size() <= block_bytes. The table may lie in a file of its own, at the same place.
+  [[nodiscard]] std::size_t read(int file, std::uint64_t offset, std::span<std::byte> out) const {
+    return read(file, file, offset, out);
+  }
+  [[nodiscard]] std::size_t read(int file, int table, std::uint64_t offset, std::span<std::byte> out) const;
 
   // Of the chunks of a range, which begins with one: where the first one begins that was written (whether or
   // not it is damaged), and is followed by so many others or by the range's end; and the first that was not.

@@ -10,6 +10,7 @@
 
 #include "cache/block_format.h"
 #include "cache/disk.h"
+#include "cache/whole_files.h"
 
 namespace lakefuse {
 
@@ -42,7 +43,7 @@ std::uint64_t booked_of(int blocks, const std::string& path) {
   struct stat facts {};
   if (::fstatat(blocks, path.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) return 0;
   const std::uint64_t taken = charge_of(facts);
-  if (facts.st_mtim.tv_sec + kWritingSeconds < ::time(nullptr)) return taken;
+  if (WholeFiles::is_name(path) || facts.st_mtim.tv_sec + kWritingSeconds < ::time(nullptr)) return taken;
   const auto file = open_file(blocks, path, O_RDONLY);
   if (!file) return taken;
   return std::min(taken, BlockFormat::shown_bytes(file->get(), static_cast<std::uint64_t>(facts.st_size)));
@@ -95,14 +96,18 @@ void CacheEviction::evict(std::uint64_t bytes) {
     for (std::size_t n = 0; n < most && freed < bytes; ++n) {
       const std::string path = shard_name(files[n].shard) + "/" + files[n].name;
       freed += files[n].charge;  // Also when another process was quicker: the disk has the space.
-      usage_.change(files[n].shard, [&] {
-        const std::uint64_t booked = booked_of(blocks_->get(), path);  // It may have grown.
-        const bool is_gone = ::unlinkat(blocks_->get(), path.c_str(), 0) == 0;
-        return is_gone ? -static_cast<std::int64_t>(booked) : std::int64_t{0};
-      });
+      remove(files[n].shard, path);
     }
     if (is_all) return;
   }
+}
+
+void CacheEviction::remove(std::size_t shard, const std::string& path) {
+  usage_.change(shard, [&] {
+    const std::uint64_t booked = booked_of(blocks_->get(), path);  // It may have grown.
+    const bool is_gone = ::unlinkat(blocks_->get(), path.c_str(), 0) == 0;
+    return is_gone ? -static_cast<std::int64_t>(booked) : std::int64_t{0};
+  });
 }
 
 // The files of directories in random order, until there are enough or no more.

@@ -38,6 +38,9 @@ class CacheEviction {
   // At least so many, where there are any: the disk is short of space.
   void give_back(std::uint64_t bytes);
 
+  // One file, wherever its worth stands.
+  void remove(std::size_t shard, const std::string& path);
+
   // Looks at each directory, and sets the usage right; ends early when told to.
   void count_all(std::stop_token stop);
 

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <charconv>
 #include <numeric>
 
 #include "cache/disk.h"
@@ -60,6 +61,12 @@ class FileLock {
 std::string shard_name(std::size_t shard) {
   static constexpr char kDigits[] = "0123456789abcdef";
   return {kDigits[shard / 16], kDigits[shard % 16]};
+}
+
+std::size_t shard_of(std::string_view object) {
+  unsigned shard = 0;
+  std::from_chars(object.data(), object.data() + 2, shard, 16);
+  return shard % kShards;
 }
 
 Result<CacheUsage> CacheUsage::open(int cache_dir) {

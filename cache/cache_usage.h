@@ -5,6 +5,7 @@
 #include <functional>
 #include <mutex>
 #include <string>
+#include <string_view>
 
 #include "cache/unique_fd.h"
 #include "client/error.h"
@@ -16,6 +17,8 @@ inline constexpr std::size_t kShards = 256;
 
 // "00" to "ff".
 [[nodiscard]] std::string shard_name(std::size_t shard);
+// Where an object's files are, by its digest.
+[[nodiscard]] std::size_t shard_of(std::string_view object);
 
 // How many bytes each directory of the cache holds, in a small file that all processes keep together: nobody
 // has to look at a million files to know. A crash leaves it a little wrong; whoever looks at a directory

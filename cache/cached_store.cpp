@@ -2,6 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
 
 #include "cache/block_files.h"
 #include "cache/digest.h"
@@ -34,6 +38,9 @@ constexpr std::uint64_t kMostAheadInMemory = kMostAhead / 2;
 // A piece ends before what the cache holds, so that nothing is fetched twice; but for a few chunks here and
 // there, which cost less than a request each.
 constexpr std::size_t kWorthARequest = (256 << 10) / kChunk;
+
+// To read a smaller file by itself gains the kernel nothing, and each open costs more.
+constexpr std::uint64_t kWorthLending = 4 << 20;
 
 // So much of a larger object is of a row: it is written past the page cache.
 constexpr std::uint64_t kWorthHandingOver = 256 << 10;
@@ -78,6 +85,23 @@ class DiskCachedStore final : public CachedStore {
   void will_read(const ObjectInfo& object) override {
     if (object.size_bytes == 0 || object.size_bytes > kWholeBytes) return;
     workers_.post([this, object] { fetch_ahead(object, digest_of(object), {0, object.size_bytes}); });
+  }
+
+  std::shared_ptr<const UniqueFd> lend(const ObjectInfo& object) override {
+    if (!files_ || object.size_bytes < kWorthLending) return nullptr;
+    const std::string digest = digest_of(object);
+    if (UniqueFd file = files_->wholes().lend(digest, object.size_bytes))
+      return std::make_shared<const UniqueFd>(std::move(file));
+    {
+      const std::lock_guard lock(being_made_mutex_);
+      if (!being_made_.insert(digest).second) return nullptr;
+    }
+    maker_.post([this, object, digest] {
+      make_whole(object, digest);
+      const std::lock_guard lock(being_made_mutex_);
+      being_made_.erase(digest);
+    });
+    return nullptr;
   }
 
   CacheUse use() const override { return {hits_, misses_, files_ ? files_->bytes() : 0, behind_.waiting()}; }
@@ -139,6 +163,29 @@ class DiskCachedStore final : public CachedStore {
 
   using Range = ByteRange;
 
+  // One file of the object's blocks, which go. What an earlier boot or somebody else has left is looked
+  // through.
+  void make_whole(const ObjectInfo& object, const std::string& digest) {
+    if (files_->wholes().look_through(digest, object.size_bytes)) return;
+    std::vector<Block> blocks;
+    for (std::uint64_t at = 0; at < object.size_bytes; at += kBlockBytes)
+      blocks.push_back(block_at(object, digest, at));
+    if (!std::ranges::all_of(blocks, [&](const Block& one) { return files_->holds(one.id, one.bytes()); }))
+      return;
+    std::unique_ptr<DiskPace::Write> writing;  // From one part to the next.
+    const auto part = [&](std::uint64_t offset, std::span<std::byte> out) {
+      writing.reset();
+      const Block& block = blocks[offset / kBlockBytes];
+      if (files_->load(block.id, block.bytes(), offset - block.range.begin, out) != out.size()) return false;
+      auto write = pace_.begin();
+      if (!write) return false;  // This has time; who reads has not.
+      writing = std::make_unique<DiskPace::Write>(*std::move(write));
+      return true;
+    };
+    if (!files_->make_whole(digest, object.size_bytes, part)) return;
+    for (const Block& block : blocks) files_->remove(block.id);
+  }
+
   // Sends fetches ahead of this read, and says how far a miss of it is to be fetched.
   std::uint64_t go_ahead(const ObjectInfo& object, const std::string& digest, std::uint64_t offset,
                          std::uint64_t length) {
@@ -168,8 +215,9 @@ class DiskCachedStore final : public CachedStore {
     const Block block = block_at(object, digest, offset);
     room = room.first(std::min<std::uint64_t>(room.size(), block.range.end - offset));
     const auto load = [&] {
-      const std::size_t held =
-          files_ ? files_->load(block.id, block.bytes(), offset - block.range.begin, room) : 0;
+      if (!files_) return std::size_t{0};
+      std::size_t held = files_->load(block.id, block.bytes(), offset - block.range.begin, room);
+      if (held == 0) held = files_->wholes().load(digest, object.size_bytes, offset, room);
       if (held > 0) ++hits_;
       return held;
     };
@@ -218,6 +266,7 @@ class DiskCachedStore final : public CachedStore {
     const std::uint64_t base = block.range.begin;
     const auto first_gap = [&](const Range& in) -> Range {
       if (!files_) return in;
+      if (files_->wholes().has(digest, object.size_bytes, in)) return {in.end, in.end};
       const Range gap =
           files_->first_gap(block.id, block.bytes(), {in.begin - base, in.end - base}, kWorthARequest);
       return {gap.begin + base, gap.end + base};
@@ -289,8 +338,11 @@ class DiskCachedStore final : public CachedStore {
   std::atomic<std::uint64_t> arrived_ = 0;    // Counts what is to be kept.
   std::atomic<std::uint64_t> wanted_to_ = 0;  // So much of it a keeper has read, or might have.
   DiskPace pace_;
+  std::mutex being_made_mutex_;       // A leaf.
+  std::set<std::string> being_made_;  // Guarded by being_made_mutex_. Digests of objects, as whole files.
   WriteBehind behind_{kMostUnwritten};
   Workers workers_{kAheadAtOnce};  // Last: they use the above.
+  Workers maker_{1};               // So does it, and one copies at a time.
 };
 
 }  // namespace

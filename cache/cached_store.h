@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "cache/unique_fd.h"
 #include "client/object_store.h"
 
 namespace lakefuse {
@@ -29,6 +30,11 @@ class CachedStore : public ObjectStore {
                                                    std::uint64_t cap_bytes);
 
   [[nodiscard]] virtual CacheUse use() const = 0;
+
+  // A file that holds this object's bytes and no others, for one who reads it as it is; no other bytes ever
+  // appear in it. Nothing, where there is none, or it would not pay: where all of the object is here, such a
+  // file is then made behind, and a later call has it.
+  [[nodiscard]] virtual std::shared_ptr<const UniqueFd> lend(const ObjectInfo& object) = 0;
 
   // As long as what it answers lives, all that is read is kept, however long the disk takes: for who reads in
   // order to have it here. Else what arrives while the disk is behind is not kept.

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <set>
 
+#include "cache/boot_id.h"
 #include "cache/disk.h"
 
 namespace lakefuse {

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 
+#include "cache/boot_id.h"
 #include "cache/disk.h"
 
 namespace lakefuse {

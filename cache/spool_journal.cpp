@@ -9,6 +9,7 @@
 #include <map>
 #include <set>
 
+#include "cache/boot_id.h"
 #include "cache/disk.h"
 #include "cache/spool_record.h"
 

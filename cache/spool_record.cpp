@@ -1,7 +1,6 @@
 #include "cache/spool_record.h"
 
 #include <array>
-#include <fstream>
 #include <stdexcept>
 
 #include "cache/object_json.h"
@@ -150,15 +149,6 @@ Result<SpoolOwner> parse_owner(std::string_view json_text) {
   return parse_object(json_text, [](const json::object& in) {
     return SpoolOwner{text(in, "endpoint"), text(in, "repository"), text(in, "branch")};
   });
-}
-
-const std::string& boot_id() {
-  static const std::string id = [] {
-    std::string line;
-    std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), line);
-    return line;
-  }();
-  return id;
 }
 
 }  // namespace lakefuse

@@ -32,7 +32,4 @@ Result<StoredRecord> parse_record(std::string_view json);
 // kUnsupported, with a sentence: another format. kLocalIo: not JSON of ours.
 Result<SpoolOwner> parse_owner(std::string_view json);
 
-// Changes whenever the machine starts.
-[[nodiscard]] const std::string& boot_id();
-
 }  // namespace lakefuse

@@ -43,6 +43,8 @@ json::object to_json(const MountStatus& status) {
           {"cache_misses", status.cache_misses},
           {"cache_bytes", status.cache_bytes},
           {"spool_free_bytes", status.spool_free_bytes},
+          {"passthrough", status.passthrough.is_on},
+          {"no_passthrough_because", status.passthrough.why_not},
           {"pending", to_json(status.pending)},
           {"failures", to_json(status.failures)}};
 }
@@ -150,6 +152,7 @@ MountStatus status_from(const JsonReader& json) {
   status.cache_misses = json.count("cache_misses");
   status.cache_bytes = json.count("cache_bytes");
   status.spool_free_bytes = json.count("spool_free_bytes");
+  status.passthrough = {json.flag("passthrough"), json.text("no_passthrough_because")};
   for (const auto& file : json.array("pending")) status.pending.push_back(pending_from(JsonReader(file)));
   for (const auto& value : json.array("failures")) {
     const JsonReader failure(value);

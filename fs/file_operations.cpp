@@ -54,6 +54,16 @@ OpenedFile FilesystemCore::hand_out(std::shared_ptr<FileHandle> handle) {
   return {.handle = files.add(std::move(handle)), .keep_cache = true, .no_flush = !may_write};
 }
 
+std::shared_ptr<const UniqueFd> FilesystemCore::lend(const InodePtr& inode) {
+  std::optional<ObjectInfo> version;
+  {
+    const std::lock_guard lock(inode->mutex);
+    version = inode->version;
+  }
+  CachedStore* const cached = cache();
+  return cached != nullptr && version ? cached->lend(*version) : nullptr;
+}
+
 Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller) {
   FilesystemCore& core = *core_;
   auto found = core.tree.find(node);
@@ -83,7 +93,10 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
       return cut.error();
     }
   }
-  return core.hand_out(std::move(handle));
+  OpenedFile opened = core.hand_out(std::move(handle));
+  // For O_DIRECT the cache's disk has rules of its own.
+  if (core.lends && (flags & O_DIRECT) == 0) opened.lent = core.lend(inode);
+  return opened;
 }
 
 // The record first: a claim that nobody remembers would hold the name for ever.

@@ -218,6 +218,7 @@ MountStatus Filesystem::status() {
   if (core.spool != nullptr)
     for (const DamagedFile& damaged : core.spool->damaged()) status.pending.push_back(describe(damaged));
   const std::lock_guard lock(core.mutex);
+  status.passthrough = core.passthrough;
   status.failures.assign(core.failures.begin(), core.failures.end());
   return status;
 }
@@ -332,6 +333,12 @@ void Filesystem::set_kernel_notes(KernelNotes notes) {
 
 void Filesystem::set_device(dev_t device) {
   core_->device = device;
+}
+
+void Filesystem::set_passthrough(PassthroughState state) {
+  const std::lock_guard lock(core_->mutex);
+  core_->lends = state.is_on;
+  core_->passthrough = std::move(state);
 }
 
 }  // namespace lakefuse

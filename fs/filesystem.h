@@ -100,6 +100,8 @@ struct OpenedFile {
   HandleId handle{0};
   bool keep_cache = true;  // The kernel's pages of this node are still true.
   bool no_flush = false;   // close(2) need not ask: nothing can be written through this handle.
+  // All bytes of this version, for the kernel to read by itself; mostly none.
+  std::shared_ptr<const UniqueFd> lent = {};
 };
 
 // One directory entry for readdir. For readdirplus `entry` is looked up (and counted) where that costs no
@@ -205,6 +207,8 @@ class Filesystem : public MountControl {
   void set_kernel_notes(KernelNotes notes);
   // How the mount is known in /proc/PID/fdinfo: its device number; set by the session.
   void set_device(dev_t device);
+  // Whether open() is to lend; said by the session as soon as it knows.
+  void set_passthrough(PassthroughState state);
 
  private:
   std::unique_ptr<FilesystemCore> core_;

@@ -94,6 +94,8 @@ class FilesystemCore {
   // Open files (fs/file_operations.cpp): a handle, and what the kernel is told of it.
   std::shared_ptr<FileHandle> make_handle(const InodePtr& inode, int flags, const Caller& caller);
   OpenedFile hand_out(std::shared_ptr<FileHandle> handle);
+  // A file that holds its version's bytes (CachedStore::lend); mostly none.
+  std::shared_ptr<const UniqueFd> lend(const InodePtr& inode);
 
   // Staged bytes (fs/staging.cpp).
   // Makes sure that writes have a place to go; `keep_bytes`: those of the version it has now stay.
@@ -268,11 +270,14 @@ class FilesystemCore {
   std::atomic<std::uint64_t> unseen_failures{0};
   std::atomic<std::uint64_t> requests{0};
 
-  std::mutex mutex;  // A leaf. Guards the four below.
+  std::atomic<bool> lends = false;  // What passthrough says.
+
+  std::mutex mutex;  // A leaf. Guards the five below.
   std::deque<RecentFailure> failures;
   std::vector<std::pair<InodePtr, std::string>> exchanging;  // Directories and names in them.
   std::multiset<std::string> leaving;  // Paths of directories whose rmdir waits for what was promised.
   Filesystem::KernelNotes notes;
+  PassthroughState passthrough;
 
   Publishing publishing;  // Its jobs use all above.
   HandleTable<FileHandle> files;

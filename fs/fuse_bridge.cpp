@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "fs/fuse_passthrough.h"
 #include "fs/fuse_serve.h"
 
 namespace lakefuse {
@@ -281,6 +282,10 @@ void op_removexattr(fuse_req_t req, fuse_ino_t node, const char* name) {
       req, "removexattr", [&](Filesystem& fs) { return fs.removexattr(NodeId{node}, name); }, kDone);
 }
 
+FusePassthrough& passthrough_of(fuse_req_t req) {
+  return static_cast<FuseBridge*>(fuse_req_userdata(req))->passthrough;
+}
+
 // -- Files
 // -----------------------------------------------------------------------------------------------------
 
@@ -288,8 +293,12 @@ void op_open(fuse_req_t req, fuse_ino_t node, fuse_file_info* file) {
   serve(
       req, "open", [&](Filesystem& fs) { return fs.open(NodeId{node}, file->flags, caller_of(req)); },
       [&](fuse_req_t request, Filesystem& fs, const OpenedFile& opened) {
+        FusePassthrough& passthrough = passthrough_of(request);
         fill(file, opened);
-        if (fuse_reply_open(request, file) != 0) fs.release(opened.handle);
+        passthrough.opened(request, node, opened, fs, file);
+        if (fuse_reply_open(request, file) == 0) return;
+        fs.release(opened.handle);
+        passthrough.closed(nullptr, node);
       });
 }
 
@@ -340,11 +349,12 @@ void op_fsync(fuse_req_t req, fuse_ino_t, int data_only, fuse_file_info* file) {
       req, "fsync", [&](Filesystem& fs) { return fs.fsync(handle_of(file), data_only != 0); }, kDone);
 }
 
-void op_release(fuse_req_t req, fuse_ino_t, fuse_file_info* file) {
+void op_release(fuse_req_t req, fuse_ino_t node, fuse_file_info* file) {
   serve(
       req, "release",
       [&](Filesystem& fs) {
         fs.release(handle_of(file));
+        passthrough_of(req).closed(req, node);
         return Result<>();
       },
       kDone);
@@ -483,7 +493,8 @@ void decline(fuse_conn_info* kernel, unsigned capability) {
 }
 #endif
 
-void op_init(void*, fuse_conn_info* kernel) {
+void op_init(void* user_data, fuse_conn_info* kernel) {
+  auto& bridge = *static_cast<FuseBridge*>(user_data);
   want(kernel, FUSE_CAP_ASYNC_READ);
   want(kernel, FUSE_CAP_PARALLEL_DIROPS);
   want(kernel, FUSE_CAP_ATOMIC_O_TRUNC);  // Else open would publish an empty file first.
@@ -502,6 +513,7 @@ void op_init(void*, fuse_conn_info* kernel) {
   kernel->max_write = std::min(kernel->max_write, 1U << 20);  // libfuse 3.14 breaks above.
   kernel->max_background = kReadAheadRequests;
   kernel->congestion_threshold = kReadAheadRequests * 3 / 4;
+  bridge.passthrough.begin(bridge.filesystem, kernel);
 }
 
 // O_TMPFILE came with libfuse 3.17; without it the kernel answers EOPNOTSUPP.

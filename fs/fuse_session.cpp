@@ -26,6 +26,7 @@
 #include "fs/fuse_api.h"
 #include "fs/fuse_arguments.h"
 #include "fs/fuse_bridge.h"
+#include "fs/fuse_passthrough.h"
 #include "fs/interrupts.h"
 #include "fs/kernel_notes.h"
 #include "fs/log.h"
@@ -57,6 +58,7 @@ constexpr int kWakeUp = SIGURG;
 thread_local std::string* heard = nullptr;
 
 void on_fuse_log(fuse_log_level level, const char* format, va_list arguments) {
+  const int kept = errno;  // Whoever called libfuse may look at it.
   std::array<char, 512> text{};
   std::vsnprintf(text.data(), text.size(), format, arguments);
   std::string_view said = text.data();
@@ -69,6 +71,7 @@ void on_fuse_log(fuse_log_level level, const char* format, va_list arguments) {
   } else {
     log_debug("libfuse: " + std::string(said));
   }
+  errno = kept;
 }
 
 class Hearing {
@@ -144,7 +147,8 @@ class MountedSession : public FuseSession {
   Filesystem& filesystem_;
   const std::filesystem::path mountpoint_;
   Interrupts interrupts_;
-  FuseBridge bridge_{filesystem_, interrupts_};
+  FusePassthrough passthrough_;
+  FuseBridge bridge_{filesystem_, interrupts_, passthrough_};
   fuse_session* session_ = nullptr;     // Constant between open() and close().
   std::optional<dev_t> device_;         // Constant after open().
   std::shared_ptr<KernelNotes> notes_;  // Constant after open(). The Filesystem holds it, too.

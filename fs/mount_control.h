@@ -38,6 +38,12 @@ struct RecentFailure {
   std::string message;  // Names the call, the path and the server's words.
 };
 
+// Whether the kernel reads cached files without us.
+struct PassthroughState {
+  bool is_on = false;
+  std::string why_not = {};
+};
+
 struct MountStatus {
   std::string uri;  // lakefs://repo/ref/prefix
   bool read_only = false;
@@ -51,6 +57,7 @@ struct MountStatus {
   std::uint64_t cache_misses = 0;
   std::uint64_t cache_bytes = 0;
   std::uint64_t spool_free_bytes = 0;
+  PassthroughState passthrough;
   std::vector<PendingFile> pending;
   std::vector<RecentFailure> failures;  // The latest few.
 };

@@ -124,6 +124,7 @@ TEST_CASE("control: status comes through whole, names with odd characters includ
   mount.control.now.unseen_failures = 3;
   mount.control.now.requests = 17;
   mount.control.now.cache_bytes = std::uint64_t{1} << 60;
+  mount.control.now.passthrough.why_not = "no";
   mount.control.now.pending = {pending("a \"b\"\n\\ü/c", "failed")};
   mount.control.now.failures = {{5, "release", "link a: 500"}};
   const auto report = mount.client().status();
@@ -136,6 +137,7 @@ TEST_CASE("control: status comes through whole, names with odd characters includ
   CHECK(report->status.unseen_failures == 3);
   CHECK(report->status.requests == 17);
   CHECK(report->status.cache_bytes == std::uint64_t{1} << 60);
+  CHECK(report->status.passthrough.why_not == "no");
   REQUIRE(report->status.pending.size() == 1);
   CHECK(report->status.pending[0].path == "a \"b\"\n\\ü/c");
   CHECK(report->status.pending[0].size_bytes == 12);

@@ -443,3 +443,19 @@ TEST_CASE("counts: closes at once go up at once, and of one program with --write
   CHECK(flush(mount) == 0);
   for (std::size_t n = 0; n < kFiles; ++n) CHECK(lake.read("d/" + name(n)) == "more");
 }
+
+TEST_CASE("counts: a write asks the mount for nothing but the write, where libfuse is 3.17 or newer") {
+  TestLake lake;
+  Mounted mount(lake);
+  if (has(std::string(mount.status().at("no_passthrough_because").as_string()), "libfuse")) {
+    MESSAGE("skipped: this libfuse makes the kernel ask for security.capability at each write");
+    return;
+  }
+  OpenFile file(mount / "f", O_WRONLY | O_CREAT);
+  const auto requests = [&] { return mount.status().at("requests").to_number<std::uint64_t>(); };
+  const auto before = requests();
+  for (std::uint64_t n = 0; n < 100; ++n) REQUIRE(file.write_at(n * 10, "some bytes") == kOk);
+  CHECK(requests() - before <= 110);
+  CHECK(file.close() == kOk);
+  CHECK(lake.read("f").size() == 1000);
+}
