@@ -46,6 +46,7 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
     file = staging.spool;
   }
   publishing.remember(inode);
+  if (tree.last_path(inode) != path) publishing.save(inode);  // A directory above was renamed meanwhile.
   if (goes_to_the_lake) publishing.ask_ahead(inode);
   return file;
 }
@@ -188,8 +189,9 @@ Result<> FilesystemCore::settle(const InodePtr& inode) {
     generation = inode->staging.generation;
   }
   const bool goes_to_the_lake = !stays_here(inode);
-  auto first = goes_to_the_lake ? catch_up(tree.last_path(inode)) : Result<>();
-  auto turn = first ? inode->turn.take() : first.error();
+  const auto first = goes_to_the_lake ? catch_up(tree.last_path(inode)) : Result<>();
+  const auto stands = first ? standing.hold({inode}) : first.error();
+  const auto turn = stands ? inode->turn.take() : stands.error();
   if (turn) return settle_in_turn(inode);
   return goes_to_the_lake ? publishing.failed_untried(inode, turn.error(), generation) : turn.error();
 }

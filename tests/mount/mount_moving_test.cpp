@@ -1,10 +1,17 @@
-// A directory that is renamed while programs work in it: what they make meanwhile goes along.
+// A directory that is renamed while programs work in it: what they change meanwhile waits for it, and is
+// changed under its new name.
 
 #include <doctest/doctest.h>
+#include <signal.h>
+#include <unistd.h>
 
+#include <atomic>
+#include <functional>
+#include <list>
 #include <optional>
 #include <thread>
 
+#include "tests/mount/actor.h"
 #include "tests/mount/mounted.h"
 
 using namespace lakefuse::test;
@@ -17,12 +24,15 @@ using Names = std::vector<std::string>;
 
 // mv old new, which stays among its copies until it is let go.
 struct Moving {
-  Moving() {
+  explicit Moving(const Names& more = {}, Arguments flags = {}) {
     for (const char* name : {"old/a", "old/b", "e/other", "e/stays"}) lake.put(name, name);
-    mount.emplace(lake, MountOptions{.flags = {"--metadata-ttl", "100ms"}});
+    for (const std::string& name : more) lake.put(name, name);
+    flags.insert(flags.end(), {"--metadata-ttl", "100ms"});
+    mount.emplace(lake, MountOptions{.flags = std::move(flags)});
     // Who asks for a name of the top directory waits for the mv.
     for (const char* name : {"old/a", "e/other"}) CHECK(read_file(path(name)) == name);
   }
+  ~Moving() { let_go(); }
 
   [[nodiscard]] stdfs::path path(const std::string& name) const { return *mount / name; }
 
@@ -32,37 +42,83 @@ struct Moving {
     CHECK(held->wait_for_arrivals(2));
   }
 
+  // A call that is made meanwhile, and not answered before the mv.
+  void meanwhile(std::function<Outcome()> call) {
+    Call& made = calls.emplace_back();
+    made.thread = std::jthread([&made, call = std::move(call)] {
+      made.outcome = call();
+      made.is_done = true;
+    });
+  }
+  void all_wait() {
+    std::this_thread::sleep_for(150ms);  // Long enough for each of them to be done.
+    for (const Call& made : calls) CHECK_FALSE(made.is_done);
+  }
+
+  void let_go() {
+    if (held) held->release();
+    if (mover.joinable()) mover.join();
+    for (Call& made : calls)
+      if (made.thread.joinable()) made.thread.join();
+  }
   void end() {
-    held->release();
-    mover.join();
+    let_go();
     CHECK(moved == kOk);
+    for (const Call& made : calls) CHECK(made.outcome == kOk);
   }
 
   void is_there(const std::string& name, const std::string& bytes) {
     for (int times = 0; times < 2; ++times) {
-      CHECK(lake.read("new/" + name) == bytes);
+      CHECK(eventually([&] { return lake.read("new/" + name) == bytes; }));
       CHECK(read_file(path("new/" + name)) == bytes);
-      CHECK(lake.keys("old").empty());
+      CHECK(eventually([&] { return lake.keys("old").empty(); }));
       std::this_thread::sleep_for(120ms);  // It is asked for anew.
     }
     CHECK(mount->pending().empty());
   }
+
+  struct Call {
+    std::atomic<bool> is_done = false;
+    Outcome outcome;
+    std::jthread thread;
+  };
 
   TestLake lake;
   std::optional<Mounted> mount;
   std::optional<Gate> held;
   std::jthread mover;
   Outcome moved;
+  std::list<Call> calls;
 };
+
+// A directory that a program is in, whatever becomes of its path; what lies in it nobody has looked up.
+class Inside {
+ public:
+  explicit Inside(const stdfs::path& path) : fd_(::open(path.c_str(), O_RDONLY | O_DIRECTORY)) {
+    REQUIRE(fd_ >= 0);
+  }
+  ~Inside() { ::close(fd_); }
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  const int fd_;
+};
+
+Outcome outcome_of(const char* call, int answer) {
+  return answer == 0 ? kOk : outcome(call, errno);
+}
 
 }  // namespace
 
-TEST_CASE("a directory that is renamed takes along what was closed in it meanwhile") {
+TEST_CASE("a directory that is renamed takes along what is closed in it meanwhile") {
   if (TestLake().is_real()) return;
   Moving moving;
   moving.begin();
-  CHECK(write_file(moving.path("old/late"), "late") == kOk);
-  CHECK(moving.lake.read("old/late") == "late");
+  moving.meanwhile([&] { return write_file(moving.path("old/late"), "late"); });
+  moving.all_wait();
   moving.end();
   moving.is_there("late", "late");
   CHECK(moving.lake.keys("new") == Names{"new/a", "new/b", "new/late"});
@@ -71,31 +127,128 @@ TEST_CASE("a directory that is renamed takes along what was closed in it meanwhi
 TEST_CASE("a directory that is renamed takes along what is being published in it") {
   if (TestLake().is_real()) return;
   Moving moving;
-  moving.begin();
-  Gate uploads = moving.lake.server().hold("link_physical_address", "old/late");
-  std::jthread writer([&] { CHECK(write_file(moving.path("old/late"), "late") == kOk); });
-  CHECK(uploads.wait_for_arrivals(1));
+  moving.held.emplace(moving.lake.server().hold("link_physical_address", "old/late"));
+  moving.meanwhile([&] { return write_file(moving.path("old/late"), "late"); });
+  CHECK(moving.held->wait_for_arrivals(1));
+  moving.meanwhile([&] { return rename_file(moving.path("old"), moving.path("new")); });
+  moving.moved = kOk;
+  moving.all_wait();
   moving.end();
-  uploads.release();
-  writer.join();
   moving.is_there("late", "late");
 }
 
-TEST_CASE("a directory that is renamed takes along what is being renamed into it") {
+TEST_CASE("a directory that is renamed takes along what is renamed into it meanwhile") {
   if (TestLake().is_real()) return;
   Moving moving;
   moving.begin();
-  SUBCASE("before it has its new name") {
-    CHECK(rename_file(moving.path("e/other"), moving.path("old/late")) == kOk);
-    moving.end();
-  }
-  SUBCASE("after it has its new name") {
-    Gate copies = moving.lake.server().hold("copy_object", "old/late");
-    std::jthread mover([&] { CHECK(rename_file(moving.path("e/other"), moving.path("old/late")) == kOk); });
-    CHECK(copies.wait_for_arrivals(1));
-    moving.end();
-    copies.release();
-    mover.join();
-  }
+  moving.meanwhile([&] { return rename_file(moving.path("e/other"), moving.path("old/late")); });
+  moving.all_wait();
+  moving.end();
   moving.is_there("late", "e/other");
+  CHECK(moving.lake.keys("e") == Names{"e/stays"});
+}
+
+TEST_CASE("what nobody has looked up in a directory that is renamed may be changed deep inside meanwhile") {
+  if (TestLake().is_real()) return;
+  Arguments flags;
+  SUBCASE("") {}
+  SUBCASE("with --writeback") {
+    flags = {"--writeback"};
+  }
+  // A directory each, for a change that waits keeps its directory.
+  Moving moving({"old/1/gone", "old/2/out", "old/3/kept", "old/4/empty/", "old/5/mode", "old/6/over",
+                 "old/7/cut", "old/8/kept", "old/9/"},
+                flags);
+  const auto look_at = [&] {
+    CHECK(names_in(moving.path(".")) == Names{"e", "new"});
+    CHECK(names_in(moving.path("new")) == Names{"1", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b"});
+    CHECK(names_in(moving.path("new/1")).empty());
+    CHECK(names_in(moving.path("new/3")) == Names{"kept", "made"});
+    CHECK(names_in(moving.path("new/4")).empty());
+    CHECK((facts_of(moving.path("new/5/mode")).st_mode & 07777) == 0600);
+    CHECK((facts_of(moving.path("new/9")).st_mode & 07777) == 0700);
+  };
+  {
+    std::list<Inside> inside;
+    std::vector<int> at{inside.emplace_back(moving.path("e")).fd()};
+    for (int n = 1; n <= 9; ++n)
+      at.push_back(inside.emplace_back(moving.path("old/" + std::to_string(n))).fd());
+    const auto write_over = [&] {
+      return write_file("/proc/self/fd/" + std::to_string(at[6]) + "/over", "written over");
+    };
+    const auto cut = [&] {
+      return outcome_of("truncate",
+                        ::truncate(("/proc/self/fd/" + std::to_string(at[7]) + "/cut").c_str(), 3));
+    };
+    moving.begin();
+    moving.meanwhile([&] { return outcome_of("unlink", ::unlinkat(at[1], "gone", 0)); });
+    moving.meanwhile([&] { return outcome_of("rename", ::renameat(at[2], "out", at[0], "out")); });
+    moving.meanwhile([&] { return outcome_of("mkdir", ::mkdirat(at[3], "made", 0755)); });
+    moving.meanwhile([&] { return outcome_of("rmdir", ::unlinkat(at[4], "empty", AT_REMOVEDIR)); });
+    moving.meanwhile([&] { return outcome_of("chmod", ::fchmodat(at[5], "mode", 0600, 0)); });
+    moving.meanwhile([&] { return outcome_of("symlink", ::symlinkat("kept", at[8], "link")); });
+    moving.meanwhile([&] { return outcome_of("chmod", ::fchmod(at[9], 0700)); });
+    if (flags.empty()) {
+      moving.meanwhile(write_over);
+      moving.meanwhile(cut);
+    } else {  // What is promised waits for nobody.
+      CHECK(write_over() == kOk);
+      CHECK(cut() == kOk);
+    }
+    moving.all_wait();
+    moving.end();
+  }
+  CHECK(flush(*moving.mount) == 0);
+  const Names files{"new/1/",     "new/2/",     "new/3/kept", "new/3/made/", "new/4/",
+                    "new/5/mode", "new/6/over", "new/7/cut",  "new/8/kept",  "new/8/link",
+                    "new/9/",     "new/a",      "new/b"};
+  CHECK(moving.lake.keys("new") == files);
+  CHECK(moving.lake.keys("old").empty());
+  CHECK(moving.lake.keys("e") == Names{"e/other", "e/out", "e/stays"});
+  CHECK(moving.lake.read("e/out") == "old/2/out");
+  CHECK(moving.lake.read("new/6/over") == "written over");
+  CHECK(moving.lake.read("new/7/cut") == "old");
+  look_at();
+  moving.mount->remount();
+  look_at();
+}
+
+TEST_CASE("F1: Ctrl-C ends a close that waits for the rename of its directory, and the bytes go along") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Moving moving;
+  Actor writer;
+  moving.begin();
+  REQUIRE(writer("open 1 w,creat " + moving.path("old/late").string()) == "ok");
+  CHECK(writer("write 1 bytes") == "ok");
+  writer.tell("close 1");
+  CHECK(writer.answer(150ms) == "<no answer>");
+  const auto began = std::chrono::steady_clock::now();
+  writer.signal(SIGINT);
+  CHECK(writer.wait() == 128 + SIGINT);
+  CHECK(std::chrono::steady_clock::now() - began < 1s);
+  CHECK(moving.mount->pending().contains("old/late"));
+  moving.end();
+  moving.is_there("late", "bytes");
+}
+
+TEST_CASE("rule 4: what was written in a directory while it was renamed goes with it over kill -9") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Moving moving;
+  moving.begin();
+  OpenFile late(moving.path("old/late"), O_WRONLY | O_CREAT);
+  CHECK(late.write("late") == kOk);
+  CHECK(late.sync() == kOk);
+  const auto fault = moving.lake.server().add_fault(
+      {.kind = Fault::Kind::kNeverAnswer, .operation = "delete_object", .path = "old/*", .times = 0});
+  moving.held->release();
+  CHECK(eventually([&] { return moving.lake.server().fired(fault) > 0; }));
+  moving.mount->kill_hard([&] {
+    late.close();
+    moving.mover.join();
+  });
+  moving.lake.server().clear_faults();
+  moving.mount->mount();
+  moving.is_there("late", "late");
 }
