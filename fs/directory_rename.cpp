@@ -111,6 +111,13 @@ class DirectoryRename {
           if (!inode->version) inode->version = *now;  // Of a vacated name: it goes when this one does.
         }
       }
+      if (staging.sealed) {
+        SpoolRecord& promised = staging.sealed->record;
+        if (promised.base)
+          if (const auto* now = renamed(*promised.base)) promised.base = *now;
+        if (promised.expected.kind == Expectation::Kind::kVersion)
+          if (const auto* now = renamed(promised.expected.version)) promised.expected = Expectation::of(*now);
+      }
       staging.ahead.reset();
       staging.parts.reset();
     }
@@ -266,6 +273,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     for (const InodePtr& inode : tree.below(top)) {
       const std::lock_guard lock(inode->mutex);
       if (inode->staging.spool != nullptr) ids.push_back(inode->staging.spool->id());
+      if (inode->staging.sealed) ids.push_back(inode->staging.sealed->spool->id());
     }
     return ids;
   };

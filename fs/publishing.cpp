@@ -556,14 +556,20 @@ Result<> Publishing::complete(const InodePtr& inode, std::uint64_t offset, std::
 }
 
 Result<> Publishing::complete_from_base(const InodePtr& inode, std::uint64_t offset, std::uint64_t length) {
-  std::shared_ptr<SpoolFile> spool;
-  std::optional<ObjectInfo> base;
-  {
+  while (true) {
+    std::shared_ptr<SpoolFile> spool;
+    std::optional<ObjectInfo> base;
+    {
+      const std::lock_guard lock(inode->mutex);
+      spool = inode->staging.spool;
+      base = inode->staging.base;
+    }
+    auto completed = spool == nullptr ? Result<>() : complete(*spool, base, offset, length);
+    if (completed || !base) return completed;
     const std::lock_guard lock(inode->mutex);
-    spool = inode->staging.spool;
-    base = inode->staging.base;
+    const KeptObject& now = inode->staging.base;
+    if (!now || now->path == base->path) return completed;  // Else a directory above was renamed meanwhile.
   }
-  return spool == nullptr ? Result<>() : complete(*spool, base, offset, length);
 }
 
 // What is promised and what is being written, too: the base cannot be read any more once another version is

@@ -84,7 +84,16 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
       file = inode->staging.spool;
       version = inode->version;
     }
-    if (file == nullptr) break;
+    if (file == nullptr) {
+      if (!version || offset >= version->size_bytes) return BytesRead{};
+      const std::uint64_t length = std::min<std::uint64_t>(room.size(), version->size_bytes - offset);
+      auto got = lake.read_in_place(*version, offset, room.first(length));
+      if (got) return got;
+      // A directory above was renamed meanwhile: the version is at another path.
+      const std::lock_guard lock(inode->mutex);
+      if (!inode->version || inode->version->path == version->path) return got;
+      continue;
+    }
     if (auto whole = publishing.complete(inode, offset, room.size()); !whole) return whole.error();
     // Another has taken its place where appends went above another version meanwhile.
     if (file->bytes().missing(offset, room.size())) continue;
@@ -92,9 +101,6 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
     if (!filled) return filled.error();
     return BytesRead{.bytes = room.first(*filled)};
   }
-  if (!version || offset >= version->size_bytes) return BytesRead{};
-  return lake.read_in_place(*version, offset,
-                            room.first(std::min<std::uint64_t>(room.size(), version->size_bytes - offset)));
 }
 
 void FilesystemCore::keep_readable(const InodePtr& inode) {

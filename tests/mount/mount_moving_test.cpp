@@ -1,6 +1,7 @@
 // A directory that is renamed while programs work in it: what they change meanwhile waits for it, and is
 // changed under its new name.
 
+#include <dirent.h>
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <unistd.h>
@@ -102,6 +103,7 @@ class Inside {
   Inside& operator=(const Inside&) = delete;
 
   [[nodiscard]] int fd() const { return fd_; }
+  [[nodiscard]] stdfs::path path() const { return "/proc/self/fd/" + std::to_string(fd_); }
 
  private:
   const int fd_;
@@ -174,11 +176,10 @@ TEST_CASE("what nobody has looked up in a directory that is renamed may be chang
     for (int n = 1; n <= 9; ++n)
       at.push_back(inside.emplace_back(moving.path("old/" + std::to_string(n))).fd());
     const auto write_over = [&] {
-      return write_file("/proc/self/fd/" + std::to_string(at[6]) + "/over", "written over");
+      return write_file(std::next(inside.begin(), 6)->path() / "over", "written over");
     };
     const auto cut = [&] {
-      return outcome_of("truncate",
-                        ::truncate(("/proc/self/fd/" + std::to_string(at[7]) + "/cut").c_str(), 3));
+      return outcome_of("truncate", ::truncate((std::next(inside.begin(), 7)->path() / "cut").c_str(), 3));
     };
     moving.begin();
     moving.meanwhile([&] { return outcome_of("unlink", ::unlinkat(at[1], "gone", 0)); });
@@ -251,4 +252,80 @@ TEST_CASE("rule 4: what was written in a directory while it was renamed goes wit
   moving.lake.server().clear_faults();
   moving.mount->mount();
   moving.is_there("late", "late");
+}
+
+TEST_CASE("what is asked of a directory while one above it is renamed is answered by its new name") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* key : {"old/sub/c", "old/sub/deep/d"}) lake.put(key, key);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "20ms"}});
+  const Inside inside(mount / "old/sub");
+  std::this_thread::sleep_for(25ms);  // What a lookup asked for so lately is not asked for anew.
+  const auto as_it_moves = [&](const char* asked, const std::function<void()>& question) {
+    Gate gate = lake.server().hold("list_objects", asked);
+    std::jthread asker(question);
+    REQUIRE(gate.wait_for_arrivals(1));
+    CHECK(rename_file(mount / "old", mount / "new") == kOk);
+    CHECK(lake.keys("old").empty());
+    gate.release();
+  };
+  SUBCASE("its names") {
+    as_it_moves("old/sub/", [&] { CHECK(names_in(inside.path()) == Names{"c", "deep"}); });
+  }
+  SUBCASE("whether it is there") {
+    as_it_moves("old/sub/deep/", [&] { CHECK(look(inside.path() / "deep") == kOk); });
+  }
+}
+
+TEST_CASE("a listing of many pages goes on where its directory is by then") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Names names;
+  for (int n = 1000; n < 2002; ++n) names.push_back(std::to_string(n));
+  for (const std::string& name : names) lake.put("old/sub/" + name, "");
+  Mounted mount(lake);
+  const Inside inside(mount / "old/sub");
+  std::this_thread::sleep_for(25ms);  // What a lookup asked for so lately is not asked for anew.
+  Gate gate = lake.server().hold("list_objects", "old/sub/");
+  std::jthread asker([&] { CHECK(names_in(inside.path()) == names); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  gate.release_one();
+  REQUIRE(gate.wait_for_arrivals(2));
+  for (std::size_t n = 0; n < 1000; ++n)
+    lake.remove("old/sub/" + names[n]);  // Nobody wants to wait for them.
+  CHECK(rename_file(mount / "old", mount / "new") == kOk);
+  CHECK(lake.keys() == Names{"new/sub/2000", "new/sub/2001"});
+  gate.release();
+}
+
+TEST_CASE("R1: a file that is read goes on to be read while a directory above it is renamed") {
+  TestLake lake({.presign = false});  // Reads go by the path.
+  NEEDS_DOUBLE(lake);
+  lake.put("old/f", "bytes");
+  Mounted mount(lake);
+  const OpenFile file(mount / "old/f", O_RDONLY);
+  Gate gate = lake.server().hold("get_object", "old/f");
+  std::jthread reader([&] { CHECK(file.read_all() == "bytes"); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  CHECK(rename_file(mount / "old", mount / "new") == kOk);
+  CHECK(lake.keys() == Names{"new/f"});
+  gate.release();
+}
+
+TEST_CASE("W8: a file that is changed in part goes on from its version while a directory above is renamed") {
+  TestLake lake({.presign = false});
+  NEEDS_DOUBLE(lake);
+  lake.put("old/f", "0123456789");
+  Mounted mount(lake);
+  OpenFile file(mount / "old/f", O_RDWR);
+  CHECK(file.write_at(2, "ab") == kOk);
+  Gate gate = lake.server().hold("get_object", "old/f");
+  std::jthread reader([&] { CHECK(file.read_all() == "01ab456789"); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  CHECK(rename_file(mount / "old", mount / "new") == kOk);
+  CHECK(lake.keys() == Names{"new/f"});
+  gate.release();
+  reader.join();
+  CHECK(file.close() == kOk);
+  CHECK(lake.read("new/f") == "01ab456789");
 }
