@@ -214,14 +214,6 @@ class DirectoryRename {
   std::unique_ptr<RenameJournal> journal_;  // Null: there is nothing to write down, or it is settled.
 };
 
-void forget_views(FilesystemCore& core, const InodePtr& directory) {
-  if (directory->kind != Kind::kDirectory) return;
-  core.tree.with_view(directory, [](DirectoryView& view) { view.moved(); });
-  for (const InodePtr& child : core.tree.children(directory)) {
-    if (child->kind == Kind::kDirectory) forget_views(core, child);
-  }
-}
-
 }  // namespace
 
 Result<> FilesystemCore::rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
@@ -325,7 +317,6 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     vacated.forget_below(*old_prefix);
   else
     vacated.forget(*old_prefix);
-  forget_views(*this, top);
   view.forget_pages(new_prefix);
   view.changed_time(from);
   view.changed_time(to);

@@ -122,13 +122,11 @@ Result<Holding> LakeView::ask(const std::string& path) {
 }
 
 Result<LakeView::Place> LakeView::place_of(const InodePtr& directory) const {
-  auto place = tree_.with_view(directory, [](const DirectoryView& view) {
-    return Place{.path = {}, .moves = view.moves(), .changed_last = view.changed_last};
-  });
-  auto path = tree_.path(directory);
-  if (!path) return Error{Errc::kNotFound, "the directory is gone"};
-  place.path = *std::move(path);
-  return place;
+  return tree_.with_view_and_path(
+      directory, [](const DirectoryView& view, const std::optional<std::string>& path) -> Result<Place> {
+        if (!path) return Error{Errc::kNotFound, "the directory is gone"};
+        return Place{.path = *path, .moves = view.moves(), .changed_last = view.changed_last};
+      });
 }
 
 bool LakeView::has_left(const InodePtr& directory, const Place& place) const {
