@@ -91,8 +91,9 @@ Result<std::unique_ptr<RenameJournal>> RenameJournal::adopt(std::shared_ptr<Spoo
       new RenameJournal(std::move(slot), std::move(id), *std::move(record)));
 }
 
-Result<> RenameJournal::all_copied() {
+Result<> RenameJournal::all_copied(std::vector<std::string> staged) {
   record_.step = RenameRecord::Step::kRemoving;
+  record_.staged = std::move(staged);
   return save();
 }
 

@@ -36,8 +36,9 @@ class RenameJournal {
 
   [[nodiscard]] const RenameRecord& record() const { return record_; }
 
-  // Every copy is there. From here on the rename is only ever finished.
-  Result<> all_copied();
+  // Every copy is there. From here on the rename is only ever finished, and takes along what is staged by
+  // now.
+  Result<> all_copied(std::vector<std::string> staged);
 
   // Settled: nothing of it is left to do. A journal that is destroyed without this stays for the next mount.
   void end();

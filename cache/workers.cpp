@@ -1,5 +1,7 @@
 #include "cache/workers.h"
 
+#include <algorithm>
+#include <atomic>
 #include <latch>
 #include <memory>
 #include <system_error>
@@ -31,16 +33,28 @@ void Workers::post(std::function<void()> job) {
 }
 
 void Workers::run_all(std::vector<std::function<void()>> jobs) {
-  const auto done = std::make_shared<std::latch>(static_cast<std::ptrdiff_t>(jobs.size()));
-  const std::stop_token callers = Patience::current();
-  for (auto& job : jobs) {
-    post([job = std::move(job), done, callers] {
+  struct Round {
+    explicit Round(std::vector<std::function<void()>> all)
+        : jobs(std::move(all)), done(static_cast<std::ptrdiff_t>(jobs.size())) {}
+    void work() {
+      for (std::size_t n = next++; n < jobs.size(); n = next++) {
+        jobs[n]();
+        done.count_down();
+      }
+    }
+    const std::vector<std::function<void()>> jobs;
+    std::latch done;
+    std::atomic<std::size_t> next = 0;
+  };
+  const auto round = std::make_shared<Round>(std::move(jobs));
+  for (std::size_t n = 1; n < std::min(round->jobs.size(), threads_.size() + 1); ++n) {
+    post([round, callers = Patience::current()] {
       const Patience as_the_caller(callers);
-      job();
-      done->count_down();
+      round->work();
     });
   }
-  done->wait();
+  round->work();
+  round->done.wait();
 }
 
 void Workers::work(const std::stop_token& stop) {

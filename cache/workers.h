@@ -21,7 +21,7 @@ class Workers {
   // From any thread; returns at once.
   void post(std::function<void()> job);
 
-  // Runs all jobs on the pool and waits for the last. Not from a job.
+  // Runs all jobs, on the calling thread and on those of the pool that are free, and waits for the last.
   void run_all(std::vector<std::function<void()>> jobs);
 
  private:

@@ -84,7 +84,9 @@ Result<NodeAttr> Filesystem::setattr(NodeId node, const AttrChange& change, std:
 }
 
 Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOfAttributes& change) {
-  auto turn = inode->turn.take();
+  const auto stands = standing.hold({inode});
+  if (!stands) return stands.error();
+  const auto turn = inode->turn.take();
   if (!turn) return turn.error();
   std::optional<ObjectInfo> version;
   Attributes after;

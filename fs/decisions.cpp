@@ -116,7 +116,9 @@ Result<std::string> Filesystem::decide(const std::string& which, Decision decisi
   auto found = find_pending(core, which);
   if (!found) return found.error();
   const InodePtr& inode = *found;
-  auto turn = core.take_turn_from_upload(inode);  // One is for bytes that may not be wanted.
+  const auto stands = core.standing.hold({inode, core.nearest_directory(core.tree.last_path(inode)).first});
+  if (!stands) return stands.error();
+  const auto turn = core.take_turn_from_upload(inode);  // One is for bytes that may not be wanted.
   if (!turn) return turn.error();
   const std::string path = core.tree.last_path(inode);
   {

@@ -69,6 +69,8 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
   const Named aside{first.directory, ".lakefuse-exchange-" + draw_nonce().substr(0, 12)};
 
   const auto path_of = [this](const Named& place) { return tree.path_below(place.directory, place.name); };
+  auto alone = have_alone({one, other}, {path_of(first), path_of(second)});
+  if (!alone) return alone.error();
   auto journal = spool->begin_rename({.step = RenameRecord::Step::kExchanging,
                                       .from = path_of(first),
                                       .to = path_of(second),
@@ -92,6 +94,7 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
   }
   if (went) {
     (*journal)->end();
+    alone->reset();  // Whoever publishes holds the path himself.
     for (const InodePtr& inode : {one, other})
       if (auto settled = settle_held(inode); !settled)
         return settled.error().in("the names have changed places, and one file is not on the lake yet");

@@ -29,16 +29,20 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
   const Attributes attributes =
       core.attributes_in(*directory, S_IFDIR | (mode & 07777 & ~caller.umask), caller);
   const bool is_local = (*directory)->is_local_directory || core.rules.is_local_directory(name);
+  Result<StandingPaths::Held> stands(nullptr);
   std::optional<ObjectInfo> marker;
   Moment asked{};
   if (!is_local) {
-    const std::string path = core.tree.path_below(*directory, key) + "/";
+    std::string path = core.tree.path_below(*directory, key) + "/";
     // The marker can be linked although there are objects below the prefix: look for them (design rule 11),
     // while what was promised before gets to the lake, unless that is what lies there.
     asked = std::chrono::steady_clock::now();
     const bool is_behind = core.options.writeback != Writeback::kOff && !core.vacated.hides_below(path);
     if (is_behind) core.view.ask_whether_any(path);
     if (auto first = core.catch_up(path); !first) return first.error();
+    stands = core.standing.hold({*directory});
+    if (!stands) return stands.error();
+    path = core.tree.path_below(*directory, key) + "/";
     if (!is_behind) asked = std::chrono::steady_clock::now();
     const auto is_taken = core.view.has_any(path, asked);
     if (!is_taken) return is_taken.error();
@@ -93,12 +97,16 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
   if (const auto below = core.tree.path(inode)) {
     if (core.vacated.hides_below(*below)) {
       // First what is above, which may hold nothing else once this one is empty.
+      const auto stands = core.standing.hold({*directory});
+      if (!stands) return stands.error();
       if (auto kept = core.keep_directory(*directory, inode->key + "/"); !kept) return kept.error();
       leaving.emplace(core, inode, *below);
     }
     if (auto first = core.catch_up(*below); !first) return first;
-    core.clear_vacated(*below, Moment::max());
   }
+  const auto stands = core.standing.hold({*directory});
+  if (!stands) return stands.error();
+  if (const auto below = core.tree.path(inode)) core.clear_vacated(*below, Moment::max());
   // While the last call is under way.
   const bool is_marked =
       core.tree.with_view(inode, [](const DirectoryView& known) { return bool(known.marker); });

@@ -62,8 +62,10 @@ class DirectoryRename {
     });
   }
 
-  // From here on it is only ever finished.
-  Result<> all_copied() { return journal_ ? journal_->all_copied() : Result<>(); }
+  // From here on it is only ever finished, and takes along what is staged by now.
+  Result<> all_copied(std::vector<std::string> staged) {
+    return journal_ ? journal_->all_copied(std::move(staged)) : Result<>();
+  }
 
   // Nothing was removed yet: what was copied goes, and all is as it was.
   Result<> undo() {
@@ -108,6 +110,13 @@ class DirectoryRename {
           staging.expected = Expectation::of(*now);
           if (!inode->version) inode->version = *now;  // Of a vacated name: it goes when this one does.
         }
+      }
+      if (staging.sealed) {
+        SpoolRecord& promised = staging.sealed->record;
+        if (promised.base)
+          if (const auto* now = renamed(*promised.base)) promised.base = *now;
+        if (promised.expected.kind == Expectation::Kind::kVersion)
+          if (const auto* now = renamed(promised.expected.version)) promised.expected = Expectation::of(*now);
       }
       staging.ahead.reset();
       staging.parts.reset();
@@ -205,21 +214,33 @@ class DirectoryRename {
   std::unique_ptr<RenameJournal> journal_;  // Null: there is nothing to write down, or it is settled.
 };
 
-void forget_views(FilesystemCore& core, const InodePtr& directory) {
-  if (directory->kind != Kind::kDirectory) return;
-  core.tree.with_view(directory, [](DirectoryView& view) { view.moved(); });
-  for (const InodePtr& child : core.tree.children(directory)) {
-    if (child->kind == Kind::kDirectory) forget_views(core, child);
-  }
-}
-
 }  // namespace
 
 Result<> FilesystemCore::rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                                           const std::string& new_name, const InodePtr& replaced) {
-  auto one_at_a_time = directory_renames.take();
+  const auto one_at_a_time = directory_renames.take();
   if (!one_at_a_time) return one_at_a_time.error();
+  const auto old_prefix = tree.path(directory);
+  if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
+  if (tree.is_within(to, directory)) return Error{Errc::kInvalid, "rename of a directory into itself"};
+  std::vector<InodePtr> tops{directory};
+  if (replaced != nullptr) tops.push_back(replaced);
+  const auto alone = have_alone(tops, {*old_prefix, tree.path_below(to, new_name) + "/"});
+  if (!alone) return alone.error();
   return rename_all(directory, from, to, new_name, replaced);
+}
+
+Result<StandingPaths::Held> FilesystemCore::have_alone(const std::vector<InodePtr>& tops,
+                                                       const std::vector<std::string>& paths) {
+  while (true) {
+    for (const std::string& path : paths)
+      if (auto first = catch_up(path); !first) return first.error();
+    auto alone = standing.move(tops);
+    if (!alone) return alone;
+    // Who renamed a file there just before may have promised that its old name goes.
+    if (std::ranges::none_of(paths, [&](const std::string& path) { return vacated.hides_below(path); }))
+      return alone;
+  }
 }
 
 Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, const InodePtr& to,
@@ -228,10 +249,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   const auto old_prefix = tree.path(top);
   if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
   const std::string new_prefix = tree.path_below(to, new_name) + (is_directory ? "/" : "");
-  for (const std::string& prefix : {*old_prefix, new_prefix})
-    if (auto first = catch_up(prefix); !first) return first;
   for (const std::string& prefix : {*old_prefix, new_prefix}) clear_vacated(prefix, Moment::max());
-  if (tree.is_within(to, top)) return Error{Errc::kInvalid, "rename of a directory into itself"};
   if (replaced != nullptr) {
     if (tree.is_held_up(replaced) && !tree.children(replaced).empty())
       return Error{Errc::kNotEmpty, "rename: " + new_name + " is not empty"};
@@ -242,18 +260,17 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     }
   }
 
-  // Publishes below wait, and those that are under way are waited for.
-  const std::vector<InodePtr> below = tree.below(top);
-  const auto turns = take_turns(below);
-  if (!turns) return turns.error();
-  std::vector<std::string> staged;
-  for (const InodePtr& inode : below) {
-    const std::lock_guard lock(inode->mutex);
-    if (inode->staging.spool != nullptr) staged.push_back(inode->staging.spool->id());
-  }
-
+  const auto staged = [&] {
+    std::vector<std::string> ids;
+    for (const InodePtr& inode : tree.below(top)) {
+      const std::lock_guard lock(inode->mutex);
+      if (inode->staging.spool != nullptr) ids.push_back(inode->staging.spool->id());
+      if (inode->staging.sealed) ids.push_back(inode->staging.sealed->spool->id());
+    }
+    return ids;
+  };
   DirectoryRename rename(*this, *old_prefix, new_prefix, !is_directory);
-  if (auto begun = rename.begin(std::move(staged), !top->is_local_directory); !begun) return begun.error();
+  if (auto begun = rename.begin(staged(), !top->is_local_directory); !begun) return begun.error();
   const auto give_up = [&](Error why) {
     if (auto undone = rename.undo(); !undone) {
       view.distrust(to, new_name);
@@ -276,7 +293,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     if (auto kept = keep_directory(from, top->key + (is_directory ? "/" : "")); !kept)
       return give_up(kept.error());
   }
-  if (auto noted = rename.all_copied(); !noted) return give_up(noted.error());
+  if (auto noted = rename.all_copied(staged()); !noted) return give_up(noted.error());
   const std::string old_key = top->key;
   const auto old_name_is_gone = [&] {
     if (is_directory)  // The object that stood beside the old prefix, if any, is no part of this.
@@ -284,7 +301,6 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     else
       view.changed_object(from, old_key, std::nullopt);
   };
-  std::vector<InodePtr> late;
   {
     const std::lock_guard lock(naming);
     if (replaced != nullptr) tree.unname(replaced);
@@ -294,35 +310,18 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
       view.changed_prefix(to, new_name, rename.has_objects());
     else
       view.changed_object(to, new_name, rename.only_copy());
-    const std::vector<InodePtr> now_below = tree.below(top);
-    rename.tell(now_below);  // Those that were looked up meanwhile, too.
-    // What was made meanwhile may be linked below the old name: until it has followed, its name is its own.
-    for (const InodePtr& inode : now_below) {
-      if (std::ranges::binary_search(below, inode->node, {}, &Inode::node)) continue;
-      const std::lock_guard version_lock(inode->mutex);
-      if (!inode->version || !inode->version->path.starts_with(*old_prefix)) continue;
-      inode->is_ours = true;
-      late.push_back(inode);
-    }
+    rename.tell(tree.below(top));  // Those that were looked up meanwhile, too.
   }
   // What the lake still held there went along.
   if (is_directory)
     vacated.forget_below(*old_prefix);
   else
     vacated.forget(*old_prefix);
-  forget_views(*this, top);
   view.forget_pages(new_prefix);
   view.changed_time(from);
   view.changed_time(to);
   for (const InodePtr& inode : tree.below(top)) publishing.save(inode);
-  Result<> followed;
-  for (const InodePtr& inode : late) {
-    const auto turn = inode->turn.take_surely();
-    if (auto along = publishing.follow(inode); !along) followed = along;
-    publishing.took_name(inode);
-  }
   auto removed = rename.remove_all();
-  if (removed) removed = followed;
   view.forget_pages(*old_prefix);
   old_name_is_gone();  // Whoever asked meanwhile was told of what was still there.
   if (!removed) {
@@ -338,13 +337,13 @@ Result<> FilesystemCore::rename_left(const std::string& from, const std::string&
   for (const LeftBehind& one : left)
     if (one.record.path.starts_with(from)) staged.push_back(one.file->id());
   DirectoryRename rename(*this, from, to);
-  if (auto begun = rename.begin(std::move(staged), true); !begun) return begun;
+  if (auto begun = rename.begin(staged, true); !begun) return begun;
   Result<> done = rename.copy_all();
   if (!done) {
     std::ignore = rename.undo();
     return done;
   }
-  done = rename.all_copied();
+  done = rename.all_copied(std::move(staged));
   if (done) done = rename.take_along(left);
   return done ? rename.remove_all() : done;
 }

@@ -79,11 +79,12 @@ void DirectoryView::changed(const std::string& name, Holding holding, Moment now
   changed_last = now;
 }
 
-void DirectoryView::moved() {
-  DirectoryView now;
-  now.moves_ = moves_ + 1;
-  now.own_changes = own_changes + 1;
-  *this = std::move(now);
+void DirectoryView::moved(Moment now) {
+  DirectoryView anew;
+  anew.moves_ = moves_ + 1;
+  anew.own_changes = own_changes + 1;
+  anew.changed_last = now;
+  *this = std::move(anew);
 }
 
 void DirectoryView::forget_before(Moment oldest, Moment now) {

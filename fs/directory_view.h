@@ -39,7 +39,7 @@ class DirectoryView {
 
   // It has another path now: nothing is known of that, and what was asked for below the old one is not for
   // it.
-  void moved();
+  void moved(Moment now);
   [[nodiscard]] std::uint64_t moves() const { return moves_; }
 
   // Whatever is known of the name, or was asked for before, is not to be believed: the next question goes to

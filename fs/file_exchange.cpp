@@ -109,7 +109,9 @@ class Side {
 Result<> FilesystemCore::exchange_files(const InodePtr& one, const InodePtr& other) {
   for (const InodePtr& inode : {one, other})
     if (auto first = catch_up(tree.last_path(inode)); !first) return first;
-  auto turns = take_turns({one, other});
+  const auto stand = standing.hold({one, other});
+  if (!stand) return stand.error();
+  const auto turns = take_turns({one, other});
   if (!turns) return turns.error();
   const auto one_path = tree.path(one), other_path = tree.path(other);
   if (!one_path || !other_path) return Error{Errc::kNotFound, "exchange: one of the names is gone"};

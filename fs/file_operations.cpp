@@ -136,17 +136,20 @@ Result<std::pair<NodeEntry, OpenedFile>> Filesystem::create(NodeId parent, std::
     return std::pair(core.entry_for(found->inode, found->valid), *handle);
   }
   const std::string& key = found->key;
-  const std::string path = core.tree.path_below(*directory, key);
-  if (auto legal = ObjectPath::make(path); !legal) return legal.error();
+  if (auto legal = ObjectPath::make(core.tree.path_below(*directory, key)); !legal) return legal.error();
 
   const bool is_exclusive = (flags & O_EXCL) != 0;
   const Attributes attributes =
       core.attributes_in(*directory, S_IFREG | (mode & 07777 & ~caller.umask), caller);
-  const bool is_claimed = is_exclusive && !core.rules.is_local(path) &&
+  const bool is_claimed = is_exclusive && !core.rules.is_local(core.tree.path_below(*directory, key)) &&
                           (core.options.exclusive == ExclusiveMode::kClaim || core.rules.is_claimed(name));
   std::optional<FilesystemCore::Claim> claim;
+  Result<StandingPaths::Held> stands(nullptr);
   if (is_claimed) {
-    if (auto first = core.catch_up(path); !first) return first.error();
+    if (auto first = core.catch_up(core.tree.path_below(*directory, key)); !first) return first.error();
+    stands = core.standing.hold({*directory});
+    if (!stands) return stands.error();
+    const std::string path = core.tree.path_below(*directory, key);
     const auto vacant = core.vacancy(path);
     if (!vacant) return vacant.error();
     auto claimed = core.claim(path, attributes, vacant->expected);

@@ -54,31 +54,24 @@ struct FileRename {
   }
 
   void change_names(std::optional<ObjectInfo> now_there) {
-    const auto now_at = now_there ? std::optional(now_there->path) : std::nullopt;
     core.view.changed_object(from_directory, inode->key, std::nullopt);
     if (now_there) core.vacated.forget(now_there->path);
     if (now_there) core.released_claims.forget(now_there->path);
     if (now_there) core.view.changed_object(to.directory, to.key, std::move(now_there));
     core.view.changed_time(from_directory);
     core.view.changed_time(to.directory);
-    {
-      const std::lock_guard naming(core.naming);
-      core.tree.move(inode, to.directory, to.name, to.key);
-      // Elsewhere, as the directory was renamed meanwhile: the name is its own until it has followed.
-      if (now_at && core.tree.path(inode) != now_at) inode->is_ours = true;
-    }
+    const std::lock_guard naming(core.naming);
+    core.tree.move(inode, to.directory, to.name, to.key);
   }
 
-  Result<> finish(std::optional<ObjectInfo> now_there) {
+  void finish(std::optional<ObjectInfo> now_there) {
     change_names(now_there);
     if (replaced != nullptr) core.bury(replaced);
     // Whoever opened what was there may have met that in between.
     if (replaced != nullptr && now_there) core.publishing.versions().met(now_there->path, *now_there);
-    const auto along = now_there ? core.publishing.follow(inode) : Result<>();
     core.publishing.took_name(inode);
     const std::lock_guard lock(inode->mutex);
     inode->attributes.ctime = now_on_the_clock();
-    return along;
   }
 
   // Bytes that are not on the lake just change their target, or get there by this rename.
@@ -103,7 +96,7 @@ struct FileRename {
         inode->staging.parts.reset();
       }
       leave_unpublished();
-      std::ignore = finish(std::nullopt);
+      finish(std::nullopt);
       if (!old_name.nonce.empty())
         if (auto promised = core.remove_behind(std::move(old_name), SpoolFile::Safety::kDurable); !promised)
           return promised;
@@ -132,7 +125,8 @@ struct FileRename {
       return done.error();
     }
     if (!*left) leave_unpublished();
-    return finish(std::move(now_there));
+    finish(std::move(now_there));
+    return {};
   }
 
   // --writeback: whether only the journal need know.
@@ -246,7 +240,8 @@ struct FileRename {
         inode->staging.base = inode->staging.base ? copied.value() : inode->staging.base;
       }
     }
-    return finish(*copied);
+    finish(*copied);
+    return {};
   }
 
   // Its name says that the file is a backup, or on its way to another name.
@@ -355,6 +350,8 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   if (*behind) return {};
   for (const std::string& path : {tree.last_path(inode), tree.path_below(to.directory, to.key)})
     if (auto first = catch_up(path); !first) return first;
+  const auto stand = standing.hold({inode, to.directory});
+  if (!stand) return stand.error();
   std::vector<InodePtr> both{inode};
   if (to.replaced != nullptr) both.push_back(to.replaced);
   const auto turns = take_turns(std::move(both));

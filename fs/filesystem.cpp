@@ -130,7 +130,8 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
       mounted_at(now_on_the_clock()),
       tree(options.prefix),
       view(options, lake, tree, vacated),
-      publishing(options, lake, publisher, tree, view, spool) {
+      standing(tree),
+      publishing(options, lake, publisher, tree, view, standing, spool) {
   tree.root()->attributes = directory_attributes(nullptr, options, mounted_at);
   publishing.set_forget_name(
       [this](const InodePtr& directory, const std::string& name) { forget_name(directory->node, name); });

@@ -19,6 +19,7 @@
 #include "fs/name_rules.h"
 #include "fs/publishing.h"
 #include "fs/released_claims.h"
+#include "fs/standing_paths.h"
 #include "fs/tree.h"
 #include "fs/vacated_names.h"
 
@@ -197,9 +198,13 @@ class FilesystemCore {
   static Result<Turns::Held> take_turn_from_upload(const InodePtr& inode);
   // Of all of them, in the order of their nodes.
   static Result<std::vector<Turns::Held>> take_turns(std::vector<InodePtr> inodes);
+  // All that is below those two is on the lake, and nobody else changes it for as long as this is held.
+  // REQUIRES: the turn of `directory_renames`.
+  Result<StandingPaths::Held> have_alone(const std::vector<InodePtr>& tops,
+                                         const std::vector<std::string>& paths);
   Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                             const std::string& new_name, const InodePtr& replaced);
-  // The same by somebody who has the turn of `directory_renames`; also of a file with its record on disk.
+  // The same by somebody who has them alone; also of a file with its record on disk.
   Result<> rename_all(const InodePtr& top, const InodePtr& from, const InodePtr& to,
                       const std::string& new_name, const InodePtr& replaced);
   // The same at mount, of what begins with the path `from`: an object, or what is below it.
@@ -264,6 +269,7 @@ class FilesystemCore {
   std::atomic<bool> is_vacating = false;  // A worker looks after vacated names and released claims.
   Turns vacating;  // Held over the removal of a vacated name, and by who needs one to stay as it is.
   LakeView view;
+  StandingPaths standing;
   std::mutex naming;  // Giving a name an inode: in-memory work only. Taken before the tree's lock.
 
   std::atomic<dev_t> device{0};

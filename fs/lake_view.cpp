@@ -122,13 +122,16 @@ Result<Holding> LakeView::ask(const std::string& path) {
 }
 
 Result<LakeView::Place> LakeView::place_of(const InodePtr& directory) const {
-  auto place = tree_.with_view(directory, [](const DirectoryView& view) {
-    return Place{.path = {}, .moves = view.moves(), .changed_last = view.changed_last};
-  });
-  auto path = tree_.path(directory);
-  if (!path) return Error{Errc::kNotFound, "the directory is gone"};
-  place.path = *std::move(path);
-  return place;
+  return tree_.with_view_and_path(
+      directory, [](const DirectoryView& view, const std::optional<std::string>& path) -> Result<Place> {
+        if (!path) return Error{Errc::kNotFound, "the directory is gone"};
+        return Place{.path = *path, .moves = view.moves(), .changed_last = view.changed_last};
+      });
+}
+
+bool LakeView::has_left(const InodePtr& directory, const Place& place) const {
+  return tree_.is_named(directory) &&
+         tree_.with_view(directory, [&](const DirectoryView& view) { return view.moves() != place.moves; });
 }
 
 Result<> LakeView::fetch_first_page(const InodePtr& directory, Next next) {
@@ -136,6 +139,7 @@ Result<> LakeView::fetch_first_page(const InodePtr& directory, Next next) {
   if (!place) return place.error();
   const ListRequest request{.prefix = place->path, .after = {}, .delimited = true, .amount = kPage};
   auto page = pages_.take(request, std::max(oldest(), place->changed_last));
+  if (has_left(directory, *place)) return fetch_first_page(directory, next);
   if (!page) return page.error();
   take_in(directory, *place, *page, {});
   const bool is_empty = page->page.entries.empty();
@@ -301,9 +305,20 @@ ListRequest LakeView::Listing::request() const {
   return {.prefix = place_.path, .after = after_, .delimited = true, .amount = kPage};
 }
 
+Result<PagesAhead::Page> LakeView::Listing::take_page() {
+  while (true) {
+    auto page = view_.pages_.take(request(), began_, kPagesAhead);
+    if (!view_.has_left(directory_, place_)) return page;
+    auto now = view_.place_of(directory_);  // Renamed, or a directory above: it goes on there.
+    if (!now) return page;
+    if (!after_.empty()) after_.replace(0, place_.path.size(), now->path);
+    place_ = *std::move(now);
+  }
+}
+
 Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::next() {
   if (is_at_end_) return std::optional<std::vector<Named>>();
-  const auto page = view_.pages_.take(request(), began_, kPagesAhead);
+  const auto page = take_page();
   if (!page) return page.error();
   const std::string after = std::exchange(after_, page->page.next);
   is_at_end_ = !page->page.has_more;

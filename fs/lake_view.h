@@ -71,9 +71,11 @@ class LakeView {
    private:
     [[nodiscard]] ListRequest request() const;
 
+    Result<PagesAhead::Page> take_page();
+
     LakeView& view_;
     const InodePtr directory_;
-    const Place place_;
+    Place place_;
     const Moment began_;
     Moment page_asked_;
     std::string after_;
@@ -135,6 +137,8 @@ class LakeView {
   // What was known to be no directory is one now.
   void above_is_there(InodePtr directory);
   Result<Place> place_of(const InodePtr& directory) const;
+  // Whether that is where it was: what the lake said of it there is said of nothing.
+  [[nodiscard]] bool has_left(const InodePtr& directory, const Place& place) const;
   struct PageOf {
     std::string after;            // As it was asked for; empty: the first, with the directory's own marker.
     std::optional<Moment> began;  // The listing that it belongs to; nothing: it is alone.

@@ -118,7 +118,9 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
     if (*promised) return {};
   }
   if (auto first = core.catch_up(core.tree.last_path(inode)); !first) return first;
-  auto turn = core.take_turn_from_upload(inode);  // Its bytes are not wanted any more.
+  const auto stands = core.standing.hold({inode, *directory});
+  if (!stands) return stands.error();
+  const auto turn = core.take_turn_from_upload(inode);  // Its bytes are not wanted any more.
   if (!turn) return turn.error();
   const auto text = core.tree.path(inode);
   if (!text) return Error{Errc::kNotFound, "unlink: the name is gone"};

@@ -45,6 +45,8 @@ Result<NodeEntry> Filesystem::link(NodeId node, NodeId new_parent, std::string_v
     return Error{Errc::kNotPermitted, "link: an object has one path"};
   };
   if (auto refused = refusal(); !refused) return refused.error();  // Without waiting for a publish.
+  const auto stands = core.standing.hold({*directory});
+  if (!stands) return stands.error();
   const auto turn = inode->turn.take();
   if (!turn) return turn.error();
   if (auto refused = refusal(); !refused) return refused.error();

@@ -95,7 +95,9 @@ bool Publishing::is_marker(const Staging& staging) {
 
 // What has another place by now, or none, is another job's.
 Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order order) {
-  auto turn = inode->turn.take();
+  const auto stands = standing_.hold({inode});
+  if (!stands) return stands.error();
+  const auto turn = inode->turn.take();
   if (!turn) return turn.error();
   for (int rebases = 0;;) {
     auto which = Which::kQueued;
@@ -109,13 +111,7 @@ Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order ord
       generation = staging.generation;
     }
     const auto done = try_publish(inode, std::nullopt, which);
-    if (done) {
-      if (const auto along = follow(inode); !along) {
-        will_tell(tree_.last_path(inode), along.error());
-        log_warn("not on the lake: " + along.error().message);
-      }
-      continue;
-    }
+    if (done) continue;
     {
       const std::lock_guard lock(inode->mutex);
       // Nobody wants it under this name any more: whoever took the name away sees to the rest, or it comes

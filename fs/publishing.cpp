@@ -54,13 +54,14 @@ struct Publishing::Snapshot {
 };
 
 Publishing::Publishing(const FilesystemOptions& options, ObjectStore& lake, Publisher& publisher, Tree& tree,
-                       LakeView& view, Spool* spool)
+                       LakeView& view, StandingPaths& standing, Spool* spool)
     : options_(options),
       spool_(spool),
       lake_(lake),
       publisher_(publisher),
       tree_(tree),
       view_(view),
+      standing_(standing),
       slots_(options.publishes_at_once),
       digesters_(spool == nullptr ? 0 : kDigesters),
       uploads_(lake, spool != nullptr),
@@ -80,7 +81,9 @@ void Publishing::set_forget_name(ForgetName forget_name) {
 }
 
 Result<> Publishing::publish(const InodePtr& inode) {
-  auto turn = inode->turn.take();
+  const auto stands = standing_.hold({inode});
+  if (!stands) return stands.error();
+  const auto turn = inode->turn.take();
   if (!turn) return turn.error();
   return publish_in_turn(inode);
 }
@@ -98,7 +101,7 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
   }
   for (int rebases = 0;; ++rebases) {
     const auto done = try_publish(inode, aim);
-    if (done) return aim ? Result<>() : follow(inode);
+    if (done) return done;
     if (!aim && rebases < kMostRebases && rebase(inode, done.error())) continue;
     return failed(inode, done.error(), generation, aim.has_value());
   }
@@ -334,56 +337,9 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     // What is written from now on, or is being written, has no place yet.
     if (!staging.dirty || (!is_closed && !staging.sealed)) queue_.mend(std::exchange(staging.order, 0));
   }
-  std::ignore = untold(info.path);                                            // It is there after all.
-  const bool has_moved = tree_.path(inode).value_or(info.path) != info.path;  // Then follow() says so.
-  if (!snapshot.is_elsewhere && !has_moved) took_name(inode);
+  std::ignore = untold(info.path);  // It is there after all.
+  if (!snapshot.is_elsewhere) took_name(inode);
   if (needless != nullptr) needless->discard(safety_of_ends());
-}
-
-Result<> Publishing::follow(const InodePtr& inode) {
-  bool has_moved = false;
-  while (true) {
-    const auto text = tree_.path(inode);
-    std::optional<ObjectInfo> there;
-    {
-      const std::lock_guard lock(inode->mutex);
-      if (inode->version && !inode->is_deleted) there = inode->version;
-    }
-    if (!text || !there || there->path == *text || !versions_.is_ours(there->physical_address)) break;
-    has_moved = true;
-    const auto from = ObjectPath::make(there->path);
-    const auto to = ObjectPath::make(*text);
-    if (!from) return from.error();
-    if (!to) return to.error();
-    auto copied = publisher_.copy(*there, *to, Expectation::absent(), there->metadata);
-    if (!copied && copied.error().code == Errc::kExists) {  // The copy of what this one replaced.
-      const auto older = lake_.stat(*to, ObjectStore::Look::kEntry);
-      if (older && versions_.is_ours(older->physical_address))
-        copied = publisher_.copy(*there, *to, Expectation::of(*older), there->metadata);
-    }
-    if (!copied && copied.error().code == Errc::kNotFound) break;  // Others have removed it.
-    const std::string words = "what was linked as " + there->path + " while a directory above it was renamed";
-    if (!copied) return copied.error().in(words + " is there still");
-    versions_.is_ours_now(copied->physical_address);
-    versions_.met(copied->path, *copied);
-    const auto [directory, name] = tree_.parent_and_name(inode);
-    if (directory != nullptr) view_.changed_object(directory, inode->key, *copied);
-    {
-      const std::lock_guard lock(inode->mutex);
-      Staging& staging = inode->staging;
-      if (staging.expected.kind == Expectation::Kind::kVersion &&
-          same_version(*staging.expected.version, *there))
-        staging.expected = Expectation::of(*copied);
-      if (staging.base && same_version(*staging.base, *there)) staging.base = *copied;
-      inode->version = *std::move(copied);
-    }
-    auto removed = publisher_.remove(*from, *there, Publisher::Sight::kJustNow);
-    if (!removed && removed.error().code != Errc::kConflict)
-      return removed.error().in(words + " is in its place, and there still");
-    versions_.removed(there->path);
-  }
-  if (has_moved) took_name(inode);
-  return {};
 }
 
 void Publishing::took_name(const InodePtr& inode) {
@@ -600,14 +556,20 @@ Result<> Publishing::complete(const InodePtr& inode, std::uint64_t offset, std::
 }
 
 Result<> Publishing::complete_from_base(const InodePtr& inode, std::uint64_t offset, std::uint64_t length) {
-  std::shared_ptr<SpoolFile> spool;
-  std::optional<ObjectInfo> base;
-  {
+  while (true) {
+    std::shared_ptr<SpoolFile> spool;
+    std::optional<ObjectInfo> base;
+    {
+      const std::lock_guard lock(inode->mutex);
+      spool = inode->staging.spool;
+      base = inode->staging.base;
+    }
+    auto completed = spool == nullptr ? Result<>() : complete(*spool, base, offset, length);
+    if (completed || !base) return completed;
     const std::lock_guard lock(inode->mutex);
-    spool = inode->staging.spool;
-    base = inode->staging.base;
+    const KeptObject& now = inode->staging.base;
+    if (!now || now->path == base->path) return completed;  // Else a directory above was renamed meanwhile.
   }
-  return spool == nullptr ? Result<>() : complete(*spool, base, offset, length);
 }
 
 // What is promised and what is being written, too: the base cannot be read any more once another version is

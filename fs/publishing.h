@@ -12,6 +12,7 @@
 #include "fs/known_versions.h"
 #include "fs/lake_view.h"
 #include "fs/mount_control.h"
+#include "fs/standing_paths.h"
 #include "fs/tree.h"
 #include "fs/write_queue.h"
 
@@ -26,15 +27,15 @@ class Publishing {
   using ForgetName = std::function<void(const InodePtr& directory, const std::string& name)>;
 
   Publishing(const FilesystemOptions& options, ObjectStore& lake, Publisher& publisher, Tree& tree,
-             LakeView& view, Spool* spool);
+             LakeView& view, StandingPaths& standing, Spool* spool);
   ~Publishing();
 
   void set_forget_name(ForgetName forget_name);
 
-  // Brings the inode's bytes to its path, if any of them are not there. Takes the inode's turn. Blocks as
-  // Publisher.
+  // Brings the inode's bytes to its path, if any of them are not there. Holds the path and takes the inode's
+  // turn. Blocks as Publisher.
   Result<> publish(const InodePtr& inode);
-  // The same by somebody who has the turn; to another path and expectation, for a rename that publishes.
+  // The same by somebody who has both; to another path and expectation, for a rename that publishes.
   struct Aim {
     std::string path;
     Expectation expected;
@@ -48,10 +49,6 @@ class Publishing {
   // What was published by an Aim has that name now, or will never have it. Until then its old name stays its
   // own, whatever the lake says of it.
   void took_name(const InodePtr& inode);
-
-  // A directory above may have got another name while the object was linked below its old one: then it comes
-  // along. Nothing to do, and no call, where it did not. By who has the inode's turn.
-  Result<> follow(const InodePtr& inode);
 
   // --writeback: safe on this machine now, published in its turn. Takes no turn: an upload of an older
   // version may be under way. False: it cannot be made safe here, and nothing is promised.
@@ -158,6 +155,7 @@ class Publishing {
   Publisher& publisher_;
   Tree& tree_;
   LakeView& view_;
+  StandingPaths& standing_;
   Turns slots_;  // Publishes at once: fewer than the threads that answer the kernel.
 
   mutable std::mutex mutex_;  // A leaf. Guards all below, up to the threads.

@@ -129,13 +129,19 @@ void Publishing::save(const InodePtr& inode) {
 }
 
 void Publishing::save_locked(Inode& inode, const std::string& path) {
-  if (inode.staging.spool == nullptr) return;
+  Staging& staging = inode.staging;
+  if (staging.spool == nullptr) return;
   const SpoolRecord record = record_of(inode, path, options_);
-  // What says that bytes survive a power cut must not say more than is on the disk.
-  const bool is_promise = record.state == SpoolRecord::State::kSynced;
+  // What says that bytes survive a power cut must not say more than is on the disk, nor less than it said.
+  const bool is_promise = record.state == SpoolRecord::State::kSynced || staging.wait == Wait::kQueue ||
+                          staging.wait == Wait::kRename;
   const auto safety = is_promise ? SpoolFile::Safety::kDurable : SpoolFile::Safety::kSoon;
-  if (auto saved = inode.staging.spool->save(record, safety); !saved)
-    log_error("the record of " + path + " cannot be written: " + saved.error().message);
+  auto saved = staging.spool->save(record, safety);
+  if (saved && staging.sealed && staging.sealed->record.path != path) {  // A directory above was renamed.
+    staging.sealed->record.path = path;
+    saved = staging.sealed->spool->save(staging.sealed->record, SpoolFile::Safety::kDurable);
+  }
+  if (!saved) log_error("the record of " + path + " cannot be written: " + saved.error().message);
 }
 
 std::string to_words(const TheirVersion& theirs) {

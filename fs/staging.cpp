@@ -50,6 +50,7 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
     file = staging.spool;
   }
   publishing.remember(inode);
+  if (tree.last_path(inode) != path) publishing.save(inode);  // A directory above was renamed meanwhile.
   if (goes_to_the_lake) publishing.ask_ahead(inode);
   return file;
 }
@@ -97,7 +98,16 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
       file = inode->staging.spool;
       version = inode->version;
     }
-    if (file == nullptr) break;
+    if (file == nullptr) {
+      if (!version || offset >= version->size_bytes) return BytesRead{};
+      const std::uint64_t length = std::min<std::uint64_t>(room.size(), version->size_bytes - offset);
+      auto got = lake.read_in_place(*version, offset, room.first(length));
+      if (got) return got;
+      // A directory above was renamed meanwhile: the version is at another path.
+      const std::lock_guard lock(inode->mutex);
+      if (!inode->version || inode->version->path == version->path) return got;
+      continue;
+    }
     if (auto whole = publishing.complete(inode, offset, room.size()); !whole) return whole.error();
     // Another has taken its place where appends went above another version meanwhile.
     if (file->bytes().missing(offset, room.size())) continue;
@@ -105,9 +115,6 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
     if (!filled) return filled.error();
     return BytesRead{.bytes = room.first(*filled)};
   }
-  if (!version || offset >= version->size_bytes) return BytesRead{};
-  return lake.read_in_place(*version, offset,
-                            room.first(std::min<std::uint64_t>(room.size(), version->size_bytes - offset)));
 }
 
 void FilesystemCore::keep_readable(const InodePtr& inode) {
@@ -202,8 +209,9 @@ Result<> FilesystemCore::settle(const InodePtr& inode) {
     generation = inode->staging.generation;
   }
   const bool goes_to_the_lake = !stays_here(inode);
-  auto first = goes_to_the_lake ? catch_up(tree.last_path(inode)) : Result<>();
-  auto turn = first ? inode->turn.take() : first.error();
+  const auto first = goes_to_the_lake ? catch_up(tree.last_path(inode)) : Result<>();
+  const auto stands = first ? standing.hold({inode}) : first.error();
+  const auto turn = stands ? inode->turn.take() : stands.error();
   if (turn) return settle_in_turn(inode);
   return goes_to_the_lake ? publishing.failed_untried(inode, turn.error(), generation) : turn.error();
 }

@@ -120,6 +120,7 @@ InodePtr Tree::move(const InodePtr& inode, const InodePtr& directory, std::strin
   inode->is_beside_prefix = key != name;
   inode->key = std::move(key);
   directory->children[std::move(name)] = inode;
+  forget_views_locked(*inode, std::chrono::steady_clock::now());
   return replaced;
 }
 
@@ -330,6 +331,13 @@ void Tree::detach_locked(Inode& inode) {
   if (is_reachable_locked(inode)) inode.last_path = path_locked(inode);
   leave_parent_locked(inode);
   inode.parent.reset();
+}
+
+void Tree::forget_views_locked(Inode& directory, Moment now) {
+  if (directory.kind != Kind::kDirectory) return;
+  if (directory.view == nullptr) directory.view = std::make_unique<DirectoryView>();
+  directory.view->moved(now);
+  for (const auto& [name, child] : directory.children) forget_views_locked(*child, now);
 }
 
 void Tree::tidy_locked(const InodePtr& inode) {

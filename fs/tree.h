@@ -42,7 +42,8 @@ class Tree {
   InodePtr add(const InodePtr& directory, std::string name, std::string key, Kind kind);
   // A file that had that path once and has no name now.
   InodePtr add_nameless(std::string last_path);
-  // Gives the inode another name; one that had that name loses it and is answered.
+  // Gives the inode another name; one that had that name loses it and is answered. The views of directories
+  // that have another path by it know nothing from then on.
   InodePtr move(const InodePtr& inode, const InodePtr& directory, std::string name, std::string key);
   // What shows beside a directory of its name, or null (fs/beside_name.h).
   [[nodiscard]] InodePtr beside(const InodePtr& directory, std::string_view key) const;
@@ -98,6 +99,15 @@ class Tree {
     return work(*directory->view);
   }
 
+  // The same, with the path that the directory has then; nothing where it has no name.
+  template <class Work>
+  auto with_view_and_path(const InodePtr& directory, Work&& work) {
+    const std::lock_guard lock(mutex_);
+    if (directory->view == nullptr) directory->view = std::make_unique<DirectoryView>();
+    return work(*directory->view,
+                is_reachable_locked(*directory) ? std::optional(path_locked(*directory)) : std::nullopt);
+  }
+
   [[nodiscard]] std::size_t size() const;
   [[nodiscard]] std::uint64_t open_handles() const;
 
@@ -107,6 +117,7 @@ class Tree {
   ino_t number_for(const std::string& path);
   static void leave_parent_locked(const Inode& inode);  // The parent's side of the name goes.
   void detach_locked(Inode& inode);                     // Both sides go.
+  static void forget_views_locked(Inode& directory, Moment now);
   void tidy_locked(const InodePtr& inode);
   void revive_locked(const InodePtr& inode);
   static bool is_held_up_locked(const Inode& directory, const Inode* without = nullptr);

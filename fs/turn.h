@@ -51,15 +51,6 @@ class Turns {
     return Held(*this);
   }
 
-  // Waits however long it takes: for what must be done whatever happens.
-  Held take_surely() {
-    State& state = this->state();
-    std::unique_lock lock(state.mutex);
-    state.changed.wait(lock, [&] { return state.taken < places_; });
-    ++state.taken;
-    return Held(*this);
-  }
-
  private:
   struct State {
     std::mutex mutex;  // A leaf.

@@ -101,8 +101,9 @@ FilesystemCore::Leaving::~Leaving() {
   if (is_gone_) return;
   // By a worker: whoever waited for the rmdir may be interrupted.
   core_.publishing.workers().post([&core = core_, directory = directory_] {
-    if (auto kept = core.keep_directory(directory, ""); !kept)
-      log_warn("a directory that rmdir could not remove may be gone: " + kept.error().message);
+    const auto stands = core.standing.hold({directory});
+    const auto kept = stands ? core.keep_directory(directory, "") : stands.error();
+    if (!kept) log_warn("a directory that rmdir could not remove may be gone: " + kept.error().message);
   });
 }
 

@@ -96,11 +96,12 @@ TEST_CASE("what is known of a directory that is moved goes, and counts as change
   view.saw("a", object("one"), kStart);
   view.saw_all(kStart);
   const auto changes = view.own_changes;
-  view.moved();
+  view.moved(kStart + 5s);
   CHECK_FALSE(view.find("a", kStart));
   CHECK_FALSE(view.find("b", kStart));
   CHECK(view.moves() == 1);
   CHECK(view.own_changes > changes);
+  CHECK(view.changed_last == kStart + 5s);  // No listing takes a page that was asked for before.
 }
 
 TEST_CASE("from the fourth small file on those behind it come ahead, as many as are of use, each once") {

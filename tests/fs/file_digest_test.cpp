@@ -118,10 +118,17 @@ class Fixture {
     digest_->wrote({offset, offset + length});
   }
 
+  // Until it has done what was posted before.
+  void wait_for_worker() {
+    const auto done = std::make_shared<std::latch>(1);
+    workers_.post([done] { done->count_down(); });
+    done->wait();
+  }
+
   // Returns when as much is digested as there is to digest.
   void catch_up() {
     // Its steps are posted one by one, each before the one before it ends.
-    for (int step = 0; step < 20; ++step) workers_.run_all({[] {}});
+    for (int step = 0; step < 20; ++step) wait_for_worker();
   }
   // Nothing is digested from now on until let_go().
   void hold() {
@@ -130,7 +137,7 @@ class Fixture {
   }
   void let_go() {
     if (held_) held_->count_down();
-    if (held_) workers_.run_all({[] {}});
+    if (held_) wait_for_worker();
     held_.reset();
   }
 

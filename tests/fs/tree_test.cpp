@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
 #include "tests/support/heap.h"
 
 using namespace lakefuse;
@@ -104,6 +106,31 @@ TEST_CASE("tree: names that the kernel is told of and forgets, again and again, 
   if (!before) return;
   come_and_go(50'000);
   CHECK(*heap_bytes() < *before + 64 * 1024);
+}
+
+TEST_CASE("tree: a directory has its new path, and nothing is known of its names there, at the same moment") {
+  Tree tree("prefix/");
+  const InodePtr above = tree.add(tree.root(), "old", "old", Kind::kDirectory);
+  const InodePtr below = tree.add(above, "sub", "sub", Kind::kDirectory);
+  const InodePtr beside = tree.add(tree.root(), "beside", "beside", Kind::kDirectory);
+  const auto seen_of = [&](const InodePtr& directory) {
+    return tree.with_view_and_path(
+        directory, [](const DirectoryView& view, const std::optional<std::string>& path) {
+          return std::tuple(path.value_or("none"), view.moves(), view.changed_last);
+        });
+  };
+  CHECK(seen_of(below) == std::tuple("prefix/old/sub/", 0, Moment::min()));
+  const Moment before = std::chrono::steady_clock::now();
+  tree.move(above, tree.root(), "new", "new");
+  for (const InodePtr& directory : {above, below}) {
+    const auto [path, moves, changed] = seen_of(directory);
+    CHECK(path == (directory == above ? "prefix/new/" : "prefix/new/sub/"));
+    CHECK(moves == 1);
+    CHECK(changed >= before);
+  }
+  CHECK(seen_of(beside) == std::tuple("prefix/beside/", 0, Moment::min()));
+  tree.unname(above);
+  CHECK(std::get<0>(seen_of(below)) == "none");
 }
 
 TEST_CASE("tree: a file that the kernel was told and nobody opened takes no more than 1,000 bytes") {
