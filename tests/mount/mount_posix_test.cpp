@@ -192,16 +192,25 @@ TEST_CASE("W8: who has a file open reads it here, though another descriptor is c
 }
 
 TEST_CASE("W8: who opens a file just as another takes its name has the one or the other, and no error") {
-  TestLake lake;
-  NEEDS_DOUBLE(lake);
-  lake.put("f", "bytes of the lake");
-  Mounted mount(lake, {.flags = {"--cache-size", "0"}});
   std::string call = "copy_object", other = "published";
+  bool can_presign = true;
   SUBCASE("that is on the lake") {}
   SUBCASE("that is not there yet") {
     call = "link_physical_address";
     other = "held back.tmp";
   }
+  SUBCASE("that is on the lake, where nothing can be presigned") {
+    can_presign = false;
+  }
+  SUBCASE("that is not there yet, where nothing can be presigned") {
+    call = "upload_object";
+    other = "held back.tmp";
+    can_presign = false;
+  }
+  TestLake lake({.presign = can_presign});
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "bytes of the lake");
+  Mounted mount(lake, {.flags = {"--cache-size", "0"}});
   REQUIRE(write_file(mount / other, "bytes of the other") == kOk);
   REQUIRE(look(mount / "f") == kOk);  // So that the kernel asks for no name, and opens at once.
   Gate gate = lake.server().hold(call, "*", Gate::Where::kAfterWork);
