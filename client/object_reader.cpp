@@ -102,6 +102,8 @@ Result<Secret> ObjectReader::fresh_url(const ObjectInfo& object) {
     const Errc code = found.error().code;
     if (code != Errc::kNotFound && code != Errc::kInvalid) return found.error();
   }
+  // Whoever of ours replaced it looked at it right before, and may have had the URL since we missed it.
+  if (auto url = urls_.find(object)) return *std::move(url);
   return stale(object, "another version is there now, and no commit at the head holds this one");
 }
 

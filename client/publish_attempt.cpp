@@ -86,7 +86,9 @@ PublishAttempt::Verdict PublishAttempt::round() {
   if (expected_.kind == Kind::kAbsent && entry_.goes_in_parts())
     if (auto verdict = claim()) return verdict;
   if (expected_.kind == Kind::kVersion) {
-    auto found = look_at(lake_, job_.path);
+    // With the URL: who opens the old version just now, and reads it when it is replaced, has no other way to
+    // it.
+    auto found = look_at(lake_, job_.path, ObjectStore::Look::kForReading);
     if (!found) return found.error();
     if (auto verdict = judge(*found)) return verdict;
   }

@@ -97,7 +97,9 @@ Result<> Publisher::check_before_copy(const ObjectPath& from_path, const ObjectI
     if (!same_version(**source, from)) return conflict(from_path, kIsAnother);
   }
   if (expected.kind == Kind::kAnything) return {};
-  auto target = look_at(lake_, to);
+  // With the URL: who opens the old version just now, and reads it when it is replaced, has no other way to
+  // it.
+  auto target = look_at(lake_, to, ObjectStore::Look::kForReading);
   if (!target) return target.error();
   if (expected.kind == Kind::kAbsent) {
     if (!*target) return {};

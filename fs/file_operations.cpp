@@ -16,8 +16,9 @@
 namespace lakefuse {
 namespace {
 
+// O_RDONLY | O_TRUNC empties a file as well.
 bool wants_to_write(int flags) {
-  return (flags & O_ACCMODE) != O_RDONLY;
+  return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
 }
 
 Result<> check_size(const FilesystemCore& core, const InodePtr& inode, std::uint64_t size) {
@@ -82,7 +83,7 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
     }
   }
   if (!handle->may_write) core.view.opened(inode);
-  if ((flags & O_TRUNC) != 0 && wants_to_write(flags)) {
+  if ((flags & O_TRUNC) != 0) {
     // Of an empty file, too: a stamp that make looks at is made new this way.
     if (auto cut = core.truncate(inode, 0); !cut) {
       {

@@ -12,6 +12,35 @@ namespace {
 
 // What was seen so lately is not looked at again.
 constexpr std::chrono::milliseconds kJustNow{50};
+// Fetched before it is replaced, though nobody has it open yet: what is saved by rename in a loop is small.
+constexpr std::uint64_t kKeptUnopened = 1 << 20;
+
+// Who opens a file while it is being replaced reads what he opened. Where a URL leads there no more is
+// needed; else this holds the file open as long as it lives, so that its bytes are kept here.
+class Onlooker {
+ public:
+  Onlooker(FilesystemCore& core, const InodePtr& inode) : core_(core) {
+    if (inode == nullptr || inode->kind != Kind::kFile || core.lake.facts().can_presign) return;
+    {
+      const std::lock_guard lock(inode->mutex);
+      if (!inode->version || inode->version.size_bytes() > kKeptUnopened) return;
+    }
+    core.tree.count_handle(inode);
+    inode_ = inode;
+  }
+  ~Onlooker() {
+    if (inode_ == nullptr) return;
+    core_.tree.drop_handle(inode_);
+    core_.publishing.drop_if_clean(inode_);
+    core_.tree.tidy(inode_);
+  }
+  Onlooker(const Onlooker&) = delete;
+  Onlooker& operator=(const Onlooker&) = delete;
+
+ private:
+  FilesystemCore& core_;
+  InodePtr inode_;
+};
 
 // One rename of a file or symlink, by somebody who has the turns of all that it touches.
 struct FileRename {
@@ -345,6 +374,7 @@ Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr
 
 Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from, const Place& to,
                                      bool may_replace) {
+  const Onlooker onlooker(*this, to.replaced);
   const auto behind = rename_behind(inode, from, to, may_replace);
   if (!behind) return behind.error();
   if (*behind) return {};

@@ -173,6 +173,20 @@ TEST_CASE("R1 of the client: a renewed URL is never that of a newer version") {
   CHECK(read_all(*store, old).error().code == Errc::kStale);
 }
 
+TEST_CASE(
+    "R1 of the client: a version that another thread looks at and replaces meanwhile is read by its URL") {
+  DoubleLake lake;
+  lake.server.put_object("lake", "main", "a", "old");
+  const auto store = lake.store();
+  const ObjectInfo old = must(store->stat(path("a"), ObjectStore::Look::kEntry));
+  const auto stall =
+      lake.server.add_fault({.kind = Kind::kStall, .operation = "stat_object", .delay = 300ms});
+  std::jthread reader([&] { CHECK(read_all(*store, old).value() == "old"); });
+  REQUIRE(comes_true([&] { return lake.server.fired(stall) == 1; }));
+  REQUIRE(look(*store, "a").physical_address == old.physical_address);
+  lake.server.put_object("lake", "main", "a", "new");
+}
+
 TEST_CASE("faults: redirects of data calls are not followed") {
   const ScriptedServer elsewhere(ScriptedServer::always(json_answer(200, "hello")));
   DoubleLake lake;

@@ -191,6 +191,49 @@ TEST_CASE("W8: who has a file open reads it here, though another descriptor is c
   CHECK(reader.read_all() == "bytes of the lake");
 }
 
+TEST_CASE("W8: who opens a file just as another takes its name has the one or the other, and no error") {
+  std::string call = "copy_object", other = "published";
+  bool can_presign = true;
+  SUBCASE("that is on the lake") {}
+  SUBCASE("that is not there yet") {
+    call = "link_physical_address";
+    other = "held back.tmp";
+  }
+  SUBCASE("that is on the lake, where nothing can be presigned") {
+    can_presign = false;
+  }
+  SUBCASE("that is not there yet, where nothing can be presigned") {
+    call = "upload_object";
+    other = "held back.tmp";
+    can_presign = false;
+  }
+  TestLake lake({.presign = can_presign});
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "bytes of the lake");
+  Mounted mount(lake, {.flags = {"--cache-size", "0"}});
+  REQUIRE(write_file(mount / other, "bytes of the other") == kOk);
+  REQUIRE(look(mount / "f") == kOk);  // So that the kernel asks for no name, and opens at once.
+  Gate gate = lake.server().hold(call, "*", Gate::Where::kAfterWork);
+  std::jthread mover([&] { CHECK(rename_file(mount / other, mount / "f") == kOk); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  REQUIRE(lake.read("f") == "bytes of the other");
+  CHECK(read_file(mount / "f") == "bytes of the lake");
+  gate.release();
+  mover.join();
+  CHECK(read_file(mount / "f") == "bytes of the other");
+  CHECK(mount.status().at("failures").as_array().empty());
+}
+
+TEST_CASE("W8: O_TRUNC empties a file that is opened for reading, too") {
+  TestLake lake;
+  lake.put("f", "bytes of the lake");
+  Mounted mount(lake);
+  OpenFile file(mount / "f", O_RDONLY | O_TRUNC);
+  CHECK(file.read_all().empty());
+  CHECK(file.close() == kOk);
+  CHECK(lake.read("f").empty());
+}
+
 TEST_CASE("W8: several handles on one file see one another's bytes") {
   TestLake lake;
   lake.put("f", "0123456789");
