@@ -174,27 +174,26 @@ TEST_CASE("after another boot of the machine it is looked through before it is l
 }
 
 TEST_CASE("to use it keeps its seal, and keeps it from being thrown out") {
-  WholeFixture f;
-  f.make();
-  const auto cache = f.open();
-  bool by_reading = false;
-  SUBCASE("lent") {}
-  SUBCASE("read") {
-    by_reading = true;
+  ScratchDirectory cache;
+  const auto files = BlockFiles::open(cache.path(), kGiB).value();
+  const std::string digest(64, 'a');
+  REQUIRE(::mkdir((cache.path() / "blocks/aa").c_str(), 0700) == 0);
+  REQUIRE(files->make_whole(digest, kBlock, [](std::uint64_t, std::span<std::byte>) { return true; }));
+  for (const char* ending : {"-whole", "-sums"}) set_last_used(file_ending(cache.path(), ending), 1000);
+  REQUIRE(files->wholes().look_through(digest, kBlock));  // To set its time has broken the seal.
+  SUBCASE("lent") {
+    CHECK(files->wholes().lend(digest, kBlock));
   }
-  for (const char* ending : {"-whole", "-sums"}) set_last_used(file_ending(f.path(), ending), 1000);
-  REQUIRE(lent_at_last(*cache, f.object) != nullptr);  // To set its time has broken the seal.
+  SUBCASE("read") {
+    std::byte one{};
+    CHECK(files->wholes().load(digest, kBlock, 0, {&one, 1}) == 1);
+  }
   for (const char* ending : {"-whole", "-sums"}) {
     struct stat facts {};
-    REQUIRE(::stat(file_ending(f.path(), ending).c_str(), &facts) == 0);
+    REQUIRE(::stat(file_ending(cache.path(), ending).c_str(), &facts) == 0);
     CHECK(::time(nullptr) - facts.st_mtim.tv_sec < 500);
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // It is touched once a second.
-  if (by_reading)
-    CHECK((read(*cache, f.object, 0, 4096).value() == f.text.substr(0, 4096)));
-  else
-    CHECK(cache->lend(f.object) != nullptr);
-  CHECK(cache->lend(f.object) != nullptr);
+  CHECK(files->wholes().lend(digest, kBlock));
 }
 
 TEST_CASE("it counts for the cap, is thrown out like blocks, and is not made where it would take too much") {
