@@ -1,7 +1,9 @@
 #include "cache/whole_files.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -193,6 +195,24 @@ TEST_CASE("to use it keeps its seal, and keeps it from being thrown out") {
     REQUIRE(::stat(file_ending(cache.path(), ending).c_str(), &facts) == 0);
     CHECK(::time(nullptr) - facts.st_mtim.tv_sec < 500);
   }
+  CHECK(files->wholes().lend(digest, kBlock));
+}
+
+TEST_CASE("that no descriptor is free is no damage") {
+  ScratchDirectory cache;
+  const auto files = BlockFiles::open(cache.path(), kGiB).value();
+  const std::string digest(64, 'a');
+  REQUIRE(::mkdir((cache.path() / "blocks/aa").c_str(), 0700) == 0);
+  REQUIRE(files->make_whole(digest, kBlock, [](std::uint64_t, std::span<std::byte>) { return true; }));
+  const int lowest_free = ::dup(STDIN_FILENO);
+  REQUIRE(::close(lowest_free) == 0);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{static_cast<rlim_t>(lowest_free), before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const bool is_found = files->wholes().look_through(digest, kBlock);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK_FALSE(is_found);
   CHECK(files->wholes().lend(digest, kBlock));
 }
 
