@@ -146,7 +146,13 @@ bool WholeFiles::look_through(const std::string& object, std::uint64_t object_by
   const auto files = open(object, object_bytes);
   struct stat before {};
   if (!files || ::fstat(files->bytes.get(), &before) != 0) {
-    eviction_.remove(shard_of(object), path_of(object, kWhole));  // Cut, or its sums are lost: in the way.
+    // Cut, or its sums are lost: it would be in the way of a new one. (No descriptor may be free.)
+    struct stat facts {};
+    const auto is_there = [&](std::string_view ending) {
+      return ::fstatat(blocks_->get(), path_of(object, ending).c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0;
+    };
+    if (!is_there(kSums) || (is_there(kWhole) && static_cast<std::uint64_t>(facts.st_size) != object_bytes))
+      eviction_.remove(shard_of(object), path_of(object, kWhole));
     return false;
   }
   if (read_seal(files->sums.get()) == seal_of(before)) return true;

@@ -1,7 +1,9 @@
 #include "cache/whole_files.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -99,7 +101,10 @@ TEST_CASE("another mount reads and lends it at once") {
   const Lent file = cache->lend(f.object);
   REQUIRE(file != nullptr);
   CHECK((bytes_of(file) == f.text));
-  CHECK((read(*cache, f.object, 5, f.text.size()).value() == f.text.substr(5)));
+  constexpr std::uint64_t kAsked = 128 << 10;
+  for (std::uint64_t at = 0; at < f.text.size(); at += kAsked)
+    CHECK((read(*cache, f.object, at, kAsked).value() == f.text.substr(at, kAsked)));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // Nor does what goes ahead of a row.
   CHECK(f.fetches() == 0);
 }
 
@@ -171,32 +176,49 @@ TEST_CASE("after another boot of the machine it is looked through before it is l
 }
 
 TEST_CASE("to use it keeps its seal, and keeps it from being thrown out") {
-  WholeFixture f;
-  f.make();
-  const auto cache = f.open();
-  bool by_reading = false;
-  SUBCASE("lent") {}
-  SUBCASE("read") {
-    by_reading = true;
+  ScratchDirectory cache;
+  const auto files = BlockFiles::open(cache.path(), kGiB).value();
+  const std::string digest(64, 'a');
+  REQUIRE(::mkdir((cache.path() / "blocks/aa").c_str(), 0700) == 0);
+  REQUIRE(files->make_whole(digest, kBlock, [](std::uint64_t, std::span<std::byte>) { return true; }));
+  for (const char* ending : {"-whole", "-sums"}) set_last_used(file_ending(cache.path(), ending), 1000);
+  REQUIRE(files->wholes().look_through(digest, kBlock));  // To set its time has broken the seal.
+  SUBCASE("lent") {
+    CHECK(files->wholes().lend(digest, kBlock));
   }
-  for (const char* ending : {"-whole", "-sums"}) set_last_used(file_ending(f.path(), ending), 1000);
-  REQUIRE(lent_at_last(*cache, f.object) != nullptr);  // To set its time has broken the seal.
+  SUBCASE("read") {
+    std::byte one{};
+    CHECK(files->wholes().load(digest, kBlock, 0, {&one, 1}) == 1);
+  }
   for (const char* ending : {"-whole", "-sums"}) {
     struct stat facts {};
-    REQUIRE(::stat(file_ending(f.path(), ending).c_str(), &facts) == 0);
+    REQUIRE(::stat(file_ending(cache.path(), ending).c_str(), &facts) == 0);
     CHECK(::time(nullptr) - facts.st_mtim.tv_sec < 500);
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(1100));  // It is touched once a second.
-  if (by_reading)
-    CHECK((read(*cache, f.object, 0, 4096).value() == f.text.substr(0, 4096)));
-  else
-    CHECK(cache->lend(f.object) != nullptr);
-  CHECK(cache->lend(f.object) != nullptr);
+  CHECK(files->wholes().lend(digest, kBlock));
+}
+
+TEST_CASE("that no descriptor is free is no damage") {
+  ScratchDirectory cache;
+  const auto files = BlockFiles::open(cache.path(), kGiB).value();
+  const std::string digest(64, 'a');
+  REQUIRE(::mkdir((cache.path() / "blocks/aa").c_str(), 0700) == 0);
+  REQUIRE(files->make_whole(digest, kBlock, [](std::uint64_t, std::span<std::byte>) { return true; }));
+  const int lowest_free = ::dup(STDIN_FILENO);
+  REQUIRE(::close(lowest_free) == 0);
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const rlimit none{static_cast<rlim_t>(lowest_free), before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
+  const bool is_found = files->wholes().look_through(digest, kBlock);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK_FALSE(is_found);
+  CHECK(files->wholes().lend(digest, kBlock));
 }
 
 TEST_CASE("it counts for the cap, is thrown out like blocks, and is not made where it would take too much") {
   CacheFixture f;
-  const std::string text = text_of_size(kBlock);
+  const std::string text = text_of_size(kBlock / 2) + std::string(kBlock / 2, '\0');
   std::vector<ObjectInfo> objects;
   for (int n = 0; n < 8; ++n)
     objects.push_back(f.lake.put("f" + std::to_string(n), text + std::to_string(n)));
@@ -208,6 +230,11 @@ TEST_CASE("it counts for the cap, is thrown out like blocks, and is not made whe
       if (const Lent file = lent_at_last(*cache, object)) CHECK(bytes_of(file).size() == object.size_bytes);
       CHECK(cache->use().bytes <= cap);
     }
+    const auto shrunk = f.open(kWhole);
+    for (int tries = 0; tries < 5000 && bytes_on_disk(f.path()) > kWhole; ++tries)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    CHECK(bytes_on_disk(f.path()) <= kWhole);
+    CHECK(shrunk->use().bytes == bytes_on_disk(f.path()));
   }
   SUBCASE("not made") {
     const auto cache = f.open(3 * kBlock);

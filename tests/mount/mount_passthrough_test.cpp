@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -81,6 +82,29 @@ void make_whole(const Mounted& mount, const std::string& name, const std::string
   REQUIRE(eventually([&] { return number(mount.status(), "open_handles") == open_before; }));
 }
 
+// On overlayfs, which is stacked already.
+class StackedDirectory {
+ public:
+  StackedDirectory() {
+    for (const char* name : {"lower", "upper", "work", "at"})
+      std::filesystem::create_directory(scratch_.path() / name);
+    const std::string at = scratch_.path().string();
+    const std::string options = "lowerdir=" + at + "/lower,upperdir=" + at + "/upper,workdir=" + at + "/work";
+    is_there_ = ::mount("overlay", path().c_str(), "overlay", 0, options.c_str()) == 0;
+  }
+  ~StackedDirectory() {
+    if (is_there_) ::umount2(path().c_str(), MNT_DETACH);
+  }
+  StackedDirectory(const StackedDirectory&) = delete;
+  StackedDirectory& operator=(const StackedDirectory&) = delete;
+  [[nodiscard]] bool is_there() const { return is_there_; }
+  [[nodiscard]] std::filesystem::path path() const { return scratch_.path() / "at"; }
+
+ private:
+  const ScratchDirectory scratch_;
+  bool is_there_ = false;
+};
+
 }  // namespace
 
 TEST_CASE("passthrough: status says whether it is on, and why not") {
@@ -91,9 +115,15 @@ TEST_CASE("passthrough: status says whether it is on, and why not") {
     CHECK_FALSE(mount.status().at("passthrough").as_bool());
     CHECK_FALSE(mount.status().at("no_passthrough_because").as_string().empty());
   }
-  const Mounted mount(lake, read_only());
-  const auto status = mount.status();
-  CHECK(status.at("passthrough").as_bool() == status.at("no_passthrough_because").as_string().empty());
+  for (const std::string& ref : {std::string("main"), lake.commit()}) {
+    MountOptions options = read_only(ref);
+    if (ref != "main") options.flags.clear();  // Nobody can write to a commit anyway.
+    const Mounted mount(lake, options);
+    const auto status = mount.status();
+    const std::string why_not(status.at("no_passthrough_because").as_string());
+    CHECK(status.at("passthrough").as_bool() == why_not.empty());
+    CHECK_FALSE(has(why_not, "write"));
+  }
 }
 
 TEST_CASE("passthrough: a file that is whole in the cache is read without a request, and is the same file") {
@@ -300,4 +330,26 @@ TEST_CASE("passthrough: a mount that does not have it reads what one that has it
   lake.server().clear_log();
   CHECK((read_file(other / "f") == bytes));
   CHECK(lake.count("store_get") == 0);
+}
+
+TEST_CASE(
+    "passthrough: where the kernel does not take the cache's files, status says so and they are read as "
+    "ever") {
+  TestLake lake;
+  const std::string bytes = pattern(kSize);
+  lake.put("f", bytes);
+  const StackedDirectory cache;
+  if (!cache.is_there()) {
+    MESSAGE("skipped: no overlayfs can be mounted here");
+    return;
+  }
+  MountOptions options = read_only();
+  options.cache_dir = cache.path();
+  Mounted mount(lake, options);
+  if (!can_pass_through(mount)) return;
+  make_whole(mount, "f", bytes);
+  for (int n = 0; n < 2; ++n) CHECK((read_file(mount / "f") == bytes));
+  CHECK_FALSE(mount.status().at("passthrough").as_bool());
+  CHECK(has(std::string(mount.status().at("no_passthrough_because").as_string()), "kernel"));
+  CHECK(has(mount.log(), "no passthrough"));
 }
