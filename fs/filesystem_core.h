@@ -199,9 +199,21 @@ class FilesystemCore {
                                          const std::vector<std::string>& paths);
   Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                             const std::string& new_name, const InodePtr& replaced);
-  // The same by somebody who has them alone; also of a file with its record on disk.
+  // What a rename that failed or was interrupted has still to take away, for it to be done or undone.
+  struct Rest {
+    std::function<Result<>()> take_away = {};  // Null: there is nothing.
+    InodePtr directory = {};                   // Where it is,
+    std::string name = {};                     // under that name.
+    std::string words = {};
+  };
+  // The same by somebody who has them alone; also of a file with its record on disk. `rest`: null: it waits
+  // for the next mount.
   Result<> rename_all(const InodePtr& top, const InodePtr& from, const InodePtr& to,
-                      const std::string& new_name, const InodePtr& replaced);
+                      const std::string& new_name, const InodePtr& replaced, Rest* rest);
+  // Tried again behind, for a while: who waits for the rename of `top`, or changes something where the rest
+  // is, waits for that.
+  void settle_behind(Rest rest, const InodePtr& top, Turns::Held one_at_a_time, StandingPaths::Held alone);
+  void leave_to_next_mount(const Rest& rest, const Error& why);
   // The same at mount, of what begins with the path `from`: an object, or what is below it.
   Result<> rename_left(const std::string& from, const std::string& to, std::vector<LeftBehind>& left);
   // Where at least one of them is a directory (fs/directory_exchange.cpp).
@@ -277,10 +289,11 @@ class FilesystemCore {
   std::multiset<std::string> leaving;  // Paths of directories whose rmdir waits for what was promised.
   Filesystem::KernelNotes notes;
 
+  Turns directory_renames;  // One at a time; of an exchange, held over all of it.
+
   Publishing publishing;  // Its jobs use all above.
   HandleTable<FileHandle> files;
   HandleTable<DirectoryHandle> directories;
-  Turns directory_renames;  // One at a time; of an exchange, held over all of it.
 
   std::jthread ticker;  // Last: uses all above.
 };
