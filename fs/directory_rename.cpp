@@ -246,11 +246,11 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
   if (!alone) return alone.error();
   Rest rest;
   auto done = rename_all(directory, from, to, new_name, replaced, &rest);
-  if (rest.take_away) settle_behind(std::move(rest), directory, *std::move(one_at_a_time), *alone);
+  if (rest.take_away) settle_behind(rest, directory, *std::move(one_at_a_time), *alone);
   return done;
 }
 
-void FilesystemCore::settle_behind(Rest rest, const InodePtr& top, Turns::Held one_at_a_time,
+void FilesystemCore::settle_behind(const Rest& rest, const InodePtr& top, Turns::Held one_at_a_time,
                                    StandingPaths::Held alone) {
   InodePtr there;  // What is left shows as that, if anybody looks.
   {
@@ -261,19 +261,15 @@ void FilesystemCore::settle_behind(Rest rest, const InodePtr& top, Turns::Held o
     const std::lock_guard attributes_lock(there->mutex);
     if (there->attributes.mode == 0) there->attributes = directory_attributes(nullptr, options, mounted_at);
   }
-  const auto also_alone = standing.move({there});  // The kernel keeps others away from the name till now.
-  struct Holds {
-    Turns::Held turn;
-    StandingPaths::Held paths, name;
-  };
-  const auto holds = std::make_shared<Holds>(std::move(one_at_a_time), std::move(alone),
-                                             also_alone ? *also_alone : StandingPaths::Held());
-  publishing.workers().post([this, rest = std::move(rest), top, there, holds] {
+  auto also_alone = standing.move({there});  // The kernel keeps others away from the name till now.
+  auto settle = [this, rest, top, there, turn = std::move(one_at_a_time), alone = std::move(alone),
+                 also_alone = std::move(also_alone)](const std::stop_token& stop) {
+    const Patience until_the_end(stop);
     const Moment until = std::chrono::steady_clock::now() + kRestPatience;
     auto pause = kFirstPause;
     Result<> gone = rest.take_away();
     while (!gone && is_passing(gone.error().code) && std::chrono::steady_clock::now() < until &&
-           sleep_out(Patience::current(), pause)) {
+           sleep_out(stop, pause)) {
       pause = std::min(2 * pause, kLongestPause);
       gone = rest.take_away();
     }
@@ -285,7 +281,8 @@ void FilesystemCore::settle_behind(Rest rest, const InodePtr& top, Turns::Held o
     publishing.give_back(rest.directory, rest.name);
     for (const InodePtr& inode : {top, there}) tree.forget(inode->node, 1);
     if (!gone) leave_to_next_mount(rest, gone.error());
-  });
+  };
+  settling = std::jthread(std::move(settle));
 }
 
 void FilesystemCore::leave_to_next_mount(const Rest& rest, const Error& why) {

@@ -42,6 +42,7 @@ struct DirectoryHandle {
     KeptObject object;  // Of files, until it has been told.
     mode_t type;
     bool is_beside_prefix = false;  // Its key lacks the name's ending.
+    std::uint64_t moves = 0;        // Where its page was asked for: LakeView::Listing::moves().
   };
   // The last that were told, for a listing may have no end: offset `dropped` + n is rows[n - 1]'s end.
   std::deque<Row> rows;
@@ -212,7 +213,8 @@ class FilesystemCore {
                       const std::string& new_name, const InodePtr& replaced, Rest* rest);
   // Tried again behind, for a while: who waits for the rename of `top`, or changes something where the rest
   // is, waits for that.
-  void settle_behind(Rest rest, const InodePtr& top, Turns::Held one_at_a_time, StandingPaths::Held alone);
+  void settle_behind(const Rest& rest, const InodePtr& top, Turns::Held one_at_a_time,
+                     StandingPaths::Held alone);
   void leave_to_next_mount(const Rest& rest, const Error& why);
   // The same at mount, of what begins with the path `from`: an object, or what is below it.
   Result<> rename_left(const std::string& from, const std::string& to, std::vector<LeftBehind>& left);
@@ -294,6 +296,9 @@ class FilesystemCore {
   Publishing publishing;  // Its jobs use all above.
   HandleTable<FileHandle> files;
   HandleTable<DirectoryHandle> directories;
+
+  // One at a time, too. Not of a pool, whose threads may all wait for the paths that it has.
+  std::jthread settling;
 
   std::jthread ticker;  // Last: uses all above.
 };
