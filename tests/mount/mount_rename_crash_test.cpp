@@ -265,6 +265,7 @@ TEST_CASE("rule 4: a directory rename that fails is undone behind when the lake 
   }
   CHECK(rename_file(renaming.mount / "old", renaming.mount / "new") == "rename: EACCES");
   CHECK(renaming.lake.keys().size() > kOld.size());
+  CHECK(eventually([&] { return look(renaming.mount / "new/a") == kOk; }));  // The kernel is told behind.
   OpenFile mine(renaming.mount / "new/a", O_WRONLY | O_TRUNC);  // Over a copy that is about to go.
   CHECK(mine.write("mine") == kOk);
   std::jthread writer([&] { CHECK(mine.close() == kOk); });
