@@ -84,7 +84,7 @@ Result<> FilesystemCore::exchange_all(const InodePtr& one, const InodePtr& other
   };
   const std::array<Step, 3> steps{Step{one, first, aside}, {other, second, first}, {one, aside, second}};
   const auto move = [this](const InodePtr& inode, const Named& from, const Named& to) {
-    return rename_all(inode, from.directory, to.directory, to.name, nullptr);
+    return rename_all(inode, from.directory, to.directory, to.name, nullptr, nullptr);
   };
   std::size_t done = 0;
   Result<> went;

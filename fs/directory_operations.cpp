@@ -245,7 +245,8 @@ void add_object(FilesystemCore& core, DirectoryHandle& handle, const std::string
   handle.rows.push_back({.name = name,
                          .object = std::move(holding.object),
                          .type = type,
-                         .is_beside_prefix = holding.is_prefix});
+                         .is_beside_prefix = holding.is_prefix,
+                         .moves = handle.listing->moves()});
 }
 
 void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeView::Listing::Named>& page) {
@@ -260,21 +261,24 @@ void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeVie
 }
 
 // Of a row that has an object: we may have changed its name since the page was asked for. Null: there is
-// nothing any more.
-FilesystemCore::Found inode_of(FilesystemCore& core, const DirectoryHandle& handle,
-                               const DirectoryHandle::Row& row) {
+// nothing any more. Nothing: its directory is elsewhere by now.
+std::optional<FilesystemCore::Found> inode_of(FilesystemCore& core, const DirectoryHandle& handle,
+                                              const DirectoryHandle::Row& row) {
   const std::string key = row.is_beside_prefix ? key_beside(row.name).value_or(row.name) : row.name;
   const std::lock_guard naming(core.naming);
   // First whether it is ours: what is so no longer is in the view already.
   const InodePtr child = core.tree.child(handle.inode, row.name);
   if (child != nullptr && (child->is_ours || core.tree.holds_up(handle.inode, row.name)))
-    return {child, core.view.ttl()};
-  const auto known = core.tree.with_view(
-      handle.inode, [&](const DirectoryView& view) { return view.find(key, handle.listing->began()); });
+    return FilesystemCore::Found{child, core.view.ttl()};
+  const auto [known, moves] = core.tree.with_view(handle.inode, [&](const DirectoryView& view) {
+    return std::pair(view.find(key, handle.listing->began()), view.moves());
+  });
+  if (moves != row.moves) return std::nullopt;
   const KeptObject object = known ? known->first.object : row.object;
-  if (!object) return {};
-  return {core.inode_for(handle.inode, row.name, key, {.object = object, .is_prefix = false}),
-          known ? handle.listing->valid(known->second) : handle.listing->valid()};
+  if (!object) return FilesystemCore::Found{};
+  return FilesystemCore::Found{
+      core.inode_for(handle.inode, row.name, key, {.object = object, .is_prefix = false}),
+      known ? handle.listing->valid(known->second) : handle.listing->valid()};
 }
 
 // Brings one more row into being; false at the end.
@@ -315,9 +319,11 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
     }
     DirectoryHandle::Row& row = handle.rows[at - handle.dropped];
     // What is too old to be believed becomes no file: whoever wants that asks anew.
-    const bool is_of_page = plus && row.object && handle.listing->valid().count() > 0;
-    const auto looked = is_of_page ? inode_of(core, handle, row)
-                                   : FilesystemCore::Found{core.tree.child(handle.inode, row.name)};
+    const bool is_believed = plus && row.object && handle.listing->valid().count() > 0;
+    const auto of_page = is_believed ? inode_of(core, handle, row) : std::nullopt;
+    const bool is_of_page = of_page.has_value();
+    const auto looked =
+        is_of_page ? *of_page : FilesystemCore::Found{core.tree.child(handle.inode, row.name)};
     const InodePtr& inode = looked.inode;
     if (is_of_page && inode == nullptr) continue;
     NodeEntry looked_up;

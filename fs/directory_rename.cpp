@@ -3,10 +3,12 @@
 // takes the copies away, or, where all of them were there, removes the old objects.
 
 #include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <unordered_map>
 #include <utility>
 
+#include "client/patience.h"
 #include "fs/filesystem_core.h"
 #include "fs/left_renames.h"
 
@@ -15,6 +17,13 @@ namespace {
 
 // A rename holds them all in memory, and takes four calls for each. A hostile listing has no end.
 constexpr std::size_t kMostMoves = 250'000;
+
+// So long what a failed rename left is tried again: others wait for it. A server that is started anew takes
+// seconds.
+constexpr std::chrono::seconds kRestPatience{15};
+constexpr std::chrono::milliseconds kFirstPause{100}, kLongestPause{2000};
+// A call that was cut off may be done so much later (rule 1).
+constexpr std::chrono::milliseconds kUntilSecondLook{500};
 
 struct Move {
   ObjectInfo old_object;
@@ -53,6 +62,7 @@ class DirectoryRename {
       if (!copied) {
         const Errc why = copied.error().code;
         move.may_be_copied = why != Errc::kExists && why != Errc::kConflict && why != Errc::kNotFound;
+        if (why == Errc::kInterrupted) was_cut_off_ = true;
         return copied.error();
       }
       core_.publishing.versions().is_ours_now(copied->physical_address);
@@ -70,6 +80,12 @@ class DirectoryRename {
   // Nothing was removed yet: what was copied goes, and all is as it was.
   Result<> undo() {
     auto undone = in_parallel([this](Move& move) { return take_copy_away(move); });
+    if (undone && was_cut_off_) {
+      if (!sleep_out(Patience::current(), kUntilSecondLook))
+        return Error{Errc::kInterrupted, "interrupted before a copy that was cut off was looked for again"};
+      undone =
+          in_parallel([this](Move& move) { return move.may_be_copied ? take_copy_away(move) : Result<>(); });
+    }
     if (undone) end();
     return undone;
   }
@@ -211,6 +227,7 @@ class DirectoryRename {
   const std::string new_prefix_;
   const bool is_of_one_;
   std::vector<Move> moves_;
+  std::atomic<bool> was_cut_off_ = false;   // One of the copies.
   std::unique_ptr<RenameJournal> journal_;  // Null: there is nothing to write down, or it is settled.
 };
 
@@ -218,7 +235,7 @@ class DirectoryRename {
 
 Result<> FilesystemCore::rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                                           const std::string& new_name, const InodePtr& replaced) {
-  const auto one_at_a_time = directory_renames.take();
+  auto one_at_a_time = directory_renames.take();
   if (!one_at_a_time) return one_at_a_time.error();
   const auto old_prefix = tree.path(directory);
   if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
@@ -227,7 +244,49 @@ Result<> FilesystemCore::rename_directory(const InodePtr& directory, const Inode
   if (replaced != nullptr) tops.push_back(replaced);
   const auto alone = have_alone(tops, {*old_prefix, tree.path_below(to, new_name) + "/"});
   if (!alone) return alone.error();
-  return rename_all(directory, from, to, new_name, replaced);
+  Rest rest;
+  auto done = rename_all(directory, from, to, new_name, replaced, &rest);
+  if (rest.take_away) settle_behind(rest, directory, *std::move(one_at_a_time), *alone);
+  return done;
+}
+
+void FilesystemCore::settle_behind(const Rest& rest, const InodePtr& top, Turns::Held one_at_a_time,
+                                   StandingPaths::Held alone) {
+  InodePtr there;  // What is left shows as that, if anybody looks.
+  {
+    const std::lock_guard lock(naming);
+    there = tree.child(rest.directory, rest.name);
+    if (there == nullptr) there = tree.add(rest.directory, rest.name, rest.name, Kind::kDirectory);
+    for (const InodePtr& inode : {top, there}) tree.count_lookup(inode);  // So that no other one is made.
+    const std::lock_guard attributes_lock(there->mutex);
+    if (there->attributes.mode == 0) there->attributes = directory_attributes(nullptr, options, mounted_at);
+  }
+  auto also_alone = standing.move({there});  // The kernel keeps others away from the name till now.
+  auto settle = [this, rest, top, there, turn = std::move(one_at_a_time), alone = std::move(alone),
+                 also_alone = std::move(also_alone)](const std::stop_token& stop) {
+    const Patience until_the_end(stop);
+    const Moment until = std::chrono::steady_clock::now() + kRestPatience;
+    auto pause = kFirstPause;
+    Result<> gone = rest.take_away();
+    while (!gone && is_passing(gone.error().code) && std::chrono::steady_clock::now() < until &&
+           sleep_out(stop, pause)) {
+      pause = std::min(2 * pause, kLongestPause);
+      gone = rest.take_away();
+    }
+    for (const InodePtr& inode : tree.below(there)) {  // Whoever writes it did not lose it to others.
+      const std::lock_guard lock(inode->mutex);
+      inode->may_be_removed = true;
+    }
+    view.forget_pages(tree.path_below(rest.directory, rest.name) + "/");
+    publishing.give_back(rest.directory, rest.name);
+    for (const InodePtr& inode : {top, there}) tree.forget(inode->node, 1);
+    if (!gone) leave_to_next_mount(rest, gone.error());
+  };
+  settling = std::jthread(std::move(settle));
+}
+
+void FilesystemCore::leave_to_next_mount(const Rest& rest, const Error& why) {
+  note_failure("rename", why.in(rest.words + ", which the next mount removes"), true);
 }
 
 Result<StandingPaths::Held> FilesystemCore::have_alone(const std::vector<InodePtr>& tops,
@@ -244,7 +303,7 @@ Result<StandingPaths::Held> FilesystemCore::have_alone(const std::vector<InodePt
 }
 
 Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, const InodePtr& to,
-                                    const std::string& new_name, const InodePtr& replaced) {
+                                    const std::string& new_name, const InodePtr& replaced, Rest* rest) {
   const bool is_directory = top->kind == Kind::kDirectory;
   const auto old_prefix = tree.path(top);
   if (!old_prefix) return Error{Errc::kNotFound, "rename: the directory is gone"};
@@ -269,16 +328,28 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     }
     return ids;
   };
-  DirectoryRename rename(*this, *old_prefix, new_prefix, !is_directory);
+  const auto made = std::make_shared<DirectoryRename>(*this, *old_prefix, new_prefix, !is_directory);
+  DirectoryRename& rename = *made;
   if (auto begun = rename.begin(staged(), !top->is_local_directory); !begun) return begun.error();
+  const auto leave = [&](Rest left, const Error& why) {
+    if (rest != nullptr && is_passing(why.code))
+      *rest = std::move(left);
+    else
+      leave_to_next_mount(left, why);
+  };
+  std::optional<Attributes> replaced_had;  // Once its marker is gone.
   const auto give_up = [&](Error why) {
-    if (auto undone = rename.undo(); !undone) {
-      view.distrust(to, new_name);
-      note_failure(
-          "rename",
-          undone.error().in("rename of " + *old_prefix + " to " + new_prefix +
-                            " failed, and copies of it are still there, which the next mount removes"),
-          true);
+    const auto undo = [this, made, new_prefix, replaced, replaced_had]() -> Result<> {
+      if (auto undone = made->undo(); !undone || !replaced_had) return undone;
+      const auto marker = publish_empty(new_prefix, *replaced_had, Expectation::absent());
+      if (marker) view.changed_marker(replaced, *marker);
+      return marker || marker.error().code == Errc::kExists ? Result<>() : marker.error();
+    };
+    if (auto undone = undo(); !undone) {
+      publishing.give_back(to, new_name);
+      leave({undo, to, new_name,
+             "rename of " + *old_prefix + " to " + new_prefix + " failed, and copies of it are still there"},
+            undone.error());
     }
     if (why.code == Errc::kConflict || why.code == Errc::kExists) why.code = Errc::kBusy;
     return why;
@@ -286,6 +357,10 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   if (replaced != nullptr && !top->is_local_directory) {  // Its marker would stand in the way of ours.
     auto marker = ObjectPath::make(new_prefix);
     if (!marker) return give_up(marker.error());
+    {
+      const std::lock_guard lock(replaced->mutex);
+      if (!replaced->is_local_directory) replaced_had = replaced->attributes;
+    }
     if (auto removed = publisher.remove(*marker, std::nullopt); !removed) return give_up(removed.error());
   }
   if (auto copied = rename.copy_all(); !copied) return give_up(copied.error());
@@ -325,8 +400,11 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   view.forget_pages(*old_prefix);
   old_name_is_gone();  // Whoever asked meanwhile was told of what was still there.
   if (!removed) {
-    view.distrust(from, old_key);
-    return removed.error().in("rename made the new names, but some old ones are still there");
+    publishing.give_back(from, old_key);  // The kernel does not know of the new names either.
+    publishing.give_back(to, new_name);
+    const std::string words = "rename made the new names, but some old ones are still there";
+    leave({[made] { return made->remove_all(); }, from, old_key, words}, removed.error());
+    return removed.error().in(words);
   }
   return {};
 }

@@ -292,6 +292,8 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
   std::vector<bool> has_ended(wanted.size());  // Guarded by mutex, as the report's lists are meanwhile.
   FlushJobs jobs(core.publishing.workers());
   if (options.held_files) {
+    // One that failed may still be settled behind.
+    jobs.post([&core] { std::ignore = core.directory_renames.take(); });
     jobs.post([&core] {
       core.clear_vacated("", Moment::max());
       core.look_at_released_claims(Moment::max());

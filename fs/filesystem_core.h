@@ -42,6 +42,7 @@ struct DirectoryHandle {
     KeptObject object;  // Of files, until it has been told.
     mode_t type;
     bool is_beside_prefix = false;  // Its key lacks the name's ending.
+    std::uint64_t moves = 0;        // Where its page was asked for: LakeView::Listing::moves().
   };
   // The last that were told, for a listing may have no end: offset `dropped` + n is rows[n - 1]'s end.
   std::deque<Row> rows;
@@ -204,9 +205,22 @@ class FilesystemCore {
                                          const std::vector<std::string>& paths);
   Result<> rename_directory(const InodePtr& directory, const InodePtr& from, const InodePtr& to,
                             const std::string& new_name, const InodePtr& replaced);
-  // The same by somebody who has them alone; also of a file with its record on disk.
+  // What a rename that failed or was interrupted has still to take away, for it to be done or undone.
+  struct Rest {
+    std::function<Result<>()> take_away = {};  // Null: there is nothing.
+    InodePtr directory = {};                   // Where it is,
+    std::string name = {};                     // under that name.
+    std::string words = {};
+  };
+  // The same by somebody who has them alone; also of a file with its record on disk. `rest`: null: it waits
+  // for the next mount.
   Result<> rename_all(const InodePtr& top, const InodePtr& from, const InodePtr& to,
-                      const std::string& new_name, const InodePtr& replaced);
+                      const std::string& new_name, const InodePtr& replaced, Rest* rest);
+  // Tried again behind, for a while: who waits for the rename of `top`, or changes something where the rest
+  // is, waits for that.
+  void settle_behind(const Rest& rest, const InodePtr& top, Turns::Held one_at_a_time,
+                     StandingPaths::Held alone);
+  void leave_to_next_mount(const Rest& rest, const Error& why);
   // The same at mount, of what begins with the path `from`: an object, or what is below it.
   Result<> rename_left(const std::string& from, const std::string& to, std::vector<LeftBehind>& left);
   // Where at least one of them is a directory (fs/directory_exchange.cpp).
@@ -285,10 +299,14 @@ class FilesystemCore {
   Filesystem::KernelNotes notes;
   PassthroughState passthrough;
 
+  Turns directory_renames;  // One at a time; of an exchange, held over all of it.
+
   Publishing publishing;  // Its jobs use all above.
   HandleTable<FileHandle> files;
   HandleTable<DirectoryHandle> directories;
-  Turns directory_renames;  // One at a time; of an exchange, held over all of it.
+
+  // One at a time, too. Not of a pool, whose threads may all wait for the paths that it has.
+  std::jthread settling;
 
   std::jthread ticker;  // Last: uses all above.
 };

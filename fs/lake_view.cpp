@@ -311,6 +311,7 @@ Result<PagesAhead::Page> LakeView::Listing::take_page() {
     if (!view_.has_left(directory_, place_)) return page;
     auto now = view_.place_of(directory_);  // Renamed, or a directory above: it goes on there.
     if (!now) return page;
+    is_of_one_place_ &= after_.empty();
     if (!after_.empty()) after_.replace(0, place_.path.size(), now->path);
     place_ = *std::move(now);
   }
@@ -334,7 +335,7 @@ Result<std::optional<std::vector<LakeView::Listing::Named>>> LakeView::Listing::
     });
   if (is_at_end_) {
     const bool was_changed = view_.tree_.with_view(directory_, [&](DirectoryView& view) {
-      if (view.moves() != place_.moves) return false;
+      if (view.moves() != place_.moves || !is_of_one_place_) return false;
       view.saw_all(began_);
       const bool differs = view.fingerprint && *view.fingerprint != fingerprint_;
       view.fingerprint = fingerprint_;

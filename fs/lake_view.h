@@ -64,6 +64,8 @@ class LakeView {
     Result<std::optional<std::vector<Named>>> next();
     [[nodiscard]] bool is_at_end() const { return is_at_end_; }
     [[nodiscard]] Moment began() const { return began_; }
+    // DirectoryView::moves() of where the last page was asked for.
+    [[nodiscard]] std::uint64_t moves() const { return place_.moves; }
     // How much longer the last page may be believed, or what is known since then.
     [[nodiscard]] std::chrono::milliseconds valid() const { return valid(page_asked_); }
     [[nodiscard]] std::chrono::milliseconds valid(Moment since) const { return view_.left_of(since); }
@@ -82,6 +84,7 @@ class LakeView {
     std::vector<Named> cut_;  // Objects of earlier pages whose prefix may come.
     std::uint64_t fingerprint_ = 0;
     bool is_at_end_ = false;
+    bool is_of_one_place_ = true;  // Else nothing is known of its first names where it is now.
   };
   Result<Listing> list(const InodePtr& directory);
 

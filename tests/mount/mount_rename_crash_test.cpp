@@ -3,7 +3,10 @@
 
 #include <doctest/doctest.h>
 #include <linux/fs.h>
+#include <signal.h>
+#include <sys/stat.h>
 
+#include <sstream>
 #include <thread>
 
 #include "tests/mount/mounted.h"
@@ -200,6 +203,100 @@ TEST_CASE(
   renaming.lake.remove("new/a");
   CHECK(renaming.lake.keys() == kOld);
   renaming.check_bytes("old/");
+}
+
+TEST_CASE("rule 4: a directory rename that is interrupted ends at once, and is undone or finished behind") {
+  Renaming renaming;
+  NEEDS_DOUBLE(renaming.lake);
+  std::string call, path;
+  Names then;
+  SUBCASE("among its copies") {
+    call = "copy_object";
+    path = "new/b";
+    then = kOld;
+  }
+  SUBCASE("among its removals") {
+    call = "delete_object";
+    path = "old/b";
+    then = kNew;
+  }
+  Gate gate = renaming.lake.server().hold(call, path);
+  const std::string old_name = (renaming.mount / "old").string(),
+                    new_name = (renaming.mount / "new").string();
+  const pid_t mv = start({"mv", "-T", old_name, new_name}, {});
+  REQUIRE(gate.wait_for_arrivals(1));
+  CHECK(eventually([&] { return renaming.lake.keys().size() == (then == kOld ? 7 : 5); }));
+  ::kill(mv, SIGINT);
+  CHECK(wait_for_end(mv, 1s) == 128 + SIGINT);
+  std::this_thread::sleep_for(100ms);
+  gate.release();  // The call that was cut off is done now, after somebody looked for what it did.
+  // Whoever changes something waits until it is settled.
+  CHECK(write_file(renaming.mount / then.front() / "after", "after") == kOk);
+  then.insert(then.begin() + 2, then.front() + "after");
+  CHECK(renaming.lake.keys() == then);
+  renaming.check_bytes(then.front());
+  CHECK(renaming.mount.unmount() == 0);
+}
+
+TEST_CASE("rule 4: the end of the mount waits for a directory rename that is undone behind") {
+  Renaming renaming;
+  NEEDS_DOUBLE(renaming.lake);
+  Gate gate = renaming.lake.server().hold("copy_object", "new/b");
+  const std::string old_name = (renaming.mount / "old").string(),
+                    new_name = (renaming.mount / "new").string();
+  const pid_t mv = start({"mv", "-T", old_name, new_name}, {});
+  REQUIRE(gate.wait_for_arrivals(1));
+  CHECK(eventually([&] { return renaming.lake.keys().size() == 7; }));
+  ::kill(mv, SIGINT);
+  CHECK(wait_for_end(mv, 1s) == 128 + SIGINT);
+  gate.release();
+  CHECK(renaming.mount.unmount() == 0);
+  CHECK(renaming.lake.keys() == kOld);
+}
+
+TEST_CASE("rule 4: a directory rename that fails is undone behind when the lake is back, and others wait") {
+  Renaming renaming;
+  NEEDS_DOUBLE(renaming.lake);
+  for (const std::string call : {"copy_object new/sub/c 403", "delete_object new/* 500"}) {
+    std::istringstream words(call);
+    Fault fault{.kind = Fault::Kind::kStatus, .times = 0};
+    words >> fault.operation >> fault.path >> fault.status;
+    renaming.lake.server().add_fault(fault);
+  }
+  CHECK(rename_file(renaming.mount / "old", renaming.mount / "new") == "rename: EACCES");
+  CHECK(renaming.lake.keys().size() > kOld.size());
+  CHECK(eventually([&] { return look(renaming.mount / "new/a") == kOk; }));  // The kernel is told behind.
+  OpenFile mine(renaming.mount / "new/a", O_WRONLY | O_TRUNC);  // Over a copy that is about to go.
+  CHECK(mine.write("mine") == kOk);
+  std::jthread writer([&] { CHECK(mine.close() == kOk); });
+  std::this_thread::sleep_for(100ms);
+  renaming.lake.server().clear_faults();
+  writer.join();
+  Names then = kOld;
+  then.insert(then.begin(), "new/a");
+  CHECK(renaming.lake.keys() == then);
+  CHECK(renaming.lake.read("new/a") == "mine");
+  renaming.check_bytes("old/");
+  CHECK(renaming.mount.lakefuse({"status", renaming.mount.at().string()}).exit_code == 0);
+}
+
+TEST_CASE("rename: an empty directory that was to be replaced is there when that fails") {
+  Renaming renaming;
+  NEEDS_DOUBLE(renaming.lake);
+  REQUIRE(make_directory(renaming.mount / "new") == kOk);
+  ::chmod((renaming.mount / "new").c_str(), 0700);
+  renaming.lake.server().add_fault({.kind = Fault::Kind::kStatus,
+                                    .operation = "copy_object",
+                                    .path = "new/sub/c",
+                                    .times = 0,
+                                    .status = 403});
+  CHECK(rename_file(renaming.mount / "old", renaming.mount / "new") == "rename: EACCES");
+  Names both{"new/"};
+  both.insert(both.end(), kOld.begin(), kOld.end());
+  CHECK(renaming.lake.keys() == both);
+  CHECK(names_in(renaming.mount / "new").empty());
+  renaming.mount.remount();
+  CHECK((facts_of(renaming.mount / "new").st_mode & 07777) == 0700);
 }
 
 TEST_CASE(
