@@ -251,7 +251,7 @@ TEST_CASE("attributes: a hard link is EPERM, and nothing is made") {
     CHECK(::link((mount / "f").c_str(), (mount / "g").c_str()) == -1);
     CHECK(errno == EPERM);
   }
-  CHECK(mount.status().at("failures").as_array().size() == 1);
+  CHECK(mount.status().at("failures").as_array().empty());
   CHECK(names_in(mount.at()) == Names{"f"});
   CHECK(shell(mount.at(), "cp -l f g 2>/dev/null || cp f g").exit_code == 0);
   CHECK(lake.read("g") == "x");
