@@ -157,11 +157,17 @@ Result<std::string> ControlServer::unmount(LineSocket& line, std::chrono::millis
     if (closing_) return done_line(end_.value_or(FlushReport{}));  // Somebody else was faster.
     asked_end_ = end;
   }
-  auto stopped = mount_.stop();
+  // The kernel knows of the files that are open in this mount namespace, we of those in containers, too.
+  const auto stop = [&]() -> Result<> {
+    if (mount_.control->status().open_handles == 0) return mount_.stop();
+    return Error{Errc::kBusy, mount_.facts.mountpoint.string() +
+                                  " is busy: a program has files open below it, here or in a container"};
+  };
+  auto stopped = stop();
   for (const Moment until = std::chrono::steady_clock::now() + kBusyPatience;
        !stopped && stopped.error().code == Errc::kBusy && std::chrono::steady_clock::now() < until &&
        !line.is_left_alone();
-       stopped = mount_.stop()) {
+       stopped = stop()) {
     std::this_thread::sleep_for(kBusyPause);
   }
   if (!stopped) {

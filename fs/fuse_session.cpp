@@ -224,14 +224,14 @@ Result<> MountedSession::stop(bool even_if_busy) {
     if (served_) return {};
   }
   if (auto done = unmount_ours(even_if_busy); !done) return done;
-  if (!even_if_busy) return {};
   std::lock_guard lock(mutex_);
   if (served_ || ending_.joinable()) return {};
   ending_ = std::jthread([this](const std::stop_token& given_up) { end_connection(given_up); });
   return {};
 }
 
-// If nothing is open below it, the kernel ends the connection with it, and that the loop.
+// If nothing is open below it, and no other mount namespace has a copy of it, the kernel ends the connection
+// with it, and that the loop.
 Result<> MountedSession::unmount_ours(bool even_if_busy) {
   if (!device_ || is_mounted())
     return unmount(mountpoint_, even_if_busy ? UnmountHow::kLazily : UnmountHow::kWhenIdle);
@@ -239,16 +239,17 @@ Result<> MountedSession::unmount_ours(bool even_if_busy) {
   return Error{Errc::kBusy, mountpoint_.string() + " lies below another mount, or was moved"};
 }
 
-// Files are still open, on a mount that nobody can reach any more. In this order: while a request waits here,
-// the program that made it holds locks of the kernel's, and a note may wait for those.
+// Files are still open, or a copy is left, of a mount that is no more. In this order: while a request waits
+// here, the program that made it holds locks of the kernel's, and a note may wait for those.
 void MountedSession::end_connection(const std::stop_token& given_up) {
   {
     std::unique_lock lock(mutex_);
     if (changed_.wait_for(lock, given_up, kUnmountGrace, [&] { return served_; })) return;
     if (given_up.stop_requested()) return;
   }
-  log_warn("files are still open below " + mountpoint_.string() +
-           ": the programs that hold them get errors from now on");
+  log_warn(mountpoint_.string() +
+           " is unmounted and still in use, by open files or in another mount namespace (a container's): "
+           "programs there get errors from now on");
   interrupts_.end_all();
   notes_->close();
   fuse_session_exit(session_);

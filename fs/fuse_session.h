@@ -12,8 +12,8 @@ namespace lakefuse {
 
 class Filesystem;
 
-// After an unmount of a busy mount: programs that end together with us (a shutdown, a logout) may still close
-// their files truly. Then they get errors.
+// After an unmount of what is still in use, by open files or as a copy in another mount namespace: programs
+// that end together with us (a shutdown, a logout) may still close their files truly. Then they get errors.
 inline constexpr std::chrono::seconds kUnmountGrace{3};
 
 struct SessionOptions {

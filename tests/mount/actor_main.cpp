@@ -9,11 +9,14 @@
 //     run PROGRAM              by fork and exec: the child has copies of all descriptors until its exec
 //     become PROGRAM           by exec, which closes what was opened with cloexec
 //     handle SIGNAL            calls go on after it; break SIGNAL: they end with EINTR
-//     exit | pid
+//     apart                    into a mount namespace of its own, as a container: what is mounted stays so
+//     there exit | pid
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,6 +135,9 @@ std::string on_slot(const std::string& verb, std::istringstream& line) {
 
 std::string act(const std::string& verb, std::istringstream& line) {
   if (verb == "pid") return std::to_string(::getpid());
+  if (verb == "apart")
+    return verdict(::unshare(CLONE_NEWNS) == 0 ? ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr)
+                                               : -1);
   if (verb == "msync") return verdict(::msync(mapped, mapped_bytes, MS_SYNC));
   if (verb == "unmap") return verdict(::munmap(mapped, mapped_bytes));
   if (verb == "poke") {

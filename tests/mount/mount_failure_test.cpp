@@ -410,6 +410,27 @@ TEST_CASE("F1: a failure that no program could see makes status and umount end n
   CHECK(has(umount.out + umount.err, "unheard"));
 }
 
+TEST_CASE("F1: umount waits for no container that has a copy of the mount, and takes no open file from one") {
+  TestLake lake;
+  Mounted mount(lake);
+  Actor container;
+  if (container("apart") != "ok") {
+    MESSAGE("skipped: this user may not have a mount namespace of his own");
+    return;
+  }
+  CHECK(container("open 1 w,creat " + (mount / "f").string()) == "ok");
+  CHECK(container("write 1 all of it") == "ok");
+  const auto busy = mount.lakefuse({"umount", mount.at().string()});
+  CHECK(busy.exit_code == 1);
+  CHECK(says(busy.err, {"is busy", mount.at().string()}));
+  CHECK(container("close 1") == "ok");
+  const auto began = Clock::now();
+  CHECK(mount.unmount() == 0);
+  CHECK(Clock::now() - began < 8s);
+  CHECK(container("open 1 r " + (mount / "f").string()) == "ENOTCONN");
+  CHECK(lake.read("f") == "all of it");
+}
+
 TEST_CASE("F1: the mount ends within --umount-timeout, however many files wait for a server that hangs") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
