@@ -107,6 +107,12 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
   }
 }
 
+bool Publishing::is_dropped(const InodePtr& inode, const Error& why) const {
+  if (why.code != Errc::kInterrupted || Patience::current().stop_requested()) return false;
+  const std::lock_guard lock(inode->mutex);
+  return inode->is_deleted || inode->droppers > 0 || inode->publish_stop.stop_requested();
+}
+
 Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>& aim, Which which) {
   std::stop_token unwanted;
   {

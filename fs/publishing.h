@@ -43,6 +43,8 @@ class Publishing {
     std::string nonce = {};
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
+  // Whether that failed only for another's sake, who waits for the turn to take the name. REQUIRES: the turn.
+  [[nodiscard]] bool is_dropped(const InodePtr& inode, const Error& why) const;
   // What was closed could not even be tried: it is kept and tried again, as after a publish that failed,
   // unless somebody has written it since `generation` and will close it. Answers `why`.
   Error failed_untried(const InodePtr& inode, const Error& why, std::uint64_t generation);

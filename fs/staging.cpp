@@ -1,6 +1,7 @@
 // The bytes of a file while it is written here: where they are staged, what a read of them sees, what a close
 // means.
 
+#include <chrono>
 #include <ctime>
 
 #include "client/nonce.h"
@@ -15,6 +16,9 @@ namespace {
 // An open file that small is fetched whole before its name goes; of a larger one the URL is kept, which lives
 // for minutes (the data itself stays in the store until garbage collection, a day at least).
 constexpr std::uint64_t kKeptWhole = 64 << 20;
+
+// Who waits for a turn wakes up within microseconds.
+constexpr std::chrono::milliseconds kUntilItIsTaken{1};
 
 // How long until who waits for a descriptor looks whether there is one.
 constexpr std::chrono::milliseconds kUntilNextTry{50};
@@ -210,10 +214,17 @@ Result<> FilesystemCore::settle(const InodePtr& inode) {
   }
   const bool goes_to_the_lake = !stays_here(inode);
   const auto first = goes_to_the_lake ? catch_up(tree.last_path(inode)) : Result<>();
-  const auto stands = first ? standing.hold({inode}) : first.error();
-  const auto turn = stands ? inode->turn.take() : stands.error();
-  if (turn) return settle_in_turn(inode);
-  return goes_to_the_lake ? publishing.failed_untried(inode, turn.error(), generation) : turn.error();
+  while (true) {
+    const auto stands = first ? standing.hold({inode}) : first.error();
+    auto turn = stands ? inode->turn.take() : stands.error();
+    if (!turn)
+      return goes_to_the_lake ? publishing.failed_untried(inode, turn.error(), generation) : turn.error();
+    auto settled = settle_in_turn(inode);
+    if (settled || !publishing.is_dropped(inode, settled.error())) return settled;
+    // Whoever takes the name has the turn next. Then there is nothing left to publish, or all of it again.
+    turn = Turns::Held();
+    if (!sleep_out(Patience::current(), kUntilItIsTaken)) return settled;
+  }
 }
 
 bool FilesystemCore::stays_here(const InodePtr& inode) const {

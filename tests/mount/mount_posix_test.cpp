@@ -224,6 +224,22 @@ TEST_CASE("W8: who opens a file just as another takes its name has the one or th
   CHECK(mount.status().at("failures").as_array().empty());
 }
 
+TEST_CASE("W8: a close of what another process removes just then is done, and no failure") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "bytes of the lake");
+  Mounted mount(lake);
+  Gate gate = lake.server().hold("store_put");
+  std::jthread writer([&] { CHECK(write_file(mount / "f", "never there") == kOk); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  CHECK(remove_file(mount / "f") == kOk);
+  writer.join();
+  gate.release();
+  CHECK(lake.read("f") == "<none>");
+  CHECK(mount.pending().empty());
+  CHECK(mount.status().at("failures").as_array().empty());
+}
+
 TEST_CASE("W8: O_TRUNC empties a file that is opened for reading, too") {
   TestLake lake;
   lake.put("f", "bytes of the lake");
