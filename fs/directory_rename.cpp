@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <system_error>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 
@@ -282,7 +284,11 @@ void FilesystemCore::settle_behind(const Rest& rest, const InodePtr& top, Turns:
     for (const InodePtr& inode : {top, there}) tree.forget(inode->node, 1);
     if (!gone) leave_to_next_mount(rest, gone.error());
   };
-  settling = std::jthread(std::move(settle));
+  try {
+    settling = std::jthread(std::move(settle));
+  } catch (const std::system_error& none) {
+    leave_to_next_mount(rest, {Errc::kUnavailable, std::string("no thread can be started: ") + none.what()});
+  }
 }
 
 void FilesystemCore::leave_to_next_mount(const Rest& rest, const Error& why) {

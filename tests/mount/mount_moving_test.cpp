@@ -122,6 +122,7 @@ TEST_CASE("a directory that is renamed takes along what is closed in it meanwhil
   moving.begin();
   moving.meanwhile([&] { return write_file(moving.path("old/late"), "late"); });
   moving.all_wait();
+  CHECK(moving.mount->pending().contains("old/late"));  // Who asks the mount itself does not wait.
   moving.end();
   moving.is_there("late", "late");
   CHECK(moving.lake.keys("new") == Names{"new/a", "new/b", "new/late"});
