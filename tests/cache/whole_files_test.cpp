@@ -49,6 +49,15 @@ fs::path file_ending(const fs::path& cache, const std::string& ending) {
   return files.front();
 }
 
+// A file goes a moment before its bytes are booked.
+bool is_counted_right(const CachedStore& cache, const fs::path& path) {
+  for (int tries = 0; tries < 2000; ++tries) {
+    if (cache.use().bytes == bytes_on_disk(path)) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
 void write_at(const fs::path& file, std::uint64_t at, const std::string& text) {
   std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
   stream.seekp(static_cast<std::streamoff>(at));
@@ -67,6 +76,8 @@ class WholeFixture : public CacheFixture {
     REQUIRE(lent_at_last(*cache, object) != nullptr);
     wait_until_settled();
     lake.forget_calls();
+    // Before Linux 6.13 a file's times move with the clock's ticks.
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   // Its blocks have gone: what is left are bytes and sums.
   void wait_until_settled() const {
@@ -87,7 +98,7 @@ TEST_CASE("what is here and asked for again is lent as one file of its bytes, wh
   REQUIRE(file != nullptr);
   CHECK((bytes_of(file) == f.text));
   f.wait_until_settled();
-  CHECK(cache->use().bytes == bytes_on_disk(f.path()));
+  CHECK(is_counted_right(*cache, f.path()));
   f.lake.forget_calls();
   CHECK((read(*cache, f.object, 0, f.text.size()).value() == f.text));
   CHECK((read(*cache, f.object, kBlock - 3, 4096).value() == f.text.substr(kBlock - 3, 4096)));
@@ -143,8 +154,8 @@ TEST_CASE("what was changed since it was looked through is not lent, and no read
   }
   SUBCASE("a sum, and the seal") {
     const fs::path sums = file_ending(f.path(), "-sums");
-    write_at(sums, fs::file_size(sums) - 1, "!");
-    write_at(sums, 0, "!");
+    write_at(sums, fs::file_size(sums) - 8, std::string(8, '!'));
+    write_at(sums, 0, std::string(8, '!'));
   }
   SUBCASE("no sums") {
     fs::remove(file_ending(f.path(), "-sums"));
@@ -234,7 +245,7 @@ TEST_CASE("it counts for the cap, is thrown out like blocks, and is not made whe
     for (int tries = 0; tries < 5000 && bytes_on_disk(f.path()) > kWhole; ++tries)
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     CHECK(bytes_on_disk(f.path()) <= kWhole);
-    CHECK(shrunk->use().bytes == bytes_on_disk(f.path()));
+    CHECK(is_counted_right(*shrunk, f.path()));
   }
   SUBCASE("not made") {
     const auto cache = f.open(3 * kBlock);
