@@ -110,18 +110,21 @@ void PagesAhead::run(Call& call) {
   ListRequest request = call.request;
   // A thousand names take a third as long to take apart as to get: the next page is on its way meanwhile.
   // Where the guess was wrong nobody takes that page.
-  std::string guessed;
   request.guessed_next = [&](const std::string& next) {
-    if (next <= request.after) return;
-    guessed = next;
-    ask_behind(call, next);
+    if (next > request.after) ask_behind(call, next);
   };
   auto answer = lake_.list(request);
-  // Before whoever waits for this page goes on, and asks for the next.
-  if (answer && answer->has_more && answer->next != guessed) ask_behind(call, answer->next);
-  const std::lock_guard lock(mutex_);
-  call.answer = std::move(answer);
+  std::shared_ptr<Call> behind;
+  {
+    const std::lock_guard lock(mutex_);
+    // In one step: whoever comes before it leaves the pages behind to this call, whoever comes after it finds
+    // them asked for. Also where the guess was right: more of them may be wanted by now.
+    if (answer && answer->has_more)
+      behind = ask_row_locked(following(call.request, answer->next), call.pages_behind, *call.asked);
+    call.answer = std::move(answer);
+  }
   answered_.notify_all();
+  if (behind) workers_.post([this, behind] { run(*behind); });
 }
 
 Result<PagesAhead::Page> PagesAhead::take(const ListRequest& request, Moment oldest, std::size_t behind) {

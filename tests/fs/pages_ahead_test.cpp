@@ -20,7 +20,9 @@ using namespace std::chrono_literals;
 const ListRequest kPage{.prefix = "d/", .after = {}, .delimited = true, .amount = 10};
 
 void wait_for_calls(const MemoryStore& lake, std::size_t n) {
-  while (lake.calls("list") < n) std::this_thread::sleep_for(1ms);
+  const Moment until = std::chrono::steady_clock::now() + 10s;
+  while (lake.calls("list") < n && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+  REQUIRE(lake.calls("list") >= n);
 }
 
 }  // namespace
