@@ -23,9 +23,6 @@ constexpr std::uint64_t kFloorShare = 20;
 // An object that takes more of the cap than this share is not made whole: for a while it takes that twice.
 constexpr std::uint64_t kLargestShare = 4;
 
-// A used block says so once a second at most: more often would cost an inode write per read and tell nothing.
-constexpr std::int64_t kTouchSeconds = 1;
-
 // A disk that was full is not tried again for so long.
 constexpr std::int64_t kFullSeconds = 1;
 
@@ -36,21 +33,18 @@ std::uint64_t floor_of(int directory) {
 }
 
 std::string path_of(const BlockId& id) {
-  return id.object.substr(0, 2) + "/" + id.object.substr(2) + "-" + std::to_string(id.index);
+  return file_of(id.object, "-" + std::to_string(id.index));
 }
 
-std::int64_t seconds_of(clockid_t clock) {
+std::int64_t steady_seconds() {
   struct timespec now {};
-  ::clock_gettime(clock, &now);
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
   return now.tv_sec;
 }
 
 void touch(int file) {
   struct stat facts {};
-  if (::fstat(file, &facts) != 0) return;
-  if (seconds_of(CLOCK_REALTIME) - facts.st_mtim.tv_sec < kTouchSeconds) return;
-  const struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
-  ::futimens(file, times);
+  if (::fstat(file, &facts) == 0 && !was_just_used(facts)) mark_used(file);
 }
 
 }  // namespace
@@ -133,7 +127,7 @@ bool BlockFiles::make_whole(const std::string& object, std::uint64_t object_byte
 bool BlockFiles::has_room(std::uint64_t charge) {
   if (charge > cap_bytes_) return false;
   const std::int64_t full_since = full_since_seconds_;
-  if (full_since != 0 && seconds_of(CLOCK_MONOTONIC) - full_since <= kFullSeconds) return false;
+  if (full_since != 0 && steady_seconds() - full_since <= kFullSeconds) return false;
   if (space_.bytes() >= charge) return true;
   eviction_.give_back(charge);
   return space_.bytes() >= charge;
@@ -150,7 +144,7 @@ void BlockFiles::store(const BlockId& id, std::uint64_t block_bytes, std::uint64
   auto put = this->put(id, block_bytes, offset, bytes, way);
   // What another process wrote meanwhile is seen by whoever ends last.
   eviction_.make_room(being_written_ -= charge);
-  full_since_seconds_ = !put && put.error().code == Errc::kNoSpace ? seconds_of(CLOCK_MONOTONIC) : 0;
+  full_since_seconds_ = !put && put.error().code == Errc::kNoSpace ? steady_seconds() : 0;
 }
 
 Result<> BlockFiles::put(const BlockId& id, std::uint64_t block_bytes, std::uint64_t offset,

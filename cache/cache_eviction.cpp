@@ -30,6 +30,8 @@ constexpr std::uint64_t kPageBytes = 4096;
 // A file that was not written for so long is not being written.
 constexpr std::int64_t kWritingSeconds = 60;
 
+constexpr std::int64_t kUseSeconds = 1;
+
 // A file of 4 KiB stays 32 times as long as a block of 4 MiB. In proportion to the size it would be a
 // thousand times, and a block that is read all the time would make room for what nobody has wanted for hours.
 double worth_of(const struct stat& facts, const struct timespec& now) {
@@ -57,6 +59,15 @@ std::uint64_t charge_of(std::uint64_t file_bytes) {
 
 std::uint64_t charge_of(const struct stat& facts) {
   return static_cast<std::uint64_t>(facts.st_blocks) * 512;
+}
+
+bool was_just_used(const struct stat& facts) {
+  return ::time(nullptr) - facts.st_mtim.tv_sec < kUseSeconds;
+}
+
+void mark_used(int file) {
+  const struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
+  ::futimens(file, times);
 }
 
 void CacheEviction::make_room(std::uint64_t bytes) {

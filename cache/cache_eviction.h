@@ -21,6 +21,11 @@ namespace lakefuse {
 // The same of a file, which may have holes.
 [[nodiscard]] std::uint64_t charge_of(const struct stat& facts);
 
+// When a file was used last is its mtime. That is said once a second at most: more often would cost an inode
+// write per read and tell nothing.
+[[nodiscard]] bool was_just_used(const struct stat& facts);
+void mark_used(int file);
+
 // Throws those files out of the cache that were not used for longest, small ones later: for what many of them
 // take and cost, a large one comes back in one request. It looks at some directories, not at all: digests
 // spread the files evenly, so what is oldest in a sample is old, and a cache small enough for one sample is

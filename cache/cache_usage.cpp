@@ -69,6 +69,10 @@ std::size_t shard_of(std::string_view object) {
   return shard % kShards;
 }
 
+std::string file_of(const std::string& object, std::string_view ending) {
+  return object.substr(0, 2) + "/" + object.substr(2) + std::string(ending);
+}
+
 Result<CacheUsage> CacheUsage::open(int cache_dir) {
   auto file = open_file(cache_dir, "usage", O_CREAT | O_RDWR);
   if (!file) return file.error();

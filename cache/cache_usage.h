@@ -17,8 +17,9 @@ inline constexpr std::size_t kShards = 256;
 
 // "00" to "ff".
 [[nodiscard]] std::string shard_name(std::size_t shard);
-// Where an object's files are, by its digest.
+// Where an object's files are, by its digest: their directory, and the path of the one that ends so.
 [[nodiscard]] std::size_t shard_of(std::string_view object);
+[[nodiscard]] std::string file_of(const std::string& object, std::string_view ending);
 
 // How many bytes each directory of the cache holds, in a small file that all processes keep together: nobody
 // has to look at a million files to know. A crash leaves it a little wrong; whoever looks at a directory

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <ctime>
 #include <vector>
 
 #include "cache/block_format.h"
@@ -22,13 +21,6 @@ constexpr std::string_view kSums = "-sums";
 
 // Looked through and copied in such parts, each of which lies in one block.
 constexpr std::uint64_t kPartBytes = 1 << 20;
-
-// A file that is in use says so once in so many seconds.
-constexpr std::int64_t kTouchSeconds = 1;
-
-std::string path_of(const std::string& object, std::string_view ending) {
-  return object.substr(0, 2) + "/" + object.substr(2) + std::string(ending);
-}
 
 // No block has this number.
 BlockId id_of(const std::string& object) {
@@ -57,11 +49,6 @@ void write_seal(int sums, const struct stat& facts) {
   std::ignore = write_fully(sums, 0, std::as_bytes(std::span(&seal, 1)));
 }
 
-void touch(int file) {
-  const struct timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
-  ::futimens(file, times);
-}
-
 // All parts of an object in a row, until `work` fails or the thread's Patience ends.
 bool for_each_part(std::uint64_t object_bytes, std::vector<std::byte>& buffer,
                    const std::function<bool(std::uint64_t, std::span<std::byte>)>& work) {
@@ -87,9 +74,9 @@ std::uint64_t WholeFiles::charge_for(std::uint64_t object_bytes) {
 
 std::optional<WholeFiles::Files> WholeFiles::open(const std::string& object,
                                                   std::uint64_t object_bytes) const {
-  auto bytes = open_file(blocks_->get(), path_of(object, kWhole), O_RDONLY);
+  auto bytes = open_file(blocks_->get(), file_of(object, kWhole), O_RDONLY);
   if (!bytes) return {};
-  auto sums = open_file(blocks_->get(), path_of(object, kSums), O_RDWR);
+  auto sums = open_file(blocks_->get(), file_of(object, kSums), O_RDWR);
   struct stat facts {};
   if (!sums || ::fstat(bytes->get(), &facts) != 0) return {};
   if (static_cast<std::uint64_t>(facts.st_size) != object_bytes) return {};
@@ -125,11 +112,11 @@ bool WholeFiles::use(const Files& files, const std::string& object) {
   };
   const auto is_sealed = [&](const struct stat& now) { return read_seal(files.sums.get()) == seal_of(now); };
   const auto before = facts();
-  if (::time(nullptr) - before.st_mtim.tv_sec < kTouchSeconds) return is_sealed(before);
+  if (was_just_used(before)) return is_sealed(before);
   bool was_sealed = false;
   usage_.change(shard_of(object), [&] {
     was_sealed = is_sealed(facts());
-    touch(files.bytes.get());
+    mark_used(files.bytes.get());
     write_seal(files.sums.get(), was_sealed ? facts() : kNever);
     return std::int64_t{0};
   });
@@ -149,10 +136,10 @@ bool WholeFiles::look_through(const std::string& object, std::uint64_t object_by
     // Cut, or its sums are lost: it would be in the way of a new one. (No descriptor may be free.)
     struct stat facts {};
     const auto is_there = [&](std::string_view ending) {
-      return ::fstatat(blocks_->get(), path_of(object, ending).c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0;
+      return ::fstatat(blocks_->get(), file_of(object, ending).c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0;
     };
     if (!is_there(kSums) || (is_there(kWhole) && static_cast<std::uint64_t>(facts.st_size) != object_bytes))
-      eviction_.remove(shard_of(object), path_of(object, kWhole));
+      eviction_.remove(shard_of(object), file_of(object, kWhole));
     return false;
   }
   if (read_seal(files->sums.get()) == seal_of(before)) return true;
@@ -170,7 +157,7 @@ bool WholeFiles::look_through(const std::string& object, std::uint64_t object_by
     return true;
   }
   if (Patience::current().stop_requested()) return true;
-  for (const auto ending : {kWhole, kSums}) eviction_.remove(shard_of(object), path_of(object, ending));
+  for (const auto ending : {kWhole, kSums}) eviction_.remove(shard_of(object), file_of(object, ending));
   return false;
 }
 
@@ -196,8 +183,8 @@ Result<> WholeFiles::make(const std::string& object, std::uint64_t object_bytes,
   if (!is_all) return Error{Errc::kInterrupted, "not all of it could be had"};
   write_seal(sums->get(), kNever);  // Takes its page now.
   // Another process may have been quicker: then its files are the same, byte for byte.
-  give_name(*sums, object, path_of(object, kSums));
-  give_name(*bytes, object, path_of(object, kWhole));
+  give_name(*sums, object, file_of(object, kSums));
+  give_name(*bytes, object, file_of(object, kWhole));
   struct stat facts {};
   if (::fstat(bytes->get(), &facts) != 0 || facts.st_nlink == 0)
     return Error{Errc::kLocalIo, "the file could not be given its name"};

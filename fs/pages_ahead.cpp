@@ -52,7 +52,11 @@ void PagesAhead::ask(const ListRequest& request) {
     calls_.push_back(call);
     if (calls_.size() > kMostKept) calls_.pop_front();
   }
-  workers_.post([this, call] { run(*call); });
+  begin(call);
+}
+
+void PagesAhead::begin(std::shared_ptr<Call> call) {
+  if (call) workers_.post([this, call = std::move(call)] { run(*call); });
 }
 
 void PagesAhead::ask_row(const ListRequest& first, std::size_t pages, Moment oldest) {
@@ -61,7 +65,7 @@ void PagesAhead::ask_row(const ListRequest& first, std::size_t pages, Moment old
     const std::lock_guard lock(mutex_);
     call = ask_row_locked(first, pages, oldest);
   }
-  if (call) workers_.post([this, call] { run(*call); });
+  begin(std::move(call));
 }
 
 std::shared_ptr<PagesAhead::Call> PagesAhead::ask_row_locked(const ListRequest& first, std::size_t pages,
@@ -98,7 +102,7 @@ void PagesAhead::ask_behind(const Call& call, const std::string& next) {
     const std::lock_guard lock(mutex_);
     behind = ask_row_locked(following(call.request, next), call.pages_behind, *call.asked);
   }
-  if (behind) workers_.post([this, behind] { run(*behind); });
+  begin(std::move(behind));
 }
 
 void PagesAhead::run(Call& call) {
@@ -124,7 +128,7 @@ void PagesAhead::run(Call& call) {
     call.answer = std::move(answer);
   }
   answered_.notify_all();
-  if (behind) workers_.post([this, behind] { run(*behind); });
+  begin(std::move(behind));
 }
 
 Result<PagesAhead::Page> PagesAhead::take(const ListRequest& request, Moment oldest, std::size_t behind) {

@@ -42,6 +42,7 @@ class PagesAhead {
   std::list<std::shared_ptr<Call>>::iterator find_locked(const ListRequest& request);
   // Asks for so many pages in a row.
   void ask_row(const ListRequest& first, std::size_t pages, Moment oldest);
+  void begin(std::shared_ptr<Call> call);  // By a worker; null: nothing.
   // The call that is to be begun, if any.
   std::shared_ptr<Call> ask_row_locked(const ListRequest& first, std::size_t pages, Moment oldest);
   void ask_behind(const Call& call, const std::string& next);
