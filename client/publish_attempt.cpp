@@ -118,11 +118,6 @@ PublishAttempt::Verdict PublishAttempt::after_failure(const Error& error) {
     found = look_after(error, kUntilSecondLook, lake_, job_.path, sleep_);
     if (!found) return found.error();
   }
-  // Another's entry may be one that a commit is about to drop while ours comes to stay.
-  if (is_refused && is_foreign(*found)) {
-    found = look_after(error, kUntilLost, lake_, job_.path, sleep_);
-    if (!found) return found.error();
-  }
   auto verdict = judge(*found);
   if (!verdict && !is_refused && ++lost_answers_ >= kMaxLostAnswers) return error;
   return verdict;
@@ -164,11 +159,18 @@ PublishAttempt::Verdict PublishAttempt::judge(const std::optional<ObjectInfo>& f
   if (expected_.kind != Kind::kAbsent) return conflict(job_.path, false);
   const auto is_nobodys = is_undone_removal(lake_, removed_, job_.path, *found);
   if (!is_nobodys) return is_nobodys.error();
-  if (!*is_nobodys) return exists(job_.path);
+  if (!*is_nobodys) return lose();
   // A commit has it: so it can be removed for good.
   auto gone = Publisher(lake_, sleep_).remove(job_.path, *found, Publisher::Sight::kJustNow);
   if (!gone) return gone.error();
   return std::nullopt;
+}
+
+// Their entry may be one that a commit is about to drop while ours comes to stay.
+PublishAttempt::Verdict PublishAttempt::lose() {
+  auto found = look_after(exists(job_.path), kUntilLost, lake_, job_.path, sleep_);
+  if (!found) return found.error();
+  return is_foreign(*found) ? exists(job_.path) : judge(*found);
 }
 
 Result<bool> PublishAttempt::outlives_commit() {

@@ -32,6 +32,8 @@ class PublishAttempt {
   // The publish has failed for good: no name and no parts of it stay behind. One whose answers were lost is
   // tried again, and takes the name for its own.
   void withdraw();
+  // Another's entry is in our new name's place: a loss, if it still is a moment later.
+  Verdict lose();
   // Writes our entry again into the current staging area without replacing anybody's: where we see it, it may
   // lie in one that a commit is about to drop.
   Verdict assert_again(const ObjectInfo& ours);

@@ -193,19 +193,22 @@ TEST_CASE("publish: where nothing can be presigned, who came in between keeps th
 }
 
 TEST_CASE("publish: who sees another's entry that the commit drops, and whose own stays, has won") {
-  MemoryStore lake;
-  FakeClock clock;
-  lake.before_next("link", [&] {
-    const auto target = lake.upload_target(path_of("a")).value();
-    const auto uploaded = lake.upload(target, MemoryBytes("theirs")).value();
-    lake.commit_during_next_link(Fate::kSeenThenDropped);
-    REQUIRE_FALSE(lake.link(path_of("a"), uploaded, {}, Condition::kIfAbsent).has_value());
-    lake.commit_during_next_link(Fate::kCommitted);
-  });
-  const auto linked =
-      Publisher(lake, sleeper(clock)).publish(job_for("a", Expectation::absent()), MemoryBytes("ours"));
-  CHECK(linked.has_value());
-  CHECK(lake.contents("a") == "ours");
+  // Told that the name is taken; told to try again later; told nothing.
+  for (const Errc told : {Errc::kExists, Errc::kTooManyRequests, Errc::kUnavailable}) {
+    MemoryStore lake;
+    FakeClock clock;
+    FaultyStore faulty(lake, {.code = told, .when = When::kAfterWork, .operation = "link"});
+    lake.before_next("link", [&] {
+      const auto target = lake.upload_target(path_of("a")).value();
+      const auto uploaded = lake.upload(target, MemoryBytes("theirs")).value();
+      lake.commit_during_next_link(Fate::kSeenThenDropped);
+      REQUIRE_FALSE(lake.link(path_of("a"), uploaded, {}, Condition::kIfAbsent).has_value());
+    });
+    const auto linked =
+        Publisher(faulty, sleeper(clock)).publish(job_for("a", Expectation::absent()), MemoryBytes("ours"));
+    CHECK(linked.has_value());
+    CHECK(lake.contents("a") == "ours");
+  }
 }
 
 TEST_CASE("publish: a name seen lately is looked at once more after winning it") {
