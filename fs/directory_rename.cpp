@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <iterator>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -129,6 +130,8 @@ class DirectoryRename {
           if (!inode->version) inode->version = *now;  // Of a vacated name: it goes when this one does.
         }
       }
+      if (staging.theirs && staging.theirs->object)
+        if (const auto* now = renamed(*staging.theirs->object)) staging.theirs->object = *now;
       if (staging.sealed) {
         SpoolRecord& promised = staging.sealed->record;
         if (promised.base)
@@ -325,9 +328,21 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     }
   }
 
+  // What waits for a person has lost its name, and goes along with what it met there.
+  const auto waiting = [&] {
+    std::vector<InodePtr> all;
+    for (const InodePtr& inode : publishing.staged()) {
+      if (!is_directory || !tree.last_path(inode).starts_with(*old_prefix)) continue;
+      const std::lock_guard lock(inode->mutex);
+      if (inode->staging.wait == Wait::kPerson) all.push_back(inode);
+    }
+    return all;
+  };
   const auto staged = [&] {
     std::vector<std::string> ids;
-    for (const InodePtr& inode : tree.below(top)) {
+    auto all = tree.below(top);
+    std::ranges::copy(waiting(), std::back_inserter(all));
+    for (const InodePtr& inode : all) {
       const std::lock_guard lock(inode->mutex);
       if (inode->staging.spool != nullptr) ids.push_back(inode->staging.spool->id());
       if (inode->staging.sealed) ids.push_back(inode->staging.sealed->spool->id());
@@ -375,6 +390,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
       return give_up(kept.error());
   }
   if (auto noted = rename.all_copied(staged()); !noted) return give_up(noted.error());
+  std::vector<InodePtr> along = waiting();
   const std::string old_key = top->key;
   const auto old_name_is_gone = [&] {
     if (is_directory)  // The object that stood beside the old prefix, if any, is no part of this.
@@ -391,7 +407,10 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
       view.changed_prefix(to, new_name, rename.has_objects());
     else
       view.changed_object(to, new_name, rename.only_copy());
-    rename.tell(tree.below(top));  // Those that were looked up meanwhile, too.
+    for (const InodePtr& inode : along)
+      tree.was_last_at(inode, new_prefix + tree.last_path(inode).substr(old_prefix->size()));
+    std::ranges::copy(tree.below(top), std::back_inserter(along));
+    rename.tell(along);  // Those that were looked up meanwhile, too.
   }
   // What the lake still held there went along.
   if (is_directory)
@@ -401,7 +420,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
   view.forget_pages(new_prefix);
   view.changed_time(from);
   view.changed_time(to);
-  for (const InodePtr& inode : tree.below(top)) publishing.save(inode);
+  for (const InodePtr& inode : along) publishing.save(inode);
   auto removed = rename.remove_all();
   view.forget_pages(*old_prefix);
   old_name_is_gone();  // Whoever asked meanwhile was told of what was still there.

@@ -122,10 +122,10 @@ void Publishing::keep_here(const InodePtr& inode) {
 }
 
 void Publishing::save(const InodePtr& inode) {
-  const auto path = tree_.path(inode);
-  if (!path) return;
+  const bool is_named = tree_.is_named(inode);
+  const std::string path = tree_.last_path(inode);
   const std::lock_guard lock(inode->mutex);
-  save_locked(*inode, *path);
+  if (is_named || inode->staging.wait == Wait::kPerson) save_locked(*inode, path);
 }
 
 void Publishing::save_locked(Inode& inode, const std::string& path) {

@@ -251,6 +251,11 @@ std::string Tree::last_path(const InodePtr& inode) const {
   return is_reachable_locked(*inode) ? path_locked(*inode) : inode->last_path;
 }
 
+void Tree::was_last_at(const InodePtr& inode, std::string path) {
+  const std::lock_guard lock(mutex_);
+  inode->last_path = std::move(path);
+}
+
 std::string Tree::path_below(const InodePtr& directory, std::string_view key) const {
   const std::lock_guard lock(mutex_);
   return path_locked(*directory) + std::string(key);

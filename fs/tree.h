@@ -80,6 +80,8 @@ class Tree {
   [[nodiscard]] std::optional<std::string> path(const InodePtr& inode) const;
   // The same, or where it was when it lost its name.
   [[nodiscard]] std::string last_path(const InodePtr& inode) const;
+  // For one without a name.
+  void was_last_at(const InodePtr& inode, std::string path);
   [[nodiscard]] std::string path_below(const InodePtr& directory, std::string_view key) const;
   // The same relative to the mount.
   [[nodiscard]] std::string shown_path(const InodePtr& inode) const;

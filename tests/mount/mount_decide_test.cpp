@@ -56,6 +56,32 @@ TEST_CASE("W2: pending shows a conflict with both versions, and resolve --mine m
   CHECK(exit_of(mount, {"resolve", "--mine", (mount / "a.txt").string()}) == 1);  // Nothing is pending.
 }
 
+TEST_CASE("W2: bytes that wait for a person go along when a directory above them is renamed") {
+  bool is_looked_at = false, is_remounted = false;
+  SUBCASE("that was looked at since, in this mount") {
+    is_looked_at = true;
+  }
+  SUBCASE("and the next mount takes them over") {
+    is_remounted = true;
+  }
+  TestLake lake;
+  lake.put("old/sub/other.txt", "other");
+  Mounted mount(lake);
+  make_conflict(lake, mount, "old/sub/a.txt");
+  if (is_looked_at) CHECK(read_file(mount / "old/sub/a.txt") == "theirs");
+  REQUIRE(rename_file(mount / "old", mount / "new") == kOk);
+  if (is_remounted) {
+    CHECK(mount.unmount() == 3);
+    mount.mount();
+  }
+  CHECK(mount.pending() == Pending{{"new/sub/a.txt", "conflict"}});
+  CHECK(lake.read("new/sub/a.txt") == "theirs");
+  CHECK(exit_of(mount, {"resolve", "--mine", (mount / "new/sub/a.txt").string()}) == 0);
+  CHECK(lake.read("new/sub/a.txt") == "mine");
+  CHECK(lake.keys() == std::vector<std::string>{"new/sub/a.txt", "new/sub/other.txt"});
+  CHECK(mount.pending().empty());
+}
+
 TEST_CASE("W2: resolve --theirs leaves the branch as it is and drops ours") {
   TestLake lake;
   Mounted mount(lake);
