@@ -73,6 +73,17 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
   if (inode->kind == Kind::kDirectory) return Error{Errc::kIsADirectory, "is a directory"};
   if (wants_to_write(flags) && core.options.read_only) return core.read_only_error();
   auto handle = core.make_handle(inode, flags, caller);
+  const auto give_up = [&](const Error& why) {
+    if (handle->may_write) {
+      const std::lock_guard lock(inode->mutex);
+      --inode->writers;
+    }
+    core.tree.drop_handle(inode);
+    core.publishing.drop_if_clean(inode);
+    core.tree.tidy(inode);
+    return why;
+  };
+  if (auto outlasts = core.outlast_unlink(inode); !outlasts) return give_up(outlasts.error());
   {
     // Under the lock, as a publish says it: else it might come after what is there by then. Of a file that is
     // being replaced nobody else will need it.
@@ -85,14 +96,7 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
   if (!handle->may_write) core.view.opened(inode);
   if ((flags & O_TRUNC) != 0) {
     // Of an empty file, too: a stamp that make looks at is made new this way.
-    if (auto cut = core.truncate(inode, 0); !cut) {
-      {
-        const std::lock_guard lock(inode->mutex);
-        --inode->writers;
-      }
-      core.tree.drop_handle(inode);
-      return cut.error();
-    }
+    if (auto cut = core.truncate(inode, 0); !cut) return give_up(cut.error());
   }
   OpenedFile opened = core.hand_out(std::move(handle));
   // For O_DIRECT the cache's disk has rules of its own.

@@ -115,8 +115,23 @@ class FilesystemCore {
   // Under the inode's mutex: the staged bytes or attributes changed.
   void touch(Inode& inode, bool appended);
   Result<BytesRead> read_bytes(const InodePtr& inode, std::uint64_t offset, std::span<std::byte> room);
-  // So that an open file outlives its name: its bytes, or a way to them, before the name goes.
-  void keep_readable(const InodePtr& inode);
+  // So that an open file outlives its name: its bytes, or a way to them, before the name goes. False: neither
+  // can be had.
+  bool keep_readable(const InodePtr& inode);
+  // An unlink, for as long as this lives. Who has the file open reads on.
+  class Unlinking {
+   public:
+    Unlinking(FilesystemCore& core, InodePtr inode);
+    ~Unlinking();
+    Unlinking(const Unlinking&) = delete;
+    Unlinking& operator=(const Unlinking&) = delete;
+
+   private:
+    const InodePtr inode_;
+  };
+  // For who opens it, and has counted its handle: who comes while it is unlinked reads its bytes, if they can
+  // be had, or waits. kStale: it is gone, and the kernel looks the name up again.
+  Result<> outlast_unlink(const InodePtr& inode);
   Result<> truncate(const InodePtr& inode, std::uint64_t size);
   bool is_local_name(const InodePtr& inode) const;
   bool is_held_name(const InodePtr& inode) const;

@@ -28,6 +28,8 @@ bool is_everyday(std::string_view operation, Errc code) {
       return operation == "link";  // git, cp -l and their like try one first.
     case Errc::kInterrupted:
       return operation == "read";  // By a kill, or the end of the mount: nobody has missed anything.
+    case Errc::kStale:
+      return operation == "open";  // The kernel looks the name up again.
     case Errc::kNotEmpty:
     case Errc::kNoAttribute:
     case Errc::kResultTooLarge:

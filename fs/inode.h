@@ -170,6 +170,7 @@ struct Inode {
   std::shared_ptr<SpoolFile> claim;  // The claim's record on disk, until its first close.
   bool may_be_removed = false;       // From the lake, by an unlink that failed.
   bool is_kept_here = false;         // Its name goes, or went: who has it open reads the staged bytes.
+  bool is_being_unlinked = false;    // Stays so once it is.
   bool is_deleted = false;           // Unlinked here: never published again.
   unsigned writers = 0;              // Handles that may write.
   pid_t opener = 0;                  // The process that last opened it for writing.

@@ -127,13 +127,13 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   auto path = ObjectPath::make(*text);
   if (!path) return path.error();
 
+  const FilesystemCore::Unlinking unlinking(core, inode);
   bool is_on_lake = false;
   {
     const std::lock_guard lock(inode->mutex);
     is_on_lake = inode->version.has_value();
   }
   if (is_on_lake || !core.is_local_name(inode)) {
-    core.keep_readable(inode);
     if (is_on_lake) {
       if (auto kept = core.keep_directory(*directory, inode->key); !kept) return kept.error();
     }

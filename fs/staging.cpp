@@ -121,21 +121,53 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
   }
 }
 
-void FilesystemCore::keep_readable(const InodePtr& inode) {
-  if (inode->kind != Kind::kFile || tree.handles(inode) == 0) return;
+bool FilesystemCore::keep_readable(const InodePtr& inode) {
+  if (inode->kind != Kind::kFile || tree.handles(inode) == 0) return true;
   std::optional<ObjectInfo> version;
   {
     const std::lock_guard lock(inode->mutex);
     inode->is_kept_here = true;  // Also from a publish that ends, or a close, before the name has gone.
     version = inode->version;
   }
-  if (!version || version->size_bytes == 0) return;
+  if (!version || version->size_bytes == 0) return true;
   if (version->size_bytes <= kKeptWhole && spool != nullptr) {
     auto file = stage(inode, true);
-    if (file && publishing.complete(inode, 0, UINT64_MAX)) return;
+    if (file && publishing.complete(inode, 0, UINT64_MAX)) return true;
   }
-  if (const auto path = ObjectPath::make(version->path))
-    std::ignore = lake.stat(*path, ObjectStore::Look::kForReading);
+  const auto path = ObjectPath::make(version->path);
+  const auto found = path ? lake.stat(*path, ObjectStore::Look::kForReading) : path.error();
+  return found && same_version(*found, *version);
+}
+
+FilesystemCore::Unlinking::Unlinking(FilesystemCore& core, InodePtr inode) : inode_(std::move(inode)) {
+  {
+    const std::lock_guard lock(inode_->mutex);
+    inode_->is_being_unlinked = true;
+  }
+  core.keep_readable(inode_);
+}
+
+FilesystemCore::Unlinking::~Unlinking() {
+  const std::lock_guard lock(inode_->mutex);
+  inode_->is_being_unlinked = inode_->is_deleted;
+}
+
+Result<> FilesystemCore::outlast_unlink(const InodePtr& inode) {
+  const auto is_being_unlinked = [&] {
+    const std::lock_guard lock(inode->mutex);
+    return inode->is_being_unlinked;
+  };
+  const auto is_gone = [&] {
+    const std::lock_guard lock(inode->mutex);
+    return inode->is_deleted;
+  };
+  if (!is_being_unlinked() || keep_readable(inode)) return {};
+  while (is_being_unlinked()) {
+    if (is_gone()) return Error{Errc::kStale, "open: the file was removed"};
+    if (!sleep_out(Patience::current(), kUntilItIsTaken))
+      return Error{Errc::kInterrupted, "open: while the file was being removed"};
+  }
+  return {};
 }
 
 Result<> FilesystemCore::truncate(const InodePtr& inode, std::uint64_t size) {

@@ -224,6 +224,35 @@ TEST_CASE("W8: who opens a file just as another takes its name has the one or th
   CHECK(mount.status().at("failures").as_array().empty());
 }
 
+TEST_CASE("W8: who opens a file just as another removes it waits, and hears of no stale handle") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "bytes of the lake");
+  Mounted mount(lake, {.flags = {"--cache-size", "0"}});
+  REQUIRE(look(mount / "f") == kOk);  // So that the kernel asks for no name, and opens at once.
+  Gate gate = lake.server().hold("delete_object", "*", Gate::Where::kAfterWork);
+  std::jthread remover([&] { CHECK(remove_file(mount / "f") == kOk); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  std::string read;
+  std::jthread reader([&] { read = read_file(mount / "f"); });
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  gate.release();
+  remover.join();
+  reader.join();
+  CHECK(read == "<open: ENOENT>");
+  CHECK(mount.status().at("failures").as_array().empty());
+}
+
+TEST_CASE("W8: an unlink that fails keeps nobody from opening the file") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "bytes of the lake");
+  Mounted mount(lake);
+  lake.server().add_fault({.kind = Fault::Kind::kStatus, .operation = "delete_object", .status = 401});
+  CHECK(remove_file(mount / "f") != kOk);
+  CHECK(read_file(mount / "f") == "bytes of the lake");
+}
+
 TEST_CASE("W8: a close of what another process removes just then is done, and no failure") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
