@@ -29,7 +29,9 @@ bool ContractLake::is_real() {
 
 ContractLake::ContractLake(Mode mode) {
   const std::string name = random_name();
-  std::string storage_namespace = variable("LAKEFUSE_TEST_STORAGE_NAMESPACE") + "/" + name;
+  std::string storage_namespace = variable("LAKEFUSE_TEST_STORAGE_NAMESPACE");
+  if (!storage_namespace.ends_with('/')) storage_namespace += '/';
+  storage_namespace += name;
   if (is_real()) {
     access_.endpoint = variable("LAKEFUSE_TEST_ENDPOINT");
     access_.credentials = BasicCredentials{variable("LAKEFUSE_TEST_ACCESS_KEY_ID"),
