@@ -535,7 +535,7 @@ TEST_CASE("W5: a claim whose mount was killed before its first close is removed 
   });
   lake.put("c.lock", "another client's by now");
   mount.mount();
-  CHECK(lake.keys() == std::vector<std::string>{"c.lock", "closed.lock"});
+  CHECK(eventually([&] { return lake.keys() == std::vector<std::string>{"c.lock", "closed.lock"}; }));
   CHECK(lake.read("c.lock") == "another client's by now");
   CHECK(mount.pending() == Pending{{"b.lock", "conflict"}});
   CHECK(mount.kept_bytes("b.lock") == "123");
