@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <ctime>
 
 #include "cache/block_format.h"
@@ -34,10 +35,13 @@ constexpr std::int64_t kUseSeconds = 1;
 
 // A file of 4 KiB stays 32 times as long as a block of 4 MiB. In proportion to the size it would be a
 // thousand times, and a block that is read all the time would make room for what nobody has wanted for hours.
+//
+// A use in time to come was written by a clock that was wrong then, or is now: it counts as one as far back,
+// or such files would push out all that are read after them.
 double worth_of(const struct stat& facts, const struct timespec& now) {
   const double unused = static_cast<double>(now.tv_sec - facts.st_mtim.tv_sec) +
                         static_cast<double>(now.tv_nsec - facts.st_mtim.tv_nsec) / 1e9;
-  return -unused * std::sqrt(static_cast<double>(charge_of(facts)));
+  return -std::abs(unused) * std::sqrt(static_cast<double>(charge_of(facts)));
 }
 
 // What the account says of a file: less than the disk while somebody writes chunks that it does not show yet.
@@ -62,7 +66,7 @@ std::uint64_t charge_of(const struct stat& facts) {
 }
 
 bool was_just_used(const struct stat& facts) {
-  return ::time(nullptr) - facts.st_mtim.tv_sec < kUseSeconds;
+  return std::abs(::time(nullptr) - facts.st_mtim.tv_sec) < kUseSeconds;
 }
 
 void mark_used(int file) {
@@ -90,7 +94,7 @@ void CacheEviction::count_all(std::stop_token stop) {
     for (int tries = 0; tries < 3; ++tries) {
       std::lock_guard lock(mutex_);
       std::vector<Candidate> ignored;
-      if (look(shard, ignored)) break;
+      if (look(shard, ignored, As::kBooked)) break;
     }
   }
   usage_.set_counted();
@@ -130,12 +134,12 @@ std::vector<CacheEviction::Candidate> CacheEviction::sample() {
   const auto shards = usage_.shards();
   for (std::size_t n = 0; n < kShards && found.size() < kSampleFiles; ++n) {
     const std::size_t shard = (first + n * step) % kShards;
-    if (shards[shard] > 0) look(shard, found);
+    if (shards[shard] > 0) look(shard, found, As::kTaken);
   }
   return found;
 }
 
-bool CacheEviction::look(std::size_t shard, std::vector<Candidate>& found) {
+bool CacheEviction::look(std::size_t shard, std::vector<Candidate>& found, As as) {
   const auto before = usage_.account(shard);
   const UniqueFd directory(
       ::openat(blocks_->get(), shard_name(shard).c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -149,7 +153,7 @@ bool CacheEviction::look(std::size_t shard, std::vector<Candidate>& found) {
     struct stat facts {};
     if (::fstatat(directory.get(), name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) continue;
     const std::uint64_t charge = charge_of(facts);
-    sum += charge;
+    sum += as == As::kBooked ? booked_of(blocks_->get(), shard_name(shard) + "/" + name) : charge;
     found.push_back({worth_of(facts, now), charge, shard, name});
   }
   return usage_.correct(shard, before, sum);

@@ -59,8 +59,11 @@ class CacheEviction {
 
   void evict(std::uint64_t bytes);
   std::vector<Candidate> sample();
+  // A file that is being written counts for what it takes, as all others; or, for one who does not look again
+  // soon, for what the account has of it by then.
+  enum class As { kTaken, kBooked };
   // False: files came or went meanwhile, and the account stays as it was.
-  bool look(std::size_t shard, std::vector<Candidate>& found);
+  bool look(std::size_t shard, std::vector<Candidate>& found, As as);
 
   const std::shared_ptr<const UniqueFd> blocks_;
   CacheUsage& usage_;

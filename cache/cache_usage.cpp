@@ -3,9 +3,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <numeric>
+#include <thread>
 
 #include "cache/disk.h"
 
@@ -37,21 +40,35 @@ std::uint64_t not_negative(std::uint64_t word) {
   return word > INT64_MAX ? 0 : word;
 }
 
+// A process that is stopped while it has the account (SIGSTOP, a frozen container) holds up the others so
+// long, and then no more until it has gone on.
+constexpr std::chrono::seconds kLongestWait{1};
+constexpr std::chrono::microseconds kFirstPause{20}, kLongestPause{2000};
+
 // Between processes, for as long as it lives. Best effort: a wrong sum is set right later.
 class FileLock {
  public:
-  explicit FileLock(int file) : file_(file) { set(F_WRLCK); }
+  // `is_held_up`: the last one did not get it in time; says so of this one.
+  FileLock(int file, bool& is_held_up) : file_(file) {
+    const auto end = std::chrono::steady_clock::now() + kLongestWait;
+    for (auto pause = kFirstPause; !set(F_WRLCK); pause = std::min(2 * pause, kLongestPause)) {
+      const bool is_in_use = errno == EAGAIN || errno == EACCES || errno == EINTR;
+      is_held_up = is_held_up || !is_in_use || std::chrono::steady_clock::now() >= end;
+      if (is_held_up) return;
+      std::this_thread::sleep_for(pause);
+    }
+    is_held_up = false;
+  }
   ~FileLock() { set(F_UNLCK); }
   FileLock(const FileLock&) = delete;
   FileLock& operator=(const FileLock&) = delete;
 
  private:
-  void set(short type) {
+  bool set(short type) {
     struct flock lock {};
     lock.l_type = type;
     lock.l_whence = SEEK_SET;
-    while (::fcntl(file_, F_OFD_SETLKW, &lock) != 0 && errno == EINTR) {
-    }
+    return ::fcntl(file_, F_OFD_SETLK, &lock) == 0;
   }
   const int file_;
 };
@@ -76,7 +93,8 @@ std::string file_of(const std::string& object, std::string_view ending) {
 Result<CacheUsage> CacheUsage::open(int cache_dir) {
   auto file = open_file(cache_dir, "usage", O_CREAT | O_RDWR);
   if (!file) return file.error();
-  FileLock lock(file->get());
+  bool is_held_up = false;
+  FileLock lock(file->get(), is_held_up);
   if (read_words(file->get())[0] != kMagic) {
     Words words{};
     words[0] = kMagic;
@@ -99,7 +117,7 @@ void CacheUsage::write_account(std::size_t shard, const Account& account) {
 
 void CacheUsage::change(std::size_t shard, const std::function<std::int64_t()>& work) {
   std::lock_guard threads(mutex_);
-  FileLock processes(file_.get());
+  FileLock processes(file_.get(), is_held_up_);
   const std::int64_t bytes = work();
   if (bytes == 0) return;
   const Account before = read_account(shard);
@@ -109,13 +127,13 @@ void CacheUsage::change(std::size_t shard, const std::function<std::int64_t()>& 
 
 CacheUsage::Account CacheUsage::account(std::size_t shard) {
   std::lock_guard threads(mutex_);
-  FileLock processes(file_.get());
+  FileLock processes(file_.get(), is_held_up_);
   return read_account(shard);
 }
 
 bool CacheUsage::correct(std::size_t shard, const Account& before, std::uint64_t bytes) {
   std::lock_guard threads(mutex_);
-  FileLock processes(file_.get());
+  FileLock processes(file_.get(), is_held_up_);
   const Account now = read_account(shard);
   if (now.changes != before.changes) return false;
   if (now.bytes != bytes) write_account(shard, {bytes, now.changes + 1});

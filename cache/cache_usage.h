@@ -26,7 +26,8 @@ inline constexpr std::size_t kShards = 256;
 // anyway sets that right. A file and not shared memory, since a page of a mapped file cannot be had on every
 // full disk, and ends the process then.
 //
-// Safe to call from many threads and processes at once; takes some microseconds.
+// Safe to call from many threads and processes at once; takes some microseconds, or as long as `work` of
+// others does; where a process does not give the account free, a second, once, and then nobody waits for it.
 class CacheUsage {
  public:
   // kLocalIo or kNoSpace: no file can be made there.
@@ -35,8 +36,8 @@ class CacheUsage {
   CacheUsage(CacheUsage&& other) noexcept : file_(std::move(other.file_)) {}
 
   // Runs `work`, which makes or removes one file of the shard, and books the bytes that it says. No other
-  // process changes the shard's account meanwhile, so that nobody who looks finds the file without its bytes
-  // or the reverse.
+  // process changes the shard's account meanwhile (but where one holds it up), so that nobody who looks finds
+  // the file without its bytes or the reverse.
   void change(std::size_t shard, const std::function<std::int64_t()>& work);
 
   // For who looks at the files themselves: what the account says before the look, and the truth after it. The
@@ -62,8 +63,9 @@ class CacheUsage {
   Account read_account(std::size_t shard) const;
   void write_account(std::size_t shard, const Account& account);
 
-  UniqueFd file_;     // Constant once made.
-  std::mutex mutex_;  // File locks do not hold between threads of one process. Held across `work`.
+  UniqueFd file_;            // Constant once made.
+  std::mutex mutex_;         // File locks do not hold between threads of one process. Held across `work`.
+  bool is_held_up_ = false;  // Guarded by mutex_. Another process did not give the account free in time.
 };
 
 }  // namespace lakefuse

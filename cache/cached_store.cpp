@@ -167,23 +167,26 @@ class DiskCachedStore final : public CachedStore {
   // through.
   void make_whole(const ObjectInfo& object, const std::string& digest) {
     if (files_->wholes().look_through(digest, object.size_bytes)) return;
-    std::vector<Block> blocks;
-    for (std::uint64_t at = 0; at < object.size_bytes; at += kBlockBytes)
-      blocks.push_back(block_at(object, digest, at));
-    if (!std::ranges::all_of(blocks, [&](const Block& one) { return files_->holds(one.id, one.bytes()); }))
-      return;
+    // One after the other: a server may say any size, and the first that is missing ends it.
+    for (std::uint64_t at = 0; at < object.size_bytes; at += kBlockBytes) {
+      const Block block = block_at(object, digest, at);
+      if (!files_->holds(block.id, block.bytes())) return;
+    }
     std::unique_ptr<DiskPace::Write> writing;  // From one part to the next.
     const auto part = [&](std::uint64_t offset, std::span<std::byte> out) {
       writing.reset();
-      const Block& block = blocks[offset / kBlockBytes];
+      const Block block = block_at(object, digest, offset);
       if (files_->load(block.id, block.bytes(), offset - block.range.begin, out) != out.size()) return false;
       auto write = pace_.begin();
       if (!write) return false;  // This has time; who reads has not.
       writing = std::make_unique<DiskPace::Write>(*std::move(write));
       return true;
     };
-    if (!files_->make_whole(digest, object.size_bytes, part)) return;
-    for (const Block& block : blocks) files_->remove(block.id);
+    const bool is_made = files_->make_whole(digest, object.size_bytes, part);
+    writing.reset();  // To remove what it replaces says nothing of the disk's pace.
+    if (!is_made) return;
+    for (std::uint64_t at = 0; at < object.size_bytes; at += kBlockBytes)
+      files_->remove(block_at(object, digest, at).id);
   }
 
   // Sends fetches ahead of this read, and says how far a miss of it is to be fetched.

@@ -19,13 +19,14 @@ struct CacheUse {
 // by installation, physical address, checksum and size (design rule 8), so that nothing ever has to be
 // invalidated. Shared by all mounts of the user, safe against other processes using the same directory. Many
 // readers of one block cost one request. A damaged, short or unreadable block file is a miss, never an error;
-// a full disk means reading uncached. All calls but read() and will_read() go straight down. Thread safety
-// and deadlines as ObjectStore.
+// a full disk means reading uncached. Calls that read come here first, all others go straight down. Thread
+// safety and deadlines as ObjectStore; use() and lend() ask only the disk.
 class CachedStore : public ObjectStore {
  public:
   // Makes `cache_dir` (0700) where it is missing. kLocalIo: it belongs to another user, may be written by
   // others, or cannot be used. With a cap of 0 there is no cache and nothing is made.
-  // To be called in the process that will serve: it may start a thread, which a fork would lose.
+  // To be called in the process that will serve: it starts threads, which a fork would lose.
+  // std::system_error where none can be had.
   static Result<std::unique_ptr<CachedStore>> open(ObjectStore& below, const std::filesystem::path& cache_dir,
                                                    std::uint64_t cap_bytes);
 

@@ -15,8 +15,6 @@ namespace {
 
 using State = SpoolRecord::State;
 
-constexpr std::size_t kMostRemovalBytes = 1 << 30;  // Some million names.
-
 bool is_there(int directory, const std::string& name) {
   struct stat facts {};
   return ::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;

@@ -33,6 +33,9 @@ Result<std::vector<LeftFile>> take_left_files(const std::shared_ptr<SpoolSlot>& 
 // The directory renames that an earlier mount did not end.
 std::vector<std::unique_ptr<RenameJournal>> take_left_renames(const std::shared_ptr<SpoolSlot>& slot);
 
+// The longest list of removals that is read: some million names.
+inline constexpr std::size_t kMostRemovalBytes = 1 << 30;
+
 // The removals that an earlier mount promised and did not do. Their file is `forget`ten once they are
 // promised anew.
 struct LeftRemovals {

@@ -19,11 +19,16 @@ std::int64_t now_nanoseconds() {
       .count();
 }
 
+using State = SpoolRecord::State;
+
+// Closed, and told so with an error.
+bool waits_closed(const SpoolRecord& record) {
+  return record.state == State::kFailed || record.state == State::kConflict;
+}
+
 // What may stay for days must not keep a journal for so long.
 bool may_last(const SpoolRecord& record, bool is_durable) {
-  using State = SpoolRecord::State;
-  if (record.state == State::kFailed || record.state == State::kConflict) return true;
-  return record.state == State::kHeld && !is_durable;  // Litter.
+  return waits_closed(record) || (record.state == State::kHeld && !is_durable);  // Litter.
 }
 
 }  // namespace
@@ -117,12 +122,19 @@ Result<> LocalSpoolFile::put_in_journal(std::string_view record, std::optional<s
 
 Result<> LocalSpoolFile::put_in_file(StoredRecord stored, bool is_durable) {
   // What the journal carried so far has to be in the file itself.
-  const bool were_carried = place_.is_promise;
-  if (is_durable || were_carried)
-    if (auto synced = bytes_->sync(); !synced) return synced;
-  stored.durable = is_durable || were_carried;
+  const bool must_be_safe = is_durable || place_.is_promise;
+  // And what an fsync was promised is to be trusted after a power cut, whatever became of its close.
+  stored.durable = must_be_safe || (was_durable_ && waits_closed(stored.record));
+  if (stored.durable)
+    if (auto synced = bytes_->sync(); !synced) {
+      if (must_be_safe) return synced;
+      stored.durable = false;
+    }
+  const std::string text = to_json(stored);
+  if (text.size() > kMostRecordBytes)
+    return Error{Errc::kTooLarge, "too many ranges of this file were changed for its record"};
   const Put how = stored.durable || was_durable_ ? Put::kSynced : Put::kRenamed;
-  if (auto put = put_text(slot_->files()->get(), id_ + ".json", to_json(stored), how); !put) return put;
+  if (auto put = put_text(slot_->files()->get(), id_ + ".json", text, how); !put) return put;
   has_record_file_ = true;
   was_durable_ = was_durable_ || stored.durable;
   if (place_.file == nullptr) return {};

@@ -151,7 +151,7 @@ class SlotReader {
   }
 
   void read_removals(int files, const std::string& name) {
-    auto lines = read_text(files, name, kMostRecordBytes);
+    auto lines = read_text(files, name, kMostRemovalBytes);
     for (const RemovalRecord& record : parse_removals(lines.value_or(""))) {
       SpooledFile row{owner_, {}, path_ / "spool" / name};
       row.in_use = in_use_;

@@ -53,7 +53,8 @@ struct SpoolRecord {
 };
 
 // One staged file with its record. Owned by whoever writes the file; when it is destroyed without discard(),
-// both stay on disk for the next mount.
+// both stay on disk for the next mount. Safe to call from many threads at once; save() and discard() take
+// turns, and as long as the disk does.
 class SpoolFile {
  public:
   virtual ~SpoolFile() = default;
@@ -66,6 +67,8 @@ class SpoolFile {
   // (fsync of the bytes, the record, the directory, in this order); kSoon: they survive a kill -9 of this
   // process. Whoever changes a file again that was closed or clean says so first, by saving kOpen: what comes
   // back after a crash is published, or dropped, by the word of its record.
+  // kNoSpace, kLocalIo, or kTooLarge for a record that no mount would read (some million ranges); then the
+  // one before it counts.
   enum class Safety { kSoon, kDurable };
   virtual Result<> save(const SpoolRecord& record, Safety safety) = 0;
 
@@ -103,7 +106,8 @@ class Spool {
                                              std::uint64_t floor_bytes);
   virtual ~Spool() = default;
 
-  // An empty staged file; with a base, a file of the base's size all of whose bytes are missing.
+  // An empty staged file; with a base, a file of the base's size all of whose bytes are missing. kNoSpace,
+  // kLocalIo, kTooManyOpen; kTooLarge where the local disk has no files of that size.
   virtual Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) = 0;
 
   // What earlier mounts of this owner left, oldest first; each is handed out once. A file that was still open

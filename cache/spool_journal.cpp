@@ -51,12 +51,17 @@ Result<std::shared_ptr<JournalFile>> JournalFile::begin(std::shared_ptr<const Un
 }
 
 Result<std::shared_ptr<JournalFile>> JournalFile::adopt(std::shared_ptr<const UniqueFd> directory,
-                                                        std::string name, std::uint64_t end) {
+                                                        std::string name, std::uint64_t end,
+                                                        std::uint64_t promises) {
   auto file = open_to_stay(directory->get(), name, O_RDWR);
   if (!file) return file.error();
   if (::ftruncate(file->get(), static_cast<off_t>(end)) != 0) return disk_error("cannot cut " + name, errno);
-  return std::shared_ptr<JournalFile>(
+  std::shared_ptr<JournalFile> adopted(
       new JournalFile(std::move(directory), std::move(name), *std::move(file), end));
+  const std::lock_guard lock(adopted->mutex_);
+  adopted->promises_ = promises;
+  if (promises > 0) std::ignore = adopted->reserve_locked(end + promises * kJournalEndBytes);
+  return adopted;
 }
 
 JournalFile::~JournalFile() {
@@ -74,13 +79,16 @@ bool JournalFile::is_full() const {
 
 Result<> JournalFile::reserve_locked(std::uint64_t end) {
   if (end <= reserved_) return {};
-  const std::uint64_t wanted = (end / kRoom + 1) * kRoom;
-  const auto length = static_cast<off_t>(wanted - reserved_);
-  if (::fallocate(file_.get(), 0, static_cast<off_t>(reserved_), length) != 0 && errno != EOPNOTSUPP &&
-      errno != ENOSYS)
-    return disk_error("cannot make room for promises", errno);
-  reserved_ = wanted;
-  return {};
+  // On a disk that is almost full, no more than is needed.
+  for (const std::uint64_t wanted : {(end / kRoom + 1) * kRoom, end}) {
+    const auto length = static_cast<off_t>(wanted - reserved_);
+    if (::fallocate(file_.get(), 0, static_cast<off_t>(reserved_), length) != 0 && errno != EOPNOTSUPP &&
+        errno != ENOSYS)
+      continue;
+    reserved_ = wanted;
+    return {};
+  }
+  return disk_error("cannot make room for promises", errno);
 }
 
 Result<std::uint64_t> JournalFile::append_promise(std::string_view entry) {
@@ -92,14 +100,23 @@ Result<std::uint64_t> JournalFile::append_promise(std::string_view entry) {
   return end;
 }
 
-Result<std::uint64_t> JournalFile::append(std::string_view entry) {
+Result<std::uint64_t> JournalFile::append_record(std::string_view entry) {
+  const std::lock_guard lock(mutex_);
+  if (promises_ > 0)
+    if (auto room = reserve_locked(size_ + entry.size() + promises_ * kJournalEndBytes); !room)
+      return room.error();
+  return append_locked(entry);
+}
+
+Result<std::uint64_t> JournalFile::append_end(std::string_view entry) {
   const std::lock_guard lock(mutex_);
   return append_locked(entry);
 }
 
 Result<std::uint64_t> JournalFile::append_locked(std::string_view entry) {
   if (auto wrote = write_fully(file_.get(), size_, std::as_bytes(std::span(entry))); !wrote) {
-    if (::ftruncate(file_.get(), static_cast<off_t>(size_)) == 0) reserved_ = size_;
+    // What is half written behind the last entry the next one overwrites.
+    std::ignore = ::ftruncate(file_.get(), static_cast<off_t>(std::max(size_, reserved_)));
     return wrote.error().in(name_);
   }
   size_ += entry.size();
@@ -137,14 +154,14 @@ Result<> SpoolJournal::put(Place& place, std::string_view id, std::string_view r
   auto file = current();
   if (!file) return file.error();
   const std::string entry = journal_put((*file)->seed(), id, ++last_order_, record, bytes);
-  const auto end = bytes ? (*file)->append_promise(entry) : (*file)->append(entry);
+  const auto end = bytes ? (*file)->append_promise(entry) : (*file)->append_record(entry);
   if (!end) return end.error();
   if (auto synced = bytes ? (*file)->sync(*end) : Result<>(); !synced) {
     // The death of this process would leave it, though nobody relies on it.
     if (place.file == *file)
       place.is_promise = true;
     else
-      std::ignore = (*file)->append(journal_end((*file)->seed(), id, JournalEnd::kMoved));
+      std::ignore = (*file)->append_end(journal_end((*file)->seed(), id, JournalEnd::kMoved));
     return synced;
   }
   if (place.file != *file) {
@@ -159,7 +176,7 @@ Result<> SpoolJournal::put(Place& place, std::string_view id, std::string_view r
 }
 
 Result<> SpoolJournal::end(const Place& place, std::string_view id, JournalEnd how) {
-  const auto end = place.file->append(journal_end(place.file->seed(), id, how));
+  const auto end = place.file->append_end(journal_end(place.file->seed(), id, how));
   if (!end) return end.error();
   return place.is_promise ? place.file->sync(*end) : Result<>();
 }
@@ -169,7 +186,7 @@ Result<> SpoolJournal::end_soon(const Place& place, std::string_view id) {
   const std::lock_guard lock(ends_mutex_);
   if (ends_ != place.file)
     if (auto synced = sync_ends_locked(); !synced) return end(place, id, JournalEnd::kGone);
-  const auto end = place.file->append(journal_end(place.file->seed(), id, JournalEnd::kGone));
+  const auto end = place.file->append_end(journal_end(place.file->seed(), id, JournalEnd::kGone));
   if (!end) return end.error();
   ends_ = place.file;
   ends_until_ = *end;
@@ -196,8 +213,12 @@ Result<SpoolJournal::AllLeft> SpoolJournal::take_left() {
   if (!all_read) return all_read.error();
   ReadJournals& read = *all_read;
   std::map<std::string, std::shared_ptr<JournalFile>> files;
+  std::map<std::string, std::uint64_t> promises;
+  for (const auto* all : {&read.puts, &read.older})
+    for (const ReadJournal& one : *all)
+      if (one.put.bytes) ++promises[one.name];
   for (const auto& [name, end] : read.ends) {
-    auto file = JournalFile::adopt(directory_, name, end);
+    auto file = JournalFile::adopt(directory_, name, end, promises[name]);
     if (!file && file.error().code == Errc::kTooManyOpen) {
       for (auto& [other, held] : files) held->enter();  // So that none goes.
       return file.error();

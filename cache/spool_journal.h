@@ -24,16 +24,19 @@ class JournalFile {
   // A new one; its name is on disk when this returns.
   static Result<std::shared_ptr<JournalFile>> begin(std::shared_ptr<const UniqueFd> directory);
   // One that an earlier mount left, with entries up to `end`: what is behind them goes.
+  // Room is asked for, for the ends of its promises.
   static Result<std::shared_ptr<JournalFile>> adopt(std::shared_ptr<const UniqueFd> directory,
-                                                    std::string name, std::uint64_t end);
+                                                    std::string name, std::uint64_t end,
+                                                    std::uint64_t promises);
   ~JournalFile();  // What nobody is in goes.
   JournalFile(const JournalFile&) = delete;
   JournalFile& operator=(const JournalFile&) = delete;
 
   // Where the entry ends. A full disk leaves the journal as it was. There is room for the end of each
-  // promise: what is to be taken back can be.
-  Result<std::uint64_t> append(std::string_view entry);
+  // promise, which no record takes: what is to be taken back can be.
+  Result<std::uint64_t> append_record(std::string_view entry);
   Result<std::uint64_t> append_promise(std::string_view entry);
+  Result<std::uint64_t> append_end(std::string_view entry);
   // All up to `end` is on disk, power cut or not, when this returns: one sync for all who wait. After one
   // that failed nothing more is promised by this file.
   Result<> sync(std::uint64_t end);

@@ -63,7 +63,7 @@ bool for_each_part(std::uint64_t object_bytes, std::vector<std::byte>& buffer,
 }  // namespace
 
 bool WholeFiles::is_name(std::string_view name) {
-  return name.ends_with(kWhole);
+  return name.ends_with(kWhole) || name.ends_with(kSums);
 }
 
 std::uint64_t WholeFiles::charge_for(std::uint64_t object_bytes) {
@@ -162,33 +162,34 @@ bool WholeFiles::look_through(const std::string& object, std::uint64_t object_by
 }
 
 Result<> WholeFiles::make(const std::string& object, std::uint64_t object_bytes, const Source& source) {
-  const auto bytes = open_nameless_file(blocks_->get());
-  if (!bytes) return bytes.error();
-  const auto sums = open_nameless_file(blocks_->get());
-  if (!sums) return sums.error();
+  // Not by way of a name: such a file can be given none any more, and all would be copied in vain.
+  const auto nameless = [&] {
+    return UniqueFd(::openat(blocks_->get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  };
+  const UniqueFd bytes = nameless(), sums = nameless();
+  if (!bytes || !sums) return disk_error("cannot make a file", errno);
   const BlockId id = id_of(object);
   const BlockFormat format(id, object_bytes);
-  if (auto made = format.write_table(sums->get()); !made) return made.error();
   Result<> wrote;
   std::vector<std::byte> buffer;
   const bool is_all = for_each_part(object_bytes, buffer, [&](std::uint64_t at, std::span<std::byte> part) {
     if (!source(at, part)) return false;
-    wrote = write_fully(bytes->get(), at, part);
+    wrote = write_fully(bytes.get(), at, part);
     if (wrote)
-      if (auto shown = format.write_sums(sums->get(), at, format.sums_of(at, part)); !shown)
+      if (auto shown = format.write_sums(sums.get(), at, format.sums_of(at, part)); !shown)
         wrote = shown.error();
     return wrote.has_value();
   });
   if (!wrote) return wrote;
   if (!is_all) return Error{Errc::kInterrupted, "not all of it could be had"};
-  write_seal(sums->get(), kNever);  // Takes its page now.
+  write_seal(sums.get(), kNever);  // Takes its page now.
   // Another process may have been quicker: then its files are the same, byte for byte.
-  give_name(*sums, object, file_of(object, kSums));
-  give_name(*bytes, object, file_of(object, kWhole));
+  give_name(sums, object, file_of(object, kSums));
+  give_name(bytes, object, file_of(object, kWhole));
   struct stat facts {};
-  if (::fstat(bytes->get(), &facts) != 0 || facts.st_nlink == 0)
+  if (::fstat(bytes.get(), &facts) != 0 || facts.st_nlink == 0)
     return Error{Errc::kLocalIo, "the file could not be given its name"};
-  write_seal(sums->get(), facts);
+  write_seal(sums.get(), facts);
   return {};
 }
 

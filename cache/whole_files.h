@@ -23,13 +23,14 @@ namespace lakefuse {
 //
 // A whole file has its name once all of it is there. The seal says on which boot of the machine its bytes
 // were seen to fit their sums, and when the file had changed last by then; it fits no file that was changed
-// since. Safe to call from many threads and processes at once; calls take as long as the disk does.
+// since. Safe to call from many threads and processes at once; calls take as long as the disk does, and those
+// of look_through() and make() as long as it does for the whole object.
 class WholeFiles {
  public:
   WholeFiles(std::shared_ptr<const UniqueFd> blocks, CacheUsage& usage, CacheEviction& eviction)
       : blocks_(std::move(blocks)), usage_(usage), eviction_(eviction) {}
 
-  // Of a name in a directory of the cache: whether it is the bytes of such a file.
+  // Of a name in a directory of the cache: whether it is one of these two.
   [[nodiscard]] static bool is_name(std::string_view name);
 
   // What the cap counts for both files.

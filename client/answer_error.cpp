@@ -34,6 +34,15 @@ void cut_queries(std::string& text) {
   }
 }
 
+// The beginning of a secret whose rest was cut off.
+void cut_beginning(std::string& text, std::string_view secret) {
+  for (std::size_t length = std::min(text.size(), secret.size() - 1); length > 0; --length) {
+    if (!text.ends_with(secret.substr(0, length))) continue;
+    text.resize(text.size() - length);
+    return;
+  }
+}
+
 std::string element(std::string_view xml, std::string_view name) {
   const std::string open = "<" + std::string(name) + ">";
   const std::size_t start = xml.find(open);
@@ -140,8 +149,10 @@ std::string shown(std::string_view text, std::span<const Secret> secrets) {
   std::string out(text.substr(0, kMaxLookedAt));
   for (const Secret& secret : secrets) {
     if (secret.empty()) continue;
-    replace_all(out, secret.reveal(), "***");
-    replace_all(out, percent_encode(secret.reveal()), "***");
+    for (const std::string& form : {secret.reveal(), percent_encode(secret.reveal())}) {
+      replace_all(out, form, "***");
+      if (text.size() > kMaxLookedAt) cut_beginning(out, form);
+    }
   }
   cut_queries(out);
   for (char& c : out) {

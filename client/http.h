@@ -41,8 +41,9 @@ struct HttpRequest {
 };
 
 // Where an answer's body goes: into HttpResponse::body up to `limit`; or, where `into` is not empty and the
-// answer is a 200 or 206 with exactly as many bytes, straight there. `accepts`, where it is set, sees the
-// head before a byte is written there.
+// answer is a 200 or 206 with exactly as many bytes, straight there. (One that says another length is left
+// unread; one that says none and is longer is kUntrustworthy.) `accepts`, where it is set, sees the head
+// before a byte is written there.
 struct HttpSink {
   std::size_t limit = std::size_t{64} << 20;
   std::span<std::byte> into = {};

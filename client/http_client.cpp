@@ -3,6 +3,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace lakefuse {
@@ -13,6 +14,8 @@ namespace {
 constexpr std::chrono::seconds kKeepFor{15};
 // As many as callers at once are to be expected; above it a burst pays its own connections.
 constexpr std::size_t kMaxKeptPerOrigin = 64;
+// The lake, and its stores.
+constexpr std::size_t kMostOrigins = 8;
 
 }  // namespace
 
@@ -46,12 +49,23 @@ void HttpClient::keep(const Origin& origin, std::unique_ptr<HttpConnection> conn
   const auto now = std::chrono::steady_clock::now();
   std::vector<Kept> stale;
   std::lock_guard lock(mutex_);
-  std::vector<Kept>& idle = kept_[origin];
-  while (!idle.empty() && (idle.front().since < now - kKeepFor || idle.size() >= most_kept_)) {
-    stale.push_back(std::move(idle.front()));
-    idle.erase(idle.begin());
+  kept_[origin].push_back({std::move(connection), now});
+  // Of all origins: nobody may ever call one of them again, for a server's URLs lead where it likes.
+  for (auto at = kept_.begin(); at != kept_.end();) {
+    std::vector<Kept>& idle = at->second;
+    const auto is_too_old = [&](const Kept& kept) { return kept.since < now - kKeepFor; };
+    while (!idle.empty() && (is_too_old(idle.front()) || idle.size() > most_kept_)) {
+      stale.push_back(std::move(idle.front()));
+      idle.erase(idle.begin());
+    }
+    at = idle.empty() ? kept_.erase(at) : std::next(at);
   }
-  idle.push_back({std::move(connection), now});
+  while (kept_.size() > kMostOrigins) {
+    const auto longest_unused =
+        std::ranges::min_element(kept_, {}, [](const auto& each) { return each.second.back().since; });
+    std::ranges::move(longest_unused->second, std::back_inserter(stale));
+    kept_.erase(longest_unused);
+  }
 }
 
 HttpOutcome HttpClient::call(const Origin& origin, const HttpRequest& request, const HttpSink& sink,

@@ -21,8 +21,9 @@ struct HttpOutcome {
   bool maybe_done = true;
 };
 
-// Connections kept alive, per origin. Safe to use from many threads at once; each call takes a connection for
-// itself and blocks as HttpConnection does, and a second more where the origin says that it is sent too many.
+// Connections kept alive, per origin, of the few origins that were called last. Safe to use from many threads
+// at once; each call takes a connection for itself and blocks as HttpConnection does, and a second more where
+// the origin says that it is sent too many.
 // Redirects are never followed. Knows nothing of credentials.
 class HttpClient {
  public:

@@ -105,12 +105,12 @@ struct HttpConnection::Impl {
       if (still < queued) last_move = steady_clock::now();
       queued = still;
       if (!outcome && pointless()) {
-        end_operation([this](error_code& ignored) { socket.cancel(ignored); });
+        end_operation(outcome, [this](error_code& ignored) { socket.cancel(ignored); });
         return failed(Errc::kUnavailable, "has heard enough");
       }
     }
     if (outcome) return *outcome ? Result<std::size_t>(broken(*outcome)) : moved;
-    end_operation([this](error_code& ignored) { socket.close(ignored); });
+    end_operation(outcome, [this](error_code& ignored) { socket.close(ignored); });
     if (stop.stop_requested()) return failed(Errc::kInterrupted, "was left waiting: interrupted");
     return failed(Errc::kTimeout, "moved no byte for " + seconds(limit));
   }
@@ -120,13 +120,16 @@ struct HttpConnection::Impl {
     return await(limit, std::forward<Start>(start), [] { return false; });
   }
 
-  // The operation ends as aborted, here and not later: its handler refers to the frame that waits for it.
+  // The operation ends as aborted, here and not later: its handler refers to the frame that waits for it. A
+  // stop that is asked for just now ends one run() before that.
   template <class End>
-  void end_operation(End&& end) {
+  void end_operation(const std::optional<error_code>& outcome, End&& end) {
     error_code ignored;
     end(ignored);
-    io.restart();
-    io.run();
+    for (int runs = 0; runs < 2 && !outcome; ++runs) {
+      io.restart();
+      io.run();
+    }
   }
 
   Result<std::size_t> read_some(asio::mutable_buffer into, milliseconds limit) {
@@ -349,8 +352,11 @@ Result<> HttpConnection::Impl::read_head(std::optional<Parser>& parser, millisec
       if (wrong && wrong != http::error::need_more)
         return failed(Errc::kUntrustworthy, "does not answer in HTTP: " + wrong.message());
       if (parser->is_header_done()) break;
+      // Asked before each read: one that drips has its byte there at any time.
       const auto left = std::chrono::duration_cast<milliseconds>(deadline - steady_clock::now());
-      if (auto filled = fill_inbox(std::max(left, milliseconds(1))); !filled) return filled;
+      if (left <= milliseconds(0))
+        return failed(Errc::kTimeout, "has not sent all of its answer's head within " + seconds(limit));
+      if (auto filled = fill_inbox(left); !filled) return filled;
     }
     const int status = parser->get().result_int();
     if (status >= 200) return {};
@@ -429,8 +435,9 @@ Result<> HttpConnection::Impl::read_body(Parser& parser, const HttpSink& sink, m
   }
   // 201 answers can be long, too: the URLs of an upload in parts.
   const bool is_refusal = response.status >= 300;
-  const std::size_t limit =
-      is_refusal ? std::min(sink.limit, kMaxErrorBodyBytes) : std::max(sink.limit, sink.into.size());
+  // Who wants so many bytes in their place wants no others.
+  const std::size_t wanted = good && !sink.into.empty() ? sink.into.size() : sink.limit;
+  const std::size_t limit = is_refusal ? std::min(sink.limit, kMaxErrorBodyBytes) : wanted;
   if (length && *length > limit) {
     if (!is_refusal)
       return failed(Errc::kUntrustworthy, "answers with over " + std::to_string(limit) + " bytes");

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <optional>
 #include <stop_token>
+#include <system_error>
 #include <thread>
 
 #include "client/patience.h"
@@ -155,8 +156,12 @@ Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSourc
       }
     };
     std::vector<std::jthread> others;
-    for (std::size_t count = 1; count < std::min<std::size_t>(kSideBySide, parts); ++count)
-      others.emplace_back(work);
+    try {
+      for (std::size_t count = 1; count < std::min<std::size_t>(kSideBySide, parts); ++count)
+        others.emplace_back(work);
+    } catch (const std::system_error&) {
+      // No thread can be had: those that are there send all of it.
+    }
     work();
   }
   if (ahead != nullptr) ahead->end();  // What is put after an abort stays for ever.

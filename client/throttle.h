@@ -25,23 +25,29 @@ class Throttle {
   // Waits for a place. kInterrupted.
   Result<Turn> begin(const Origin& origin);
 
+  // How many origins it remembers something of.
+  [[nodiscard]] std::size_t origins() const;
+
  private:
   struct Line {
     std::size_t under_way = 0;
+    std::size_t waiting = 0;
     double most = 0;         // 0: no limit.
     std::uint64_t cuts = 0;  // How often it was said that these are too many.
   };
 
   const std::chrono::milliseconds patience_;
-  std::mutex mutex_;  // A leaf.
+  mutable std::mutex mutex_;  // A leaf.
   std::condition_variable_any ended_;
-  std::map<Origin, Line> lines_;  // Guarded by mutex_.
+  using Lines = std::map<Origin, Line>;
+  void forget_locked(Lines::iterator line);  // Where it says nothing more.
+  Lines lines_;                              // Guarded by mutex_.
 };
 
 class Throttle::Turn {
  public:
-  Turn(Throttle& throttle, Line& line, std::uint64_t cuts)
-      : throttle_(&throttle), line_(&line), cuts_(cuts) {}
+  Turn(Throttle& throttle, Lines::iterator line)
+      : throttle_(&throttle), line_(line), cuts_(line->second.cuts) {}
   Turn(Turn&& other) noexcept;
   Turn& operator=(Turn&&) = delete;
   ~Turn();
@@ -50,7 +56,7 @@ class Throttle::Turn {
 
  private:
   Throttle* throttle_;  // Null: moved from.
-  Line* line_;
+  Lines::iterator line_;
   std::uint64_t cuts_;  // When it began.
 };
 

@@ -13,7 +13,8 @@
 namespace lakefuse {
 
 // Presigned URLs for reading, by what they lead to, for as long as they live. They are bearer credentials:
-// kept in memory only and handed to nobody but the reader. Safe to use from many threads at once.
+// kept in memory only, up to 10,000 and 64 MiB of them, and handed to nobody but the reader. Safe to use from
+// many threads at once; never blocks.
 class UrlCache {
  public:
   using Clock = std::chrono::steady_clock;
@@ -34,11 +35,13 @@ class UrlCache {
     Clock::time_point expiry;
   };
 
-  void drop_oldest_locked();
+  static std::size_t bytes_of(const Entry& entry);
+  void drop_locked(std::list<Entry>::iterator entry);
 
   mutable std::mutex mutex_;
   std::list<Entry> entries_;                                            // Guarded by mutex_. Oldest first.
   std::unordered_map<std::string, std::list<Entry>::iterator> by_key_;  // Guarded by mutex_.
+  std::size_t bytes_ = 0;                                               // Guarded by mutex_.
 };
 
 }  // namespace lakefuse

@@ -10,7 +10,10 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kMaxDepth = 16;                      // lakeFS nests four deep.
+constexpr std::size_t kMaxDepth = 16;  // lakeFS nests four deep.
+// Two bytes of JSON can be a value of 24, twice while it is parsed. A page of 1,000 has some 20,000 commas,
+// more in names and metadata.
+constexpr std::ptrdiff_t kMaxCommas = std::ptrdiff_t{2} << 20;
 constexpr std::int64_t kLatestSeconds = 253'402'300'799;   // The year 9999: times may be reckoned with.
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD.
 
@@ -25,7 +28,12 @@ json::parse_options options() {
   return options;
 }
 
+bool has_too_many_values(std::string_view body) {
+  return std::ranges::count(body, ',') > kMaxCommas;
+}
+
 Result<json::value> parse(std::string_view body) {
+  if (has_too_many_values(body)) return untrustworthy("it has millions of values");
   json::error_code wrong;
   json::value value = json::parse(json::string_view(body.data(), body.size()), wrong, {}, options());
   if (wrong) return untrustworthy("it is no JSON (" + wrong.message() + ")");
@@ -282,7 +290,7 @@ std::optional<std::string> guess_next(std::string_view body) {
   // Inside of a text its quotes would be escaped.
   constexpr std::string_view kName = "\"pagination\":";
   const auto at = body.find(kName);
-  if (at == std::string_view::npos) return std::nullopt;
+  if (at == std::string_view::npos || has_too_many_values(body)) return std::nullopt;
   body.remove_prefix(at + kName.size());
   json::stream_parser parser({}, options());
   json::error_code wrong;

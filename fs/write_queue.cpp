@@ -1,6 +1,7 @@
 #include "fs/write_queue.h"
 
 #include <algorithm>
+#include <random>
 #include <string>
 #include <system_error>
 
@@ -15,11 +16,18 @@ constexpr std::size_t kMostAtOnce = 16;  // As many as pay on one origin.
 constexpr milliseconds kFirstPause{1000};
 constexpr milliseconds kLongestPause{60'000};
 
+// A place is the time of its promise, so that those of several mounts are in order; then a number that its
+// mount has drawn.
+constexpr WriteQueue::Order kMarks = 1 << 16;
+constexpr WriteQueue::Order kPerMillisecond = 64;  // More in a row go ahead of the clock.
+
 Moment clock_now() {
   return std::chrono::steady_clock::now();
 }
 
 }  // namespace
+
+WriteQueue::WriteQueue() : mark_(std::random_device{}() % kMarks) {}
 
 WriteQueue::~WriteQueue() {
   {
@@ -35,8 +43,11 @@ void WriteQueue::set_remover(Remover remover) {
 }
 
 WriteQueue::Order WriteQueue::next() {
+  const auto now =
+      std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch());
   const std::lock_guard lock(mutex_);
-  return ++last_;
+  const Order by_clock = static_cast<Order>(std::max<std::int64_t>(now.count(), 0)) * kPerMillisecond;
+  return last_ = std::max(last_ / kMarks + 1, by_clock) * kMarks + mark_;
 }
 
 void WriteQueue::comes_after(Order left) {

@@ -36,11 +36,12 @@ class WriteQueue {
   };
   static constexpr std::size_t kMostRemovals = 1000;  // lakeFS's largest batch.
 
-  WriteQueue() = default;
+  WriteQueue();
   ~WriteQueue();  // Ends running jobs early; what was not done is promised on disk.
   void set_remover(Remover remover);
 
-  // The place of what is promised now; an earlier mount's places come before it.
+  // The place of what is promised now; an earlier mount's places come before it. No other mount gives the
+  // same one: two of a branch may end at once, and the next one takes over the promises of both.
   Order next();
   void comes_after(Order left);
 
@@ -107,6 +108,7 @@ class WriteQueue {
   Entries entries_;
   std::set<Order> stuck_;
   Order last_ = 0;
+  const Order mark_;  // Of this mount, in all places that it gives.
   std::size_t running_ = 0;
   bool is_ending_ = false;
   // A pool of its own, from the first job on: jobs wait for their inodes' turns, which somebody may hold who

@@ -1,3 +1,5 @@
+#include <fcntl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <fstream>
@@ -5,6 +7,8 @@
 #include <thread>
 
 #include "cache/block_files.h"
+#include "cache/disk.h"
+#include "cache/private_directory.h"
 #include "tests/cache/cache_fixture.h"
 #include "tests/cache/child_process.h"
 
@@ -69,6 +73,66 @@ TEST_CASE("eviction keeps the busy, and the small for longer than the large") {
   CHECK(is_there(busy));
   CHECK_FALSE(is_there(idle));
   for (const ObjectInfo& object : small) CHECK(is_there(object));
+}
+
+TEST_CASE("what was used when the clock was wrong does not push out what is read after that") {
+  CacheFixture f;
+  const auto cache = f.open(4 * kWhole + (256 << 10));
+  for (unsigned n = 0; n < 4; ++n)
+    REQUIRE(read_to_disk(*cache, f.lake.put(std::to_string(n), text_of_size(kWhole, n)), 0, 10).has_value());
+  for (const fs::path& file : block_files(f.path())) set_last_used(file, -365 * 24 * 3600);
+  const ObjectInfo first = f.lake.put("first", text_of_size(kWhole, 8));
+  REQUIRE(read_to_disk(*cache, first, 0, 10).has_value());
+  REQUIRE(read_to_disk(*cache, f.lake.put("second", text_of_size(kWhole, 9)), 0, 10).has_value());
+  f.lake.forget_calls();
+  REQUIRE(read(*f.open(kGiB), first, 0, 10).has_value());
+  CHECK(f.fetches() == 0);
+}
+
+TEST_CASE("F1: a mount that is stopped while it has the account holds up no other one for long") {
+  CacheFixture f;
+  std::ignore = f.open();
+  ChildProcess stopped([&](const auto& stay) {
+    const int usage = ::open((f.path() / "usage").c_str(), O_RDWR | O_CLOEXEC);
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    stay(::fcntl(usage, F_OFD_SETLK, &lock) == 0);
+  });
+  std::jthread rescue([&](const std::stop_token& is_done) {
+    for (int n = 0; n < 200 && !is_done.stop_requested(); ++n) std::this_thread::sleep_for(100ms);
+    if (!is_done.stop_requested()) stopped.kill();
+  });
+  const auto begun = std::chrono::steady_clock::now();
+  const ObjectInfo object = f.lake.put("a", text_of_size(8 * kWhole));
+  {
+    const auto cache = f.open();
+    for (int n = 0; n < 8; ++n)
+      CHECK(read_to_disk(*cache, f.lake.put(std::to_string(n), text_of_size(kWhole)), 0, 10).has_value());
+  }
+  CHECK(std::chrono::steady_clock::now() - begun < 10s);
+}
+
+TEST_CASE("who counts a file that is being written does not count its bytes twice") {
+  ScratchDirectory scratch;
+  const auto directory = std::make_shared<const UniqueFd>(open_private_directory(scratch.path()).value());
+  auto usage = CacheUsage::open(directory->get()).value();
+  CacheEviction eviction(directory, usage, kGiB);
+  const BlockId id{std::string(64, 'a'), 0};
+  const BlockFormat format(id, kBlock);
+  REQUIRE(fs::create_directory(scratch.path() / "aa"));
+  const std::string path = file_of(id.object, "-0"), bytes = text_of_size(kBlock);
+  const auto file = open_file(directory->get(), path, O_CREAT | O_RDWR).value();
+  usage.change(0xaa, [&] { return static_cast<std::int64_t>(format.write_table(file.get()).value()); });
+  REQUIRE(write_fully(file.get(), 0, std::as_bytes(std::span(bytes))).has_value());
+  eviction.count_all({});  // By a mount that begins just now.
+  usage.change(0xaa, [&] {
+    const auto sums = format.sums_of(0, std::as_bytes(std::span(bytes)));
+    return static_cast<std::int64_t>(format.write_sums(file.get(), 0, sums).value());
+  });
+  struct stat facts {};
+  REQUIRE(::fstat(file.get(), &facts) == 0);
+  CHECK(usage.total() == charge_of(facts));
 }
 
 TEST_CASE("tiny objects count for what they take on disk, and the cap holds for thousands of them") {

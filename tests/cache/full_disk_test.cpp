@@ -1,8 +1,11 @@
 #include <sys/statvfs.h>
 
+#include <fstream>
+
 #include "cache/cached_store.h"
 #include "cache/spool.h"
 #include "tests/cache/cache_fixture.h"
+#include "tests/cache/child_process.h"
 #include "tests/cache/support.h"
 #include "tests/cache/tiny_disk.h"
 #include "tests/support/memory_store.h"
@@ -77,6 +80,59 @@ TEST_CASE(
   CHECK(cause_of(file->bytes().write(0, bytes_of(std::string(600 << 10, 'n')))) == Errc::kNoSpace);
   CHECK((text_of(*snapshot) == then));
   CHECK((read_back(file->bytes()) == then));
+}
+
+TEST_CASE("a full disk keeps no promise alive: what is published is taken back, whatever else is recorded") {
+  TinyDisk disk(2 << 20);
+  if (!disk) return;
+  constexpr int kPromises = 200;  // Their ends take more than what is left of a page.
+  const auto record = [](const std::string& path, SpoolRecord::State state) {
+    SpoolRecord record = record_of(state);
+    record.path = path;
+    return record;
+  };
+  using Safety = SpoolFile::Safety;
+  using State = SpoolRecord::State;
+  bool is_of_next_mount = false;
+  SUBCASE("by the mount that made it") {}
+  SUBCASE("by the next one") {
+    is_of_next_mount = true;
+  }
+  const auto fill = [&](const std::shared_ptr<SpoolFile>& other) {
+    std::ofstream filler(disk.path() / "filler", std::ios::app);
+    for (const std::string some(1 << 10, 'f'); filler << some << std::flush;) {
+    }
+    for (int n = 0; n < 100'000; ++n)
+      if (!other->save(record("other", State::kOpen), Safety::kSoon)) return true;
+    return false;
+  };
+  ChildProcess([&](const auto& stay) {
+    const auto spool = Spool::open(disk.path() / "state", kOwner, 0).value();
+    std::vector<std::shared_ptr<SpoolFile>> files;
+    bool is_well = true;
+    for (int n = 0; n < kPromises && is_well; ++n) {
+      files.push_back(spool->create(record(std::to_string(n), State::kOpen)).value());
+      is_well = files.back()->save(record(std::to_string(n), State::kQueued), Safety::kDurable).has_value();
+    }
+    if (is_of_next_mount) stay(is_well);
+    is_well &= fill(spool->create(record("other", State::kOpen)).value());
+    for (std::size_t n = 1; n < files.size(); ++n) files[n]->discard();
+    stay(is_well);
+  });
+  if (is_of_next_mount)
+    ChildProcess([&](const auto& stay) {
+      const auto spool = Spool::open(disk.path() / "state", kOwner, 0).value();
+      const auto left = spool->take_left_behind();
+      const bool is_well =
+          left.size() == kPromises && fill(spool->create(record("other", State::kOpen)).value());
+      for (std::size_t n = 1; n < left.size(); ++n) left[n].file->discard();
+      stay(is_well);
+    });
+  std::filesystem::remove(disk.path() / "filler");
+  std::vector<std::string> back;
+  for (const LeftBehind& one : Spool::open(disk.path() / "state", kOwner, 0).value()->take_left_behind())
+    if (one.record.state == State::kQueued) back.push_back(one.record.path);
+  CHECK(back == std::vector<std::string>{"0"});  // Not to be taken back: it keeps the journal.
 }
 
 TEST_CASE("a full disk means reading what it cannot hold uncached") {

@@ -60,6 +60,19 @@ TEST_CASE("a line that was cut short was never promised; what comes after it cou
   CHECK(left[0].path == "b");
 }
 
+TEST_CASE("however many removals wait, each is shown") {
+  SpoolFixture fixture;
+  constexpr std::uint64_t kMany = 20'000;
+  ChildProcess([&](const auto& stay) {
+    auto spool = fixture.open();
+    bool is_promised = true;
+    for (std::uint64_t order = 1; order <= kMany; ++order)
+      is_promised &= spool->begin_removal(removal_of(std::string(2000, 'x'), order)).has_value();
+    stay(is_promised);
+  });
+  CHECK(read_spools(fixture.state())->size() == kMany);
+}
+
 TEST_CASE("many threads promise at once") {
   SpoolFixture fixture;
   {

@@ -14,6 +14,18 @@ using State = SpoolRecord::State;
 using Safety = SpoolFile::Safety;
 namespace fs = std::filesystem;
 
+namespace {
+
+// As if it had been written before the machine was started.
+void say_another_boot(const fs::path& record) {
+  std::string text = slurp(record);
+  const auto boot = text.find("\"boot\":\"") + 8;
+  text.replace(boot, text.find('"', boot) - boot, "another");
+  std::ofstream(record, std::ios::trunc) << text;
+}
+
+}  // namespace
+
 TEST_CASE("a record that cannot be read costs nobody else a file, and its bytes are kept") {
   for (const char* garbage : {"", "{", "[]", R"({"state":"open"})", "\xff\xfe"}) {
     SpoolFixture f;
@@ -107,15 +119,37 @@ TEST_CASE("after a restart of the machine only synced bytes are trusted") {
   for (const Safety safety : {Safety::kSoon, Safety::kDurable}) {
     SpoolFixture f;
     f.leave(record_of("a", State::kFailed), "bytes", safety);
-    const fs::path record = f.file_ending(".json");
-    std::string text = slurp(record);
-    const auto boot = text.find("\"boot\":\"") + 8;
-    text.replace(boot, text.find('"', boot) - boot, "another");
-    std::ofstream(record, std::ios::trunc) << text;
+    say_another_boot(f.file_ending(".json"));
     const auto left = f.open()->take_left_behind();
     REQUIRE(left.size() == 1);
     CHECK(left[0].record.state == (safety == Safety::kSoon ? State::kConflict : State::kFailed));
   }
+}
+
+TEST_CASE("W3: what was fsynced is trusted after a restart of the machine, though its close failed") {
+  SpoolFixture f;
+  const std::string text(100'000, 'b');  // More than the journal carries.
+  ChildProcess([&](const auto& stay) {
+    auto spool = Spool::open(f.state(), kOwner, 0);
+    auto file = (*spool)->create(record_of("a"));
+    stay(file && (*file)->bytes().write(0, bytes_of(text)) &&
+         (*file)->save(record_of("a", State::kSynced), Safety::kDurable) &&
+         (*file)->save(record_of("a", State::kFailed), Safety::kSoon));
+  });
+  say_another_boot(f.file_ending(".json"));
+  const auto left = f.open()->take_left_behind();
+  REQUIRE(left.size() == 1);
+  CHECK(left[0].record.state == State::kFailed);
+  CHECK((read_all(left[0].file->bytes()) == text));
+}
+
+TEST_CASE("a record that no mount would read is none: what it was to promise is not promised") {
+  SpoolFixture f;
+  const auto spool = f.open();
+  const auto file = spool->create(record_of("a")).value();
+  SpoolRecord record = record_of("a", State::kFailed);
+  record.reason = std::string(65 << 20, 'x');
+  CHECK(cause_of(file->save(record, Safety::kDurable)) == Errc::kTooLarge);
 }
 
 TEST_CASE("F3: nobody else can read or replace what is in a spool") {

@@ -135,6 +135,27 @@ TEST_CASE("what is not all here, or small, is not lent") {
                              [](auto& file) { return WholeFiles::is_name(file.string()); }));
 }
 
+TEST_CASE("F4: whatever size a server says, to open such an object takes no memory") {
+  WholeFixture f;
+  const auto peak_of_memory = [] {
+    rusage usage{};
+    REQUIRE(::getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+  };
+  const auto cache = f.open();
+  REQUIRE(read_to_disk(*cache, f.object, 0, f.text.size()).has_value());
+  REQUIRE(lent_at_last(*cache, f.object) != nullptr);
+  const auto before = peak_of_memory();
+  ObjectInfo large = f.object;
+  large.size_bytes = std::uint64_t{1} << 44;
+  CHECK(cache->lend(large) == nullptr);
+  // One at a time: once this one can be had, that one is done with.
+  const ObjectInfo next = f.lake.put("next", f.text);
+  REQUIRE(read_to_disk(*cache, next, 0, f.text.size()).has_value());
+  CHECK(lent_at_last(*cache, next) != nullptr);
+  CHECK(peak_of_memory() - before < 100 << 10);  // KiB.
+}
+
 TEST_CASE("what was changed since it was looked through is not lent, and no reader sees it") {
   WholeFixture f;
   f.make();

@@ -51,6 +51,18 @@ TEST_CASE("answer error: a stranger's text shows no secret, no signature, no con
   CHECK(shown("") == "");
 }
 
+TEST_CASE("F3: answer error: a secret that is cut in its middle is not shown either") {
+  const std::string secret(150, 's');
+  for (std::size_t times = 1; times < 20; ++times) {
+    std::string text;
+    for (std::size_t n = 0; n < times; ++n) text += secret + " ";
+    for (std::size_t shift = 0; shift < 160; shift += 7) {
+      const std::string told = shown(std::string(shift, '.') + text, std::vector{Secret(secret)});
+      CHECK(told.find("sss") == std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("answer error: a long text is cut to 300 characters, between characters") {
   std::string text;
   for (int i = 0; i < 200; ++i) text += "\xC3\xA9";

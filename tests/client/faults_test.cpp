@@ -1,6 +1,9 @@
 // F1 and F4 of the client: whatever goes wrong, a call ends in time with a cause that fits, and with no false
 // bytes.
 
+#include <pthread.h>
+
+#include <optional>
 #include <thread>
 
 #include "client/patience.h"
@@ -498,6 +501,26 @@ TEST_CASE("faults: an upload in parts that fails names the part, ends the others
   INFO(uploaded.error().message);
   CHECK(uploaded.error().message.find("store_put of part ") != std::string::npos);
   CHECK(lake.server.wait_for("abort_presign_multipart_upload", 1));
+}
+
+TEST_CASE("faults: where no thread can be started the parts go up one after the other") {
+  DoubleLake lake;
+  const auto store = lake.store();
+  const std::string bytes(std::size_t{33} << 20, 'p');
+  REQUIRE(store->upload_parts(path("first"), TextSource(bytes), nullptr));  // Keeps connections.
+  pthread_attr_t usual, too_large;
+  REQUIRE(::pthread_getattr_default_np(&usual) == 0);
+  REQUIRE(::pthread_getattr_default_np(&too_large) == 0);
+  REQUIRE(::pthread_attr_setstacksize(&too_large, std::size_t{1} << 46) == 0);
+  REQUIRE(::pthread_setattr_default_np(&too_large) == 0);
+  std::optional<Uploaded> uploaded;
+  CHECK_NOTHROW(uploaded = must(store->upload_parts(path("big"), TextSource(bytes), nullptr)));
+  CHECK(::pthread_setattr_default_np(&usual) == 0);
+  ::pthread_attr_destroy(&usual);
+  ::pthread_attr_destroy(&too_large);
+  REQUIRE(uploaded);
+  REQUIRE(store->complete(path("big"), *uploaded, {}).has_value());
+  CHECK((read_all(*store, look(*store, "big")).value() == bytes));
 }
 
 }  // namespace lakefuse::test

@@ -99,6 +99,35 @@ TEST_CASE("connection: bytes go straight into the caller's buffer, or not at all
   CHECK(buffer == "world");
 }
 
+TEST_CASE("connection: no more than was asked for is read into memory, where the length is not told either") {
+  std::string buffer(5, '#');
+  const HttpSink sink{.into = std::as_writable_bytes(std::span(buffer))};
+  const std::string chunk = "2710\r\n" + std::string(10'000, 'x') + "\r\n";
+  const auto long_answer = answer(
+      "HTTP/1.1 206 Partial\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + chunk + "0\r\n\r\n", sink);
+  REQUIRE_FALSE(long_answer.has_value());
+  CHECK(long_answer.error().code == Errc::kUntrustworthy);
+  CHECK(long_answer.error().message.find("over 5 bytes") != std::string::npos);
+  CHECK(buffer == "#####");
+}
+
+TEST_CASE("F1: connection: a head that drips does not outlast its deadline, however quick the drops are") {
+  const ScriptedServer server([](ScriptedServer::Peer& peer) {
+    peer.request();
+    peer.send("HTTP/1.1 200 OK\r\nX: ");
+    const auto start = std::chrono::steady_clock::now();
+    for (int n = 1; n <= 20'000; ++n) {
+      while (since(start) < n * 100us) std::this_thread::yield();
+      peer.send("x");
+    }
+  });
+  const auto start = std::chrono::steady_clock::now();
+  const auto got = get(server, {}, kShort);
+  REQUIRE_FALSE(got.has_value());
+  CHECK(got.error().code == Errc::kTimeout);
+  CHECK(since(start) < 1s);
+}
+
 TEST_CASE("connection: what is no HTTP, or is meant to hurt, is refused") {
   const std::string head = "HTTP/1.1 200 OK\r\n";
   for (const std::string& bytes :

@@ -216,4 +216,20 @@ TEST_CASE("kept connections leave descriptors to others where there are few") {
   CHECK(::setrlimit(RLIMIT_NOFILE, &before) == 0);
 }
 
+TEST_CASE("F4: http client: wherever a server's URLs lead, only few connections stay open") {
+  std::atomic<int> closed{0};
+  std::vector<std::unique_ptr<ScriptedServer>> stores;
+  for (int n = 0; n < 40; ++n)
+    stores.push_back(std::make_unique<ScriptedServer>([&](ScriptedServer::Peer& peer) {
+      while (!peer.request().empty()) peer.send(kOk);
+      ++closed;
+    }));
+  HttpClient http = client();
+  for (const auto& store : stores) REQUIRE(call(http, *store, Repeat::kSafe).response.has_value());
+  for (int n = 0; n < 1000 && closed < 32; ++n) std::this_thread::sleep_for(1ms);
+  CHECK(closed >= 32);
+  CHECK(call(http, *stores.back(), Repeat::kSafe).response.has_value());
+  CHECK(stores.back()->connections() == 1);
+}
+
 }  // namespace lakefuse::test

@@ -128,4 +128,15 @@ TEST_CASE("throttle: a client sends a server that says 503 fewer requests at onc
   CHECK(most <= kCallers / 2 + 1);
 }
 
+TEST_CASE("F4: throttle: wherever a server's URLs lead, only few origins are remembered") {
+  Throttle throttle(1ms);
+  for (int n = 0; n < 1000; ++n) {
+    auto turn = throttle.begin({false, "store" + std::to_string(n), 80});
+    REQUIRE(turn.has_value());
+    turn->answered(n % 2 == 0 ? 200 : 429);
+  }
+  CHECK(throttle.origins() <= 64);
+  CHECK(room(throttle) == 100);
+}
+
 }  // namespace lakefuse::test

@@ -58,4 +58,18 @@ TEST_CASE("url cache: does not grow without end") {
   CHECK(urls.find(version("10049")));
 }
 
+TEST_CASE("F4: url cache: long URLs take no more memory than many") {
+  UrlCache urls;
+  const auto later = UrlCache::Clock::now() + std::chrono::hours(1);
+  for (int i = 0; i < 100; ++i)
+    urls.put(version(std::to_string(i)), Secret(std::string(1 << 20, 'u')), later);
+  CHECK(urls.size() < 64);
+  CHECK(urls.find(version("99")));
+  urls.put(version("99"), Secret("url"), later);
+  for (int i = 0; i < 100; ++i) urls.drop(version(std::to_string(i)));
+  urls.put(version("large"), Secret(std::string(63 << 20, 'u')), later);  // All that went left its room.
+  CHECK(urls.size() == 1);
+  CHECK(urls.find(version("large")));
+}
+
 }  // namespace lakefuse::test

@@ -1,6 +1,7 @@
 #include "client/wire.h"
 
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 
 #include <string>
 
@@ -219,6 +220,23 @@ TEST_CASE("wire: a configuration with several stores names each") {
   CHECK(config->list.at(0).id == "two");
   CHECK(config->list.at(0).facts.can_presign);
   CHECK_FALSE(config->list.at(0).facts.can_presign_multipart);
+}
+
+TEST_CASE("F4: wire: an answer of many small values takes no more memory than one of large ones") {
+  const auto peak_of_memory = [] {
+    rusage usage{};
+    REQUIRE(::getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+  };
+  std::string body = R"({"pagination":{"has_more":false},"results":[0)";
+  for (int n = 0; n < 10'000'000; ++n) body += ",0";
+  body += "]}";
+  const auto before = peak_of_memory();
+  const auto list = wire::parse_list(body, {});
+  REQUIRE_FALSE(list.has_value());
+  CHECK(list.error().code == Errc::kUntrustworthy);
+  CHECK_FALSE(wire::guess_next(body));
+  CHECK(peak_of_memory() - before < 100 << 10);  // KiB.
 }
 
 }  // namespace lakefuse::test

@@ -6,7 +6,9 @@
 #include <atomic>
 #include <future>
 #include <mutex>
+#include <set>
 #include <string>
+#include <utility>
 
 using namespace lakefuse;
 using namespace std::chrono_literals;
@@ -116,6 +118,22 @@ TEST_CASE("write queue: what fails for a passing cause keeps its place, and what
   CHECK(queue.drain());
   CHECK(trace.text() == "ab");
   CHECK(tries == 2);
+}
+
+TEST_CASE("write queue: no two mounts give one place, and of one the later is behind the earlier") {
+  WriteQueue one, other;
+  std::set<WriteQueue::Order> places;
+  WriteQueue::Order last = 0, last_of_other = 0;
+  for (int n = 0; n < 1000; ++n) {
+    const auto before = std::exchange(last, one.next());
+    const auto before_of_other = std::exchange(last_of_other, other.next());
+    CHECK(last > before);
+    CHECK(last_of_other > before_of_other);
+    CHECK(places.insert(last).second);
+    CHECK(places.insert(last_of_other).second);
+  }
+  one.comes_after(last + (WriteQueue::Order{1} << 40));  // Of an earlier mount, whose clock was ahead.
+  CHECK(one.next() > last + (WriteQueue::Order{1} << 40));
 }
 
 TEST_CASE("write queue: where no thread can be started nobody waits for ever, and all is done once one can") {

@@ -137,6 +137,34 @@ TEST_CASE(
   CHECK(lake.read("d/over") == "fresh");
 }
 
+TEST_CASE(
+    "--writeback: what two mounts of one branch promised, and ended with, the next one does, all of it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  for (const char* name : {"one1", "one2", "one3", "two1", "two2", "two3"}) lake.put(name, "old");
+  Mounted one(lake, writeback());
+  MountOptions beside = writeback();
+  beside.state_dir = one.state_dir();
+  Mounted two(lake, beside);
+  Standstill standstill(lake);
+  for (const auto& [mount, name] : {std::pair(&one, "one"), std::pair(&two, "two")})
+    for (const char* number : {"1", "2", "3"}) {
+      CHECK(names_in(mount->at()).size() == 6);
+      CHECK(remove_file(*mount / (std::string(name) + number)) == kOk);
+      CHECK(write_file(*mount / (std::string("new ") + name + number), name) == kOk);
+    }
+  one.kill_hard();
+  two.kill_hard();
+  CHECK(lake.keys().size() == 6);
+  one.mount();
+  const Names expected{"new one1", "new one2", "new one3", "new two1", "new two2", "new two3"};
+  CHECK(names_in(one.at()) == expected);
+  standstill.end();
+  CHECK(flush(one) == 0);
+  CHECK(lake.keys() == expected);
+  CHECK(one.pending().empty());
+}
+
 TEST_CASE("--writeback: what is written again while it waits never spoils what was promised") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
