@@ -96,6 +96,9 @@ class FilesystemCore {
   // Open files (fs/file_operations.cpp): a handle, and what the kernel is told of it.
   std::shared_ptr<FileHandle> make_handle(const InodePtr& inode, int flags, const Caller& caller);
   OpenedFile hand_out(std::shared_ptr<FileHandle> handle);
+  // A handle that was counted is no more: if it was the last that may write, what became dirty after the last
+  // flush is brought to the lake.
+  void let_go_of(const FileHandle& handle);
   // A file that holds its version's bytes (CachedStore::lend); mostly none.
   std::shared_ptr<const UniqueFd> lend(const InodePtr& inode);
 
@@ -133,6 +136,8 @@ class FilesystemCore {
   // be had, or waits. kStale: it is gone, and the kernel looks the name up again.
   Result<> outlast_unlink(const InodePtr& inode);
   Result<> truncate(const InodePtr& inode, std::uint64_t size);
+  // kTooLarge: no object of the lake can have that size.
+  Result<> check_size(const InodePtr& inode, std::uint64_t size) const;
   bool is_local_name(const InodePtr& inode) const;
   bool is_held_name(const InodePtr& inode) const;
   bool is_journal_in_use(const InodePtr& inode) const;

@@ -91,6 +91,7 @@ struct Staging {
   bool append_only = true;           // Nothing but O_APPEND writes since it was staged,
   std::uint64_t appended_from = 0;   // from there on.
   bool promised = false;             // fsync said that these bytes survive (W3).
+  bool was_closed = false;           // So did a close of some of them, since which they change again.
   bool may_be_linked = false;        // Under this nonce: a publish of it has begun.
   Wait wait = Wait::kNothing;
   std::uint64_t order = 0;       // With --writeback: its place in the write queue,

@@ -337,6 +337,7 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     if (!staging.dirty) {
       staging.wait = Wait::kNothing;
       staging.promised = false;  // Kept.
+      staging.was_closed = false;
     } else if (!is_closed) {
       staging.wait = Wait::kClose;  // What was closed since stays closed.
     }
@@ -424,6 +425,7 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     Staging& staging = inode->staging;
     staging.wait = Wait::kPerson;
     staging.failure = why;
+    staging.spoilt.reset();  // A person decides about all of it.
     staging.since_seconds = std::time(nullptr);
     staging.parts.reset();
     inode->is_ours = false;
@@ -470,7 +472,8 @@ void Publishing::drop_if_clean(const InodePtr& inode) {
     const std::lock_guard lock(inode->mutex);
     Staging& staging = inode->staging;
     if (staging.spool == nullptr || staging.wait == Wait::kPerson) return;
-    if (staging.dirty && !inode->is_deleted && !staging.spoilt) return;
+    const bool is_wanted = !staging.spoilt || staging.sealed || holds_promises(staging);
+    if (staging.dirty && !inode->is_deleted && is_wanted) return;
     // Who still writes goes on in it; who still has a deleted file open reads it.
     if (inode->writers > 0) return;
     if ((inode->is_deleted || inode->is_kept_here) && is_open) return;

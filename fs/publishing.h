@@ -79,6 +79,9 @@ class Publishing {
   Result<> reopen(const InodePtr& inode, bool keeps_bytes);
   // Whether that was done. REQUIRES: the inode's mutex is held.
   static bool is_open_on_disk(const Staging& staging, bool keeps_bytes);
+  // Whether a fsync or a close said of some of what is being written that it survives (W2, W3): it is not
+  // thrown away with the rest. REQUIRES: the inode's mutex is held.
+  static bool holds_promises(const Staging& staging) { return staging.promised || staging.was_closed; }
   // What lies under that name is the lake's: whoever knows of it asks again, the kernel too.
   void give_back(const InodePtr& directory, const std::string& name);
   // Of a conflict: asks what the lake holds at its path, and remembers it for describe().

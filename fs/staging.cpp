@@ -171,11 +171,13 @@ Result<> FilesystemCore::outlast_unlink(const InodePtr& inode) {
 }
 
 Result<> FilesystemCore::truncate(const InodePtr& inode, std::uint64_t size) {
+  if (auto fits = check_size(inode, size); !fits) return fits;
   auto change = begin_change(inode, size != 0);
   if (!change) return change.error();
   if (auto cut = change->bytes.truncate(size); !cut) return cut.error();
   if (size == 0) {  // Begun anew.
     inode->staging.spoilt.reset();
+    inode->staging.was_closed = false;
     inode->staging.parts.reset();
     if (inode->staging.digest) publishing.digest_ahead(*inode);
   }
