@@ -162,7 +162,7 @@ struct Inode {
   // Directories: one thread asks the lake for a first page, the others wait for its answer.
   Turns listing_turn;
 
-  std::mutex mutex;  // A leaf, but for the tree's lock, under which it may be taken. Guards all below.
+  std::mutex mutex;  // A leaf, but for the tree's lock, which may be taken under it. Guards all below.
   Attributes attributes;
   KeptObject version;  // On the lake; nothing for what never was there, and for directories.
   Moment version_seen{};

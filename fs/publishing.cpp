@@ -467,9 +467,9 @@ void Publishing::look_at_theirs_behind(const InodePtr& inode) {
 void Publishing::drop_if_clean(const InodePtr& inode) {
   std::shared_ptr<SpoolFile> dropped;
   std::optional<Sealed> sealed;
-  const bool is_open = tree_.handles(inode) > 0;
   {
     const std::lock_guard lock(inode->mutex);
+    const bool is_open = tree_.handles(inode) > 0;
     Staging& staging = inode->staging;
     if (staging.spool == nullptr || staging.wait == Wait::kPerson) return;
     const bool is_wanted = !staging.spoilt || staging.sealed || holds_promises(staging);
@@ -483,8 +483,9 @@ void Publishing::drop_if_clean(const InodePtr& inode) {
     queue_.mend(staging.order);
     staging = Staging{};
     inode->is_ours = false;
+    forget_locked(inode);
   }
-  abandon(inode);
+  tree_.tidy(inode);
   dropped->discard(safety_of_ends());
   if (sealed) sealed->spool->discard(safety_of_ends());
 }
@@ -620,12 +621,9 @@ void Publishing::remember(const InodePtr& inode) {
   staged_[inode->node] = inode;
 }
 
-void Publishing::abandon(const InodePtr& inode) {
-  {
-    const std::lock_guard lock(mutex_);
-    staged_.erase(inode->node);
-  }
-  tree_.tidy(inode);
+void Publishing::forget_locked(const InodePtr& inode) {
+  const std::lock_guard lock(mutex_);
+  staged_.erase(inode->node);
 }
 
 std::vector<InodePtr> Publishing::due_now() {

@@ -112,8 +112,9 @@ class Publishing {
   // For status and flush.
   [[nodiscard]] std::vector<InodePtr> staged() const;
   [[nodiscard]] PendingFile describe(const InodePtr& inode) const;
-  void remember(const InodePtr& inode);  // It has staged bytes now.
-  void abandon(const InodePtr& inode);   // They are gone.
+  // It has staged bytes now. Who gives them to it does so under its mutex, as who takes them away: else it
+  // were forgotten with new ones.
+  void remember(const InodePtr& inode);
 
   [[nodiscard]] KnownVersions& versions() { return versions_; }
   [[nodiscard]] WriteQueue& queue() { return queue_; }
@@ -140,6 +141,7 @@ class Publishing {
   void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
   // `generation`: of the staged bytes when their publish began.
   Error failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename);
+  void forget_locked(const InodePtr& inode);                     // REQUIRES: its mutex is held.
   static void retry_locked(Staging& staging, const Error& why);  // REQUIRES: the inode's mutex is held.
   void save_locked(Inode& inode, const std::string& path);       // REQUIRES: its mutex is held.
   Result<> publish_queued(const InodePtr& inode, WriteQueue::Order order);
