@@ -43,6 +43,11 @@ class Publishing {
     std::string nonce = {};
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
+  // What an interrupted call asked for may be done a moment later (rule 1): whoever changes the inode's path
+  // on the lake next does so after that. kInterrupted.
+  static Result<> outlast_cut_off(const InodePtr& inode);
+  // To be said of a change that failed; only of one that was interrupted it is noted.
+  static void may_be_cut_off(const InodePtr& inode, const Error& why);
   // Whether that failed only for another's sake, who waits for the turn to take the name. REQUIRES: the turn.
   [[nodiscard]] bool is_dropped(const InodePtr& inode, const Error& why) const;
   // What was closed could not even be tried: it is kept and tried again, as after a publish that failed,
