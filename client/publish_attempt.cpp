@@ -170,7 +170,11 @@ PublishAttempt::Verdict PublishAttempt::judge(const std::optional<ObjectInfo>& f
 PublishAttempt::Verdict PublishAttempt::lose() {
   auto found = look_after(exists(job_.path), kUntilLost, lake_, job_.path, sleep_);
   if (!found) return found.error();
-  return is_foreign(*found) ? exists(job_.path) : judge(*found);
+  if (is_foreign(*found)) return exists(job_.path);
+  // Nobody changes it that often: it is the server that says now this and now that.
+  if (++nearly_lost_ > kMaxRounds)
+    return Error{Errc::kUnavailable, "\"" + job_.path.str() + "\": each look finds another entry there"};
+  return judge(*found);
 }
 
 Result<bool> PublishAttempt::outlives_commit() {

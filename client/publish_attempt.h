@@ -56,6 +56,7 @@ class PublishAttempt {
   bool is_doubtful_;
   std::optional<ObjectInfo> claim_;
   int lost_answers_ = 0;
+  int nearly_lost_ = 0;
   Error last_{Errc::kUnavailable, ""};
 };
 

@@ -21,15 +21,14 @@ bool wants_to_write(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
 }
 
-Result<> check_size(const FilesystemCore& core, const InodePtr& inode, std::uint64_t size) {
-  const std::uint64_t largest = core.lake.facts().largest_object();
-  if (size <= largest) return {};
-  return Error{Errc::kTooLarge, "write to " + core.tree.last_path(inode) +
-                                    ": an object on this lake ends at " + std::to_string(largest >> 30) +
-                                    " GiB"};
-}
-
 }  // namespace
+
+Result<> FilesystemCore::check_size(const InodePtr& inode, std::uint64_t size) const {
+  const std::uint64_t largest = lake.facts().largest_object();
+  if (size <= largest) return {};
+  return Error{Errc::kTooLarge, "write to " + tree.last_path(inode) + ": an object on this lake ends at " +
+                                    std::to_string(largest >> 30) + " GiB"};
+}
 
 std::shared_ptr<FileHandle> FilesystemCore::make_handle(const InodePtr& inode, int flags,
                                                         const Caller& caller) {
@@ -74,13 +73,7 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
   if (wants_to_write(flags) && core.options.read_only) return core.read_only_error();
   auto handle = core.make_handle(inode, flags, caller);
   const auto give_up = [&](const Error& why) {
-    if (handle->may_write) {
-      const std::lock_guard lock(inode->mutex);
-      --inode->writers;
-    }
-    core.tree.drop_handle(inode);
-    core.publishing.drop_if_clean(inode);
-    core.tree.tidy(inode);
+    core.let_go_of(*handle);
     return why;
   };
   if (auto outlasts = core.outlast_unlink(inode); !outlasts) return give_up(outlasts.error());
@@ -212,7 +205,7 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
   auto handle = core.files.find(id);
   if (!handle) return handle.error();
   const InodePtr& inode = (*handle)->inode;
-  if (auto fits = check_size(core, inode, offset + bytes.size()); !fits) return fits.error();
+  if (auto fits = core.check_size(inode, offset + bytes.size()); !fits) return fits.error();
   auto change = core.begin_change(inode, true);
   if (!change) return change.error();
   auto& [lock, staged, file] = *change;
@@ -271,36 +264,39 @@ Result<> Filesystem::fsync(HandleId id, bool) {
 }
 
 void Filesystem::release(HandleId id) {
-  FilesystemCore& core = *core_;
-  const auto handle = core.files.remove(id);
-  if (handle == nullptr) return;
-  const InodePtr inode = handle->inode;
-  bool is_left = false, is_spoilt = false;
+  if (const auto handle = core_->files.remove(id)) core_->let_go_of(*handle);
+}
+
+void FilesystemCore::let_go_of(const FileHandle& handle) {
+  const InodePtr& inode = handle.inode;
+  bool is_left = false;
+  std::optional<Error> spoilt, keeps_promises;
   {
     const std::lock_guard lock(inode->mutex);
-    if (handle->may_write) --inode->writers;
+    if (handle.may_write) --inode->writers;
     const Staging& staging = inode->staging;
     is_left = staging.dirty && inode->writers == 0 && !inode->is_deleted && staging.wait == Wait::kClose;
-    if (is_left && staging.spoilt) {
-      // The writer was told so at write and at close; the lake keeps its version.
-      is_left = false;
-      is_spoilt = true;
-    }
+    // The writer was told so at write and at close; the lake keeps its version.
+    if (is_left) spoilt = staging.spoilt;
+    if (spoilt && Publishing::holds_promises(staging)) keeps_promises = std::exchange(spoilt, std::nullopt);
   }
-  if (is_spoilt) {
-    if (const InodePtr spoilt = core.publishing.part_from_sealed(inode))
-      core.bury(spoilt);
+  if (keeps_promises && is_local_name(inode)) {
+    publishing.keep_here(inode);  // As on any disk.
+  } else if (keeps_promises) {
+    publishing.set_aside(inode, keeps_promises->in("what was closed or synced before is kept"));
+  } else if (spoilt) {
+    if (const InodePtr parted = publishing.part_from_sealed(inode))
+      bury(parted);
     else
       inode->is_ours = false;
+  } else if (is_left) {
+    // What became dirty after the last flush: mapped pages, duplicated descriptors. Whoever wrote it is gone.
+    if (auto settled = settle(inode); !settled) note_failure("release", settled.error(), true);
   }
-  // What became dirty after the last flush: mapped pages, duplicated descriptors. Whoever wrote it is gone.
-  if (is_left) {
-    if (auto settled = core.settle(inode); !settled) note_failure("release", settled.error(), true);
-  }
-  core.tree.drop_handle(inode);
-  core.release_journals(inode);
-  core.publishing.drop_if_clean(inode);
-  core.tree.tidy(inode);
+  tree.drop_handle(inode);
+  release_journals(inode);
+  publishing.drop_if_clean(inode);
+  tree.tidy(inode);
 }
 
 Result<> Filesystem::fallocate(HandleId id, int mode, std::uint64_t offset, std::uint64_t length) {
@@ -313,7 +309,7 @@ Result<> Filesystem::fallocate(HandleId id, int mode, std::uint64_t offset, std:
   if ((mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)) != 0)
     return Error{Errc::kUnsupported, "fallocate: only KEEP_SIZE, PUNCH_HOLE and ZERO_RANGE"};
   const InodePtr& inode = (*handle)->inode;
-  if (auto fits = check_size(core, inode, offset + length); !fits) return fits.error();
+  if (auto fits = core.check_size(inode, offset + length); !fits) return fits.error();
   auto change = core.begin_change(inode, true);
   if (!change) return change.error();
   StagedFile& staged = change->bytes;

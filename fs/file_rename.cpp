@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "client/nonce.h"
+#include "fs/cut_off.h"
 #include "fs/filesystem_core.h"
 
 namespace lakefuse {
@@ -232,9 +233,27 @@ struct FileRename {
     return {};
   }
 
+  // Bytes of the replaced file that a publish brought there and was not told so are no stranger's (rule 1).
+  Result<> meet_untold(const ObjectPath& destination) {
+    if (replaced == nullptr) return {};
+    {
+      const std::lock_guard lock(replaced->mutex);
+      if (!replaced->staging.dirty || !replaced->staging.may_be_linked) return {};
+    }
+    const auto there = look_at(core.lake, destination);
+    if (!there) return there.error();
+    if (!*there) return {};
+    const std::lock_guard lock(replaced->mutex);
+    if (!core.publishing.goes_on_above_locked(replaced->staging, **there)) return {};
+    replaced->version = **there;
+    core.publishing.versions().met((*there)->path, **there);
+    return {};
+  }
+
   Result<> move_published(const ObjectInfo& version) {
     auto destination = ObjectPath::make(new_path());
     if (!destination) return destination.error();
+    if (auto met = meet_untold(*destination); !met) return met.error();
     Metadata metadata;
     {
       const std::lock_guard lock(inode->mutex);
@@ -357,6 +376,9 @@ Result<std::vector<Turns::Held>> FilesystemCore::take_turns(std::vector<InodePtr
 Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr& from, const Place& to,
                                            bool may_replace) {
   if (options.writeback == Writeback::kOff) return false;
+  for (const InodePtr& one : {inode, to.replaced})
+    if (auto late = one == nullptr ? Result<>() : Publishing::outlast_cut_off(one); !late)
+      return late.error();
   const auto no_rename = directory_renames.take();  // Of a directory above: the paths stay.
   if (!no_rename) return no_rename.error();
   const auto vacant = to.replaced == nullptr ? vacancy(tree.path_below(to.directory, to.key))
@@ -384,8 +406,10 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   if (!stand) return stand.error();
   std::vector<InodePtr> both{inode};
   if (to.replaced != nullptr) both.push_back(to.replaced);
-  const auto turns = take_turns(std::move(both));
+  const auto turns = take_turns(both);
   if (!turns) return turns.error();
+  for (const InodePtr& one : both)
+    if (auto late = Publishing::outlast_cut_off(one); !late) return late;
   const auto vacant = to.replaced == nullptr ? vacancy(tree.path_below(to.directory, to.key))
                                              : Vacancy{Expectation::absent()};
   if (!vacant) return vacant.error();
@@ -400,9 +424,12 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
     is_open = inode->writers > 0 && inode->staging.wait == Wait::kClose;
     version = inode->version;
   }
-  if (is_dirty) return change.move_staged(is_open);
-  if (!version) return Error{Errc::kNotFound, "rename of " + tree.last_path(inode) + ": it is gone"};
-  return change.move_published(*version);
+  if (!is_dirty && !version)
+    return Error{Errc::kNotFound, "rename of " + tree.last_path(inode) + ": it is gone"};
+  const Result<> done = is_dirty ? change.move_staged(is_open) : change.move_published(*version);
+  for (const InodePtr& one : both)
+    if (!done) may_come_later(*this, one, done.error());
+  return done;
 }
 
 void FilesystemCore::bury(const InodePtr& inode) {

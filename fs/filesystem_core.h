@@ -96,12 +96,18 @@ class FilesystemCore {
   // Open files (fs/file_operations.cpp): a handle, and what the kernel is told of it.
   std::shared_ptr<FileHandle> make_handle(const InodePtr& inode, int flags, const Caller& caller);
   OpenedFile hand_out(std::shared_ptr<FileHandle> handle);
+  // A handle that was counted is no more: if it was the last that may write, what became dirty after the last
+  // flush is brought to the lake.
+  void let_go_of(const FileHandle& handle);
   // A file that holds its version's bytes (CachedStore::lend); mostly none.
   std::shared_ptr<const UniqueFd> lend(const InodePtr& inode);
 
   // Staged bytes (fs/staging.cpp).
-  // Makes sure that writes have a place to go; `keep_bytes`: those of the version it has now stay.
-  Result<std::shared_ptr<SpoolFile>> stage(const InodePtr& inode, bool keep_bytes);
+  // Makes sure that writes have a place to go; `keep_bytes`: those of the version it has now stay. kToRead:
+  // for who has it open; after a crash nobody misses it.
+  enum class Stage { kToChange, kToRead };
+  Result<std::shared_ptr<SpoolFile>> stage(const InodePtr& inode, bool keep_bytes,
+                                           Stage why = Stage::kToChange);
   // The same; where no descriptor is left, once files that were promised before let go of theirs. Under no
   // lock.
   Result<std::shared_ptr<SpoolFile>> stage_in_time(const InodePtr& inode, bool keep_bytes);
@@ -130,9 +136,11 @@ class FilesystemCore {
     const InodePtr inode_;
   };
   // For who opens it, and has counted its handle: who comes while it is unlinked reads its bytes, if they can
-  // be had, or waits. kStale: it is gone, and the kernel looks the name up again.
+  // be had, or waits. kStale: it is gone, and so are they; the kernel looks the name up again.
   Result<> outlast_unlink(const InodePtr& inode);
   Result<> truncate(const InodePtr& inode, std::uint64_t size);
+  // kTooLarge: no object of the lake can have that size.
+  Result<> check_size(const InodePtr& inode, std::uint64_t size) const;
   bool is_local_name(const InodePtr& inode) const;
   bool is_held_name(const InodePtr& inode) const;
   bool is_journal_in_use(const InodePtr& inode) const;

@@ -91,6 +91,7 @@ struct Staging {
   bool append_only = true;           // Nothing but O_APPEND writes since it was staged,
   std::uint64_t appended_from = 0;   // from there on.
   bool promised = false;             // fsync said that these bytes survive (W3).
+  bool was_closed = false;           // So did a close of some of them, since which they change again.
   bool may_be_linked = false;        // Under this nonce: a publish of it has begun.
   Wait wait = Wait::kNothing;
   std::uint64_t order = 0;       // With --writeback: its place in the write queue,
@@ -161,7 +162,7 @@ struct Inode {
   // Directories: one thread asks the lake for a first page, the others wait for its answer.
   Turns listing_turn;
 
-  std::mutex mutex;  // A leaf, but for the tree's lock, under which it may be taken. Guards all below.
+  std::mutex mutex;  // A leaf, but for the tree's lock, which may be taken under it. Guards all below.
   Attributes attributes;
   KeptObject version;  // On the lake; nothing for what never was there, and for directories.
   Moment version_seen{};
@@ -169,13 +170,14 @@ struct Inode {
   bool claimed_by_us = false;  // Its version was made with O_EXCL by this mount: unlinked only after a look.
   std::shared_ptr<SpoolFile> claim;  // The claim's record on disk, until its first close.
   bool may_be_removed = false;       // From the lake, by an unlink that failed.
-  bool is_kept_here = false;         // Its name goes, or went: who has it open reads the staged bytes.
-  bool is_being_unlinked = false;    // Stays so once it is.
-  bool is_deleted = false;           // Unlinked here: never published again.
-  unsigned writers = 0;              // Handles that may write.
-  pid_t opener = 0;                  // The process that last opened it for writing.
-  StopOnDemand publish_stop;         // Ends a running upload: unlink drops it.
-  unsigned droppers = 0;             // Who waits for the turn, and wants no other publish to begin before.
+  Moment cut_off{};                // When a change of it on the lake was last interrupted, and may yet come.
+  bool is_kept_here = false;       // Its name goes, or went: who has it open reads the staged bytes.
+  bool is_being_unlinked = false;  // Stays so once it is.
+  bool is_deleted = false;         // Unlinked here: never published again.
+  unsigned writers = 0;            // Handles that may write.
+  pid_t opener = 0;                // The process that last opened it for writing.
+  StopOnDemand publish_stop;       // Ends a running upload: unlink drops it.
+  unsigned droppers = 0;           // Who waits for the turn, and wants no other publish to begin before.
   Staging staging;
 };
 

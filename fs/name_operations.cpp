@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "fs/cut_off.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
 
@@ -36,7 +37,7 @@ Result<> remove_from_lake(FilesystemCore& core, const InodePtr& inode, const Obj
     version = inode->version;
     nonce = inode->staging.nonce;
     is_claim = inode->claimed_by_us;
-    may_be_linked = inode->staging.failure.has_value();
+    may_be_linked = inode->staging.may_be_linked;
   }
   if (!version) return may_be_linked ? remove_what_we_may_have_linked(core, path, nonce) : Result<>();
   if (!is_claim) return core.publisher.remove(path, version, Publisher::Sight::kNone);
@@ -122,6 +123,7 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   if (!stands) return stands.error();
   const auto turn = core.take_turn_from_upload(inode);  // Its bytes are not wanted any more.
   if (!turn) return turn.error();
+  if (auto late = Publishing::outlast_cut_off(inode); !late) return late;
   const auto text = core.tree.path(inode);
   if (!text) return Error{Errc::kNotFound, "unlink: the name is gone"};
   auto path = ObjectPath::make(*text);
@@ -142,6 +144,7 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
         const std::lock_guard lock(inode->mutex);
         inode->may_be_removed |= may_be_done(removed.error().code);
       }
+      may_come_later(core, inode, removed.error());
       core.view.distrust(*directory, inode->key);
       if (removed.error().code == Errc::kNotFound) core.tree.unname(inode);
       return removed.error();

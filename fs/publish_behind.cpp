@@ -212,7 +212,7 @@ Result<> Publishing::seal_locked(Inode& inode, const std::string& path, bool kee
   }
   staging.sealed = Sealed{std::exchange(staging.spool, *std::move(fresh)), std::move(promised)};
   staging.wait = Wait::kClose;
-  staging.promised = false;
+  staging.promised = staging.was_closed = false;
   ++staging.generation;
   return {};
 }

@@ -107,6 +107,24 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
   }
 }
 
+Result<> Publishing::outlast_cut_off(const InodePtr& inode) {
+  Moment until{};
+  {
+    const std::lock_guard lock(inode->mutex);
+    until = inode->cut_off + kUntilSecondLook;
+  }
+  const auto left = std::chrono::ceil<milliseconds>(until - clock_now());
+  if (left.count() <= 0 || sleep_out(Patience::current(), left)) return {};
+  return Error{Errc::kInterrupted, "a signal ended the wait for what an interrupted call may have done"};
+}
+
+// By who waited for it: what is only unwanted ends before its link.
+void Publishing::may_be_cut_off(const InodePtr& inode, const Error& why) {
+  if (why.code != Errc::kInterrupted || !Patience::current().stop_requested()) return;
+  const std::lock_guard lock(inode->mutex);
+  inode->cut_off = clock_now();
+}
+
 bool Publishing::is_dropped(const InodePtr& inode, const Error& why) const {
   if (why.code != Errc::kInterrupted || Patience::current().stop_requested()) return false;
   const std::lock_guard lock(inode->mutex);
@@ -123,6 +141,7 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
     unwanted = inode->publish_stop.get_token();
   }
   std::optional<PatienceUntil> patience(unwanted);
+  if (auto late = outlast_cut_off(inode); !late) return late;
   auto taken = snapshot(inode, aim, which);
   if (!taken) return taken.error();
   if (!taken->job) return {};
@@ -337,6 +356,7 @@ void Publishing::succeeded(const InodePtr& inode, const Snapshot& snapshot, cons
     if (!staging.dirty) {
       staging.wait = Wait::kNothing;
       staging.promised = false;  // Kept.
+      staging.was_closed = false;
     } else if (!is_closed) {
       staging.wait = Wait::kClose;  // What was closed since stays closed.
     }
@@ -385,6 +405,7 @@ Error Publishing::failed_untried(const InodePtr& inode, const Error& why, std::u
 Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename) {
   bool lost_a_race = false;
   Error told = why;
+  may_be_cut_off(inode, why);
   {
     const std::lock_guard lock(inode->mutex);
     Staging& staging = inode->staging;
@@ -424,6 +445,7 @@ void Publishing::set_aside(const InodePtr& inode, const Error& why) {
     Staging& staging = inode->staging;
     staging.wait = Wait::kPerson;
     staging.failure = why;
+    staging.spoilt.reset();  // A person decides about all of it.
     staging.since_seconds = std::time(nullptr);
     staging.parts.reset();
     inode->is_ours = false;
@@ -465,12 +487,13 @@ void Publishing::look_at_theirs_behind(const InodePtr& inode) {
 void Publishing::drop_if_clean(const InodePtr& inode) {
   std::shared_ptr<SpoolFile> dropped;
   std::optional<Sealed> sealed;
-  const bool is_open = tree_.handles(inode) > 0;
   {
     const std::lock_guard lock(inode->mutex);
+    const bool is_open = tree_.handles(inode) > 0;
     Staging& staging = inode->staging;
     if (staging.spool == nullptr || staging.wait == Wait::kPerson) return;
-    if (staging.dirty && !inode->is_deleted && !staging.spoilt) return;
+    const bool is_wanted = !staging.spoilt || staging.sealed || holds_promises(staging);
+    if (staging.dirty && !inode->is_deleted && is_wanted) return;
     // Who still writes goes on in it; who still has a deleted file open reads it.
     if (inode->writers > 0) return;
     if ((inode->is_deleted || inode->is_kept_here) && is_open) return;
@@ -480,8 +503,9 @@ void Publishing::drop_if_clean(const InodePtr& inode) {
     queue_.mend(staging.order);
     staging = Staging{};
     inode->is_ours = false;
+    forget_locked(inode);
   }
-  abandon(inode);
+  tree_.tidy(inode);
   dropped->discard(safety_of_ends());
   if (sealed) sealed->spool->discard(safety_of_ends());
 }
@@ -617,12 +641,9 @@ void Publishing::remember(const InodePtr& inode) {
   staged_[inode->node] = inode;
 }
 
-void Publishing::abandon(const InodePtr& inode) {
-  {
-    const std::lock_guard lock(mutex_);
-    staged_.erase(inode->node);
-  }
-  tree_.tidy(inode);
+void Publishing::forget_locked(const InodePtr& inode) {
+  const std::lock_guard lock(mutex_);
+  staged_.erase(inode->node);
 }
 
 std::vector<InodePtr> Publishing::due_now() {

@@ -43,6 +43,11 @@ class Publishing {
     std::string nonce = {};
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
+  // What an interrupted call asked for may be done a moment later (rule 1): whoever changes the inode's path
+  // on the lake next does so after that. kInterrupted.
+  static Result<> outlast_cut_off(const InodePtr& inode);
+  // To be said of a change that failed; only of one that was interrupted it is noted.
+  static void may_be_cut_off(const InodePtr& inode, const Error& why);
   // Whether that failed only for another's sake, who waits for the turn to take the name. REQUIRES: the turn.
   [[nodiscard]] bool is_dropped(const InodePtr& inode, const Error& why) const;
   // What was closed could not even be tried: it is kept and tried again, as after a publish that failed,
@@ -79,6 +84,9 @@ class Publishing {
   Result<> reopen(const InodePtr& inode, bool keeps_bytes);
   // Whether that was done. REQUIRES: the inode's mutex is held.
   static bool is_open_on_disk(const Staging& staging, bool keeps_bytes);
+  // Whether a fsync or a close said of some of what is being written that it survives (W2, W3): it is not
+  // thrown away with the rest. REQUIRES: the inode's mutex is held.
+  static bool holds_promises(const Staging& staging) { return staging.promised || staging.was_closed; }
   // What lies under that name is the lake's: whoever knows of it asks again, the kernel too.
   void give_back(const InodePtr& directory, const std::string& name);
   // Of a conflict: asks what the lake holds at its path, and remembers it for describe().
@@ -109,8 +117,9 @@ class Publishing {
   // For status and flush.
   [[nodiscard]] std::vector<InodePtr> staged() const;
   [[nodiscard]] PendingFile describe(const InodePtr& inode) const;
-  void remember(const InodePtr& inode);  // It has staged bytes now.
-  void abandon(const InodePtr& inode);   // They are gone.
+  // It has staged bytes now. Who gives them to it does so under its mutex, as who takes them away: else it
+  // were forgotten with new ones.
+  void remember(const InodePtr& inode);
 
   [[nodiscard]] KnownVersions& versions() { return versions_; }
   [[nodiscard]] WriteQueue& queue() { return queue_; }
@@ -137,6 +146,7 @@ class Publishing {
   void succeeded(const InodePtr& inode, const Snapshot& snapshot, const ObjectInfo& info);
   // `generation`: of the staged bytes when their publish began.
   Error failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename);
+  void forget_locked(const InodePtr& inode);                     // REQUIRES: its mutex is held.
   static void retry_locked(Staging& staging, const Error& why);  // REQUIRES: the inode's mutex is held.
   void save_locked(Inode& inode, const std::string& path);       // REQUIRES: its mutex is held.
   Result<> publish_queued(const InodePtr& inode, WriteQueue::Order order);

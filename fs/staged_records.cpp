@@ -87,6 +87,9 @@ Result<> Publishing::reopen(const InodePtr& inode, bool keeps_bytes) {
     if (staging.wait == Wait::kQueue) return seal_locked(*inode, path, keeps_bytes);
     // A record that outlives a power cut gives way to one that does, before the bytes change.
     const bool is_durable = staging.promised || staging.wait == Wait::kRename;
+    const bool is_closed =
+        staging.wait == Wait::kRename || staging.wait == Wait::kRetry || staging.wait == Wait::kForever;
+    staging.was_closed = keeps_bytes && (staging.was_closed || staging.promised || is_closed);
     staging.promised = false;
     staging.wait = Wait::kClose;
     auto saved = staging.spool->save(record_of(*inode, path, options_),
@@ -116,6 +119,7 @@ void Publishing::keep_here(const InodePtr& inode) {
     const std::lock_guard lock(inode->mutex);
     if (inode->staging.spool == nullptr) return;
     inode->staging.wait = Wait::kForever;
+    inode->staging.spoilt.reset();  // What is there is all that there is to have.
     inode->staging.since_seconds = std::time(nullptr);
   }
   save(inode);

@@ -25,7 +25,7 @@ constexpr std::chrono::milliseconds kUntilNextTry{50};
 
 }  // namespace
 
-Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, bool keep_bytes) {
+Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, bool keep_bytes, Stage why) {
   if (spool == nullptr) return read_only_error();
   {  // Every write comes by here: names are looked at once a file, not once a write.
     const std::lock_guard lock(inode->mutex);
@@ -33,7 +33,7 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
   }
   const std::string path = tree.last_path(inode);
   const bool is_litter = is_local_name(inode);
-  const bool goes_to_the_lake = !is_litter && !is_held_name(inode);
+  const bool goes_to_the_lake = why == Stage::kToChange && !is_litter && !is_held_name(inode);
   const auto vacant = vacancy(path);
   if (!vacant) return vacant.error();
   std::shared_ptr<SpoolFile> file;
@@ -46,14 +46,14 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
     staging.expected = inode->version ? Expectation::of(*inode->version) : vacant->expected;
     staging.nonce = draw_nonce();
     staging.since_seconds = std::time(nullptr);
-    staging.wait = Wait::kClose;
+    staging.wait = why == Stage::kToChange ? Wait::kClose : Wait::kNothing;
     auto made = spool->create(record_of(*inode, path, options));
     if (!made) return made.error();
     staging.spool = *std::move(made);
     if (!is_litter) publishing.digest_ahead(*inode);
     file = staging.spool;
+    publishing.remember(inode);
   }
-  publishing.remember(inode);
   if (tree.last_path(inode) != path) publishing.save(inode);  // A directory above was renamed meanwhile.
   if (goes_to_the_lake) publishing.ask_ahead(inode);
   return file;
@@ -131,8 +131,10 @@ bool FilesystemCore::keep_readable(const InodePtr& inode) {
   }
   if (!version || version->size_bytes == 0) return true;
   if (version->size_bytes <= kKeptWhole && spool != nullptr) {
-    auto file = stage(inode, true);
-    if (file && publishing.complete(inode, 0, UINT64_MAX)) return true;
+    auto file = stage(inode, true, Stage::kToRead);
+    const bool is_whole = file && publishing.complete(inode, 0, UINT64_MAX);
+    publishing.drop_if_clean(inode);  // Where it was closed before it was staged.
+    if (is_whole) return true;
   }
   const auto path = ObjectPath::make(version->path);
   const auto found = path ? lake.stat(*path, ObjectStore::Look::kForReading) : path.error();
@@ -162,20 +164,26 @@ Result<> FilesystemCore::outlast_unlink(const InodePtr& inode) {
     return inode->is_deleted;
   };
   if (!is_being_unlinked() || keep_readable(inode)) return {};
-  while (is_being_unlinked()) {
-    if (is_gone()) return Error{Errc::kStale, "open: the file was removed"};
+  while (is_being_unlinked() && !is_gone()) {
     if (!sleep_out(Patience::current(), kUntilItIsTaken))
       return Error{Errc::kInterrupted, "open: while the file was being removed"};
   }
-  return {};
+  // By /proc/PID/fd it can be opened yet: what was kept for who has it open, such as a URL, is there for all.
+  std::byte first{};
+  if (!is_gone()) return {};
+  const auto read = read_bytes(inode, 0, std::span(&first, 1));
+  if (read || read.error().code != Errc::kStale) return {};
+  return Error{Errc::kStale, "open: the file was removed"};
 }
 
 Result<> FilesystemCore::truncate(const InodePtr& inode, std::uint64_t size) {
+  if (auto fits = check_size(inode, size); !fits) return fits;
   auto change = begin_change(inode, size != 0);
   if (!change) return change.error();
   if (auto cut = change->bytes.truncate(size); !cut) return cut.error();
   if (size == 0) {  // Begun anew.
     inode->staging.spoilt.reset();
+    inode->staging.was_closed = false;
     inode->staging.parts.reset();
     if (inode->staging.digest) publishing.digest_ahead(*inode);
   }

@@ -127,7 +127,7 @@ class Tree {
   const std::string prefix_;
   const InodePtr root_;
 
-  mutable std::mutex mutex_;  // Inode::mutex may be taken under it, nothing else. Guards all below.
+  mutable std::mutex mutex_;  // A leaf: taken under Inode::mutex, too. Guards all below.
   std::unordered_map<std::uint64_t, InodePtr> nodes_;
   std::unordered_set<ino_t> numbers_;  // Inode numbers in use.
   std::deque<std::uint64_t> told_;     // Files, in the order in which the kernel was told; others that were.

@@ -8,6 +8,7 @@
 #include "client/patience.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/faulty_store.h"
+#include "tests/support/forwarding_store.h"
 #include "tests/support/gated_store.h"
 #include "tests/support/memory_bytes.h"
 #include "tests/support/memory_store.h"
@@ -209,6 +210,39 @@ TEST_CASE("publish: who sees another's entry that the commit drops, and whose ow
     CHECK(linked.has_value());
     CHECK(lake.contents("a") == "ours");
   }
+}
+
+TEST_CASE("publish: a server that names another winner at each look is given up") {
+  // As one of several behind one address, the others of which lag behind.
+  class Fickle : public ForwardingStore {
+   public:
+    using ForwardingStore::ForwardingStore;
+    Result<UploadTarget> upload_target(const ObjectPath& path) override {
+      auto target = ForwardingStore::upload_target(path);
+      ours = target->physical_address;
+      return target;
+    }
+    Result<ObjectInfo> stat(const ObjectPath& path, Look look) override {
+      auto found = ForwardingStore::stat(path, look);
+      if (++looks % 2 == 0 && looks < 1000) found->physical_address = ours;
+      return found;
+    }
+    std::string ours;
+    int looks = 0;
+
+   private:
+    Decision decide(std::string_view) override { return {}; }
+    void put_off(std::function<void()>) override {}
+  };
+  MemoryStore lake;
+  FakeClock clock;
+  lake.put("a", "theirs");
+  Fickle fickle(lake);
+  const auto linked =
+      Publisher(fickle, sleeper(clock)).publish(job_for("a", Expectation::absent()), MemoryBytes("ours"));
+  CHECK(code_of(linked) == Errc::kUnavailable);
+  CHECK(fickle.looks < 50);
+  CHECK(lake.contents("a") == "theirs");
 }
 
 TEST_CASE("publish: a name seen lately is looked at once more after winning it") {

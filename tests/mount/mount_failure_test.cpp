@@ -496,6 +496,75 @@ TEST_CASE("F2: a full disk is ENOSPC at write; close fails, the lake keeps the o
   CHECK(read_file(mount / "before") == "fits");
 }
 
+TEST_CASE("a size that no object can have is EFBIG, and changes nothing") {
+  TestLake lake({.multipart = false});
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "bytes");
+  Mounted mount(lake);
+  constexpr off_t kSixGibi = off_t{6} << 30;
+  CHECK(::truncate((mount / "f").c_str(), kSixGibi) == -1);
+  CHECK(errno == EFBIG);
+  OpenFile file(mount / "f", O_RDWR);
+  CHECK(file.truncate(kSixGibi) == "truncate: EFBIG");
+  CHECK(file.close() == kOk);
+  CHECK(lake.read("f") == "bytes");
+  CHECK(mount.pending().empty());
+}
+
+TEST_CASE("W2, W3: what was promised before a disk was full outlives the write that did not fit") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  TinyDisk disk("24m");
+  NEEDS_DISK(disk);
+  Mounted mount(lake, {.state_dir = disk.path() / "state"});
+  const auto fill = [&](OpenFile& file) {
+    Outcome wrote = kOk;
+    for (int pieces = 0; wrote == kOk && pieces < 100; ++pieces) wrote = file.write(pattern(1 << 20));
+    CHECK(wrote == "write: ENOSPC");
+    CHECK(file.close() == "close: ENOSPC");
+  };
+  const auto fill_up = [&](const std::string& name) {
+    OpenFile file(mount / name, O_WRONLY | O_APPEND);
+    REQUIRE(file.opened() == kOk);
+    fill(file);
+  };
+  std::string name = "log";
+  SUBCASE("a close that failed") {
+    lake.fail_all_links();
+    REQUIRE(write_file(mount / name, "an hour of work\n") == "close: EIO");
+    fill_up(name);
+  }
+  SUBCASE("a close under a temporary name") {
+    name = "download.part";
+    REQUIRE(write_file(mount / name, "an hour of work\n") == kOk);
+    fill_up(name);
+  }
+  SUBCASE("a fsync") {
+    OpenFile file(mount / name, O_WRONLY | O_CREAT | O_APPEND);
+    REQUIRE(file.write("an hour of work\n") == kOk);
+    REQUIRE(file.sync() == kOk);
+    fill(file);
+  }
+  SUBCASE("litter") {
+    name = ".notes.swp";
+    REQUIRE(write_file(mount / name, "an hour of work\n") == kOk);
+    fill_up(name);
+    CHECK(read_file(mount / name).starts_with("an hour of work\n"));
+    CHECK(remove_file(mount / name) == kOk);
+    return;
+  }
+  REQUIRE(eventually([&] { return mount.pending()[name] == "conflict"; }));
+  CHECK(mount.kept_bytes(name).starts_with("an hour of work\n"));
+  CHECK(lake.read(name) == "<none>");  // F2
+  mount.kill_hard();
+  lake.server().clear_faults();
+  mount.mount();
+  CHECK(mount.kept_bytes(name).starts_with("an hour of work\n"));
+  CHECK(mount.lakefuse({"resolve", "--mine", mount / name}).exit_code == 0);
+  CHECK(read_file(mount / name).starts_with("an hour of work\n"));
+  CHECK(lake.read(name).starts_with("an hour of work\n"));
+}
+
 TEST_CASE("status tells of no failure where a program asked to be told no") {
   TestLake lake;
   lake.put("f", "bytes");

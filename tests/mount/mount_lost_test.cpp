@@ -3,9 +3,12 @@
 // behind.
 
 #include <doctest/doctest.h>
+#include <signal.h>
 
 #include <future>
+#include <thread>
 
+#include "tests/mount/actor.h"
 #include "tests/mount/mounted.h"
 
 using namespace lakefuse::test;
@@ -95,6 +98,115 @@ TEST_CASE("rule 1: a rename whose copy was not answered is done when it is tried
     CHECK(mount.pending().empty());
   }
   CHECK(lake.keys() == std::vector<std::string>{"new", "there", "waiting"});
+}
+
+TEST_CASE("rule 1: what a program asked for when Ctrl-C came never comes after what was done since") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "v0");
+  lake.put("d/other", "other");
+  Mounted mount(lake);
+  // `first` is interrupted, and its call is at work a moment later.
+  const auto interrupt = [&](const std::string& call, const std::string& path,
+                             const std::function<void(Actor&)>& first) {
+    const auto stall = lake.server().add_fault(
+        {.kind = Fault::Kind::kStall, .operation = call, .path = path, .delay = 600ms});
+    Actor program;
+    first(program);
+    REQUIRE(eventually([&] { return lake.server().fired(stall) > 0; }));
+    std::this_thread::sleep_for(540ms);
+    program.signal(SIGINT);
+    CHECK(program.wait() == 128 + SIGINT);
+  };
+  const auto save = [&](const std::string& name) {
+    return [&mount, name](Actor& program) {
+      REQUIRE(program("open 1 w,creat,trunc " + (mount / name).string()) == "ok");
+      REQUIRE(program("write 1 v1") == "ok");
+      program.tell("close 1");
+    };
+  };
+  const auto is_and_stays = [&](const std::string& name, const std::string& bytes) {
+    std::this_thread::sleep_for(1s);
+    CHECK(lake.read(name) == bytes);
+    CHECK(read_file(mount / name) == (bytes == "<none>" ? "<open: ENOENT>" : bytes));
+    CHECK(mount.pending().empty());
+  };
+  SUBCASE("a close: another close") {
+    interrupt("link_physical_address", "f", save("f"));
+    CHECK(write_file(mount / "f", "v2") == kOk);
+    is_and_stays("f", "v2");
+  }
+  SUBCASE("a close of a new file: another close") {
+    interrupt("link_physical_address", "new", save("new"));
+    CHECK(write_file(mount / "new", "v2") == kOk);
+    is_and_stays("new", "v2");
+  }
+  SUBCASE("a close: an unlink") {
+    interrupt("link_physical_address", "f", save("f"));
+    CHECK(remove_file(mount / "f") == kOk);
+    is_and_stays("f", "<none>");
+  }
+  SUBCASE("a close of a new file: an unlink") {
+    interrupt("link_physical_address", "new", save("new"));
+    CHECK(remove_file(mount / "new") == kOk);
+    is_and_stays("new", "<none>");
+  }
+  SUBCASE("a close: a rename over it") {
+    REQUIRE(write_file(mount / "g", "other") == kOk);
+    interrupt("link_physical_address", "f", save("f"));
+    CHECK(rename_file(mount / "g", mount / "f") == kOk);
+    is_and_stays("f", "other");
+    is_and_stays("g", "<none>");
+  }
+  SUBCASE("a close: a rename of it") {
+    interrupt("link_physical_address", "new", save("new"));
+    CHECK(rename_file(mount / "new", mount / "newer") == kOk);
+    is_and_stays("new", "<none>");
+    is_and_stays("newer", "v1");
+  }
+  SUBCASE("a close: a rename of its directory") {
+    interrupt("link_physical_address", "d/new", save("d/new"));
+    CHECK(rename_file(mount / "d", mount / "e") == kOk);
+    is_and_stays("d/new", "<none>");
+    is_and_stays("e/new", "v1");
+  }
+  SUBCASE("an unlink: a close") {
+    const auto stall =
+        lake.server().add_fault({.kind = Fault::Kind::kStall, .operation = "delete_object", .delay = 600ms});
+    const pid_t remover = start({"rm", mount / "f"}, {});
+    REQUIRE(eventually([&] { return lake.server().fired(stall) > 0; }));
+    std::this_thread::sleep_for(540ms);
+    ::kill(remover, SIGINT);
+    CHECK(wait_for_end(remover, 5s) == 128 + SIGINT);
+    CHECK(write_file(mount / "f", "v2") == kOk);
+    is_and_stays("f", "v2");
+  }
+}
+
+TEST_CASE("rule 1: what a killed mount brought to the lake and was not told so goes with its name") {
+  constexpr int kFiles = 20;  // More than are published at once behind.
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  Mounted mount(lake);
+  const auto file = [&](int n) { return mount / ("f" + std::to_string(n)); };
+  {
+    Gate linked = lake.server().hold("link_physical_address", "*", Gate::Where::kAfterWork);
+    std::vector<std::jthread> writers;
+    for (int n = 0; n < kFiles; ++n)
+      writers.emplace_back([path = file(n)] {
+        OpenFile writer(path, O_WRONLY | O_CREAT);
+        if (writer.write("bytes") == kOk && writer.sync() == kOk) std::ignore = writer.close();
+      });
+    REQUIRE(linked.wait_for_arrivals(kFiles));
+    mount.kill_hard([&] { writers.clear(); });
+  }
+  REQUIRE(lake.keys().size() == kFiles);
+  Gate gate = lake.server().hold("get_physical_address");
+  mount.mount();
+  for (int n = kFiles; n-- > 0;) CHECK(remove_file(file(n)) == kOk);
+  gate.release();
+  CHECK(lake.keys().empty());
+  CHECK(names_in(mount.at()).empty());
 }
 
 TEST_CASE("rule 1: another client's version is a conflict for a rename that is tried again") {

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstring>
 #include <functional>
+#include <optional>
 #include <random>
 #include <thread>
 
@@ -241,6 +242,57 @@ TEST_CASE("W8: who opens a file just as another removes it waits, and hears of n
   reader.join();
   CHECK(read == "<open: ENOENT>");
   CHECK(mount.status().at("failures").as_array().empty());
+}
+
+TEST_CASE("W8: an unlinked file that somebody has open can be opened once more by its descriptor") {
+  TestLake lake;
+  const std::string bytes = pattern(70 << 20);  // Too much to be brought here before its name goes.
+  lake.put("f", bytes);
+  Mounted mount(lake);
+  OpenFile file(mount / "f", O_RDONLY);
+  REQUIRE(file.opened() == kOk);
+  REQUIRE(remove_file(mount / "f") == kOk);
+  OpenFile again("/proc/self/fd/" + std::to_string(file.fd()), O_RDONLY);
+  CHECK(again.opened() == kOk);
+  CHECK((again.read_all(60 << 20) == bytes.substr(60 << 20)));
+}
+
+TEST_CASE(
+    "W4: killed while a file that was only read loses its name, the mount leaves nothing for a person") {
+  bool can_presign = true, is_open = true;
+  std::string call = "delete_object";
+  std::function<Outcome(const Mounted&)> change = [](const Mounted& mount) {
+    return remove_file(mount / "f");
+  };
+  const auto by_rename = [](const Mounted& mount) { return rename_file(mount / "g.tmp", mount / "f"); };
+  SUBCASE("by an unlink") {}
+  SUBCASE("by a rename over it") {
+    call = "link_physical_address";
+    change = by_rename;
+  }
+  SUBCASE("by a rename over it, where nothing can be presigned, and nobody has it open") {
+    call = "upload_object";
+    change = by_rename;
+    can_presign = is_open = false;
+  }
+  TestLake lake({.presign = can_presign});
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "bytes of the lake");
+  Mounted mount(lake);
+  REQUIRE(write_file(mount / "g.tmp", "bytes of the other") == kOk);
+  std::optional<OpenFile> reader;
+  if (is_open) reader.emplace(mount / "f", O_RDONLY);
+  Gate gate = lake.server().hold(call, "*", Gate::Where::kBeforeWork);
+  std::jthread changer([&] { CHECK(change(mount) != kOk); });
+  REQUIRE(gate.wait_for_arrivals(1));
+  mount.kill_hard([&] {
+    changer.join();
+    reader.reset();
+  });
+  gate.release();
+  mount.mount();
+  for (const auto& [path, state] : mount.pending()) CHECK(state != "conflict");
+  CHECK(eventually([&] { return mount.pending().empty(); }));
 }
 
 TEST_CASE("W8: an unlink that fails keeps nobody from opening the file") {
