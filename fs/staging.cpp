@@ -134,7 +134,8 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
 Result<> FilesystemCore::see_that_it_is_there(const InodePtr& inode, bool will_write) {
   while (true) {
     const auto [directory, key] = tree.parent_and_key(inode);
-    if (directory == nullptr || inode->is_ours) return {};
+    // Whoever of ours is about to take its name knows what he replaces, and leaves a way to read it.
+    if (directory == nullptr || inode->is_ours || inode->turn.are_taken()) return {};
     std::optional<ObjectInfo> version;
     {
       const std::lock_guard lock(inode->mutex);
@@ -158,6 +159,7 @@ Result<> FilesystemCore::see_that_it_is_there(const InodePtr& inode, bool will_w
       if (will_write) return {};
       return found.error();
     }
+    if (inode->turn.are_taken() || tree.parent_and_key(inode).first == nullptr) continue;
     {
       // It was removed, renamed or written here meanwhile, or a directory above was renamed.
       const std::lock_guard lock(inode->mutex);
