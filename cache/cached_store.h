@@ -32,6 +32,10 @@ class CachedStore : public ObjectStore {
 
   [[nodiscard]] virtual CacheUse use() const = 0;
 
+  // Whether bytes of this object are here, or on their way: of a small one that is all of it. Of a very large
+  // one not every place is looked at.
+  [[nodiscard]] virtual bool has_some(const ObjectInfo& object) = 0;
+
   // A file that holds this object's bytes and no others, for one who reads it as it is; no other bytes ever
   // appear in it. Nothing, where there is none, or it would not pay: where all of the object is here, such a
   // file is then made behind, and a later call has it.

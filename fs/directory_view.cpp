@@ -171,6 +171,11 @@ void DirectoryView::distrust(const std::string& name, Moment now) {
   changed_last = now;
 }
 
+bool DirectoryView::doubts(const std::string& name) const {
+  const auto found = known_.find(name);
+  return found != known_.end() && found->second.is_doubtful;
+}
+
 std::optional<std::pair<Holding, Moment>> DirectoryView::find(const std::string& name, Moment oldest) const {
   const auto found = known_.find(name);
   if (found != known_.end()) {

@@ -45,6 +45,7 @@ class DirectoryView {
   // Whatever is known of the name, or was asked for before, is not to be believed: the next question goes to
   // the lake.
   void distrust(const std::string& name, Moment now);
+  [[nodiscard]] bool doubts(const std::string& name) const;
 
   // What is known that is not older than `oldest`; nothing when the lake must be asked.
   [[nodiscard]] std::optional<std::pair<Holding, Moment>> find(const std::string& name, Moment oldest) const;

@@ -77,6 +77,9 @@ Result<OpenedFile> Filesystem::open(NodeId node, int flags, const Caller& caller
     return why;
   };
   if (auto outlasts = core.outlast_unlink(inode); !outlasts) return give_up(outlasts.error());
+  if ((flags & O_TRUNC) == 0)
+    if (auto there = core.see_that_it_is_there(inode, handle->may_write); !there)
+      return give_up(there.error());
   {
     // Under the lock, as a publish says it: else it might come after what is there by then. Of a file that is
     // being replaced nobody else will need it.

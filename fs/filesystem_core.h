@@ -138,6 +138,9 @@ class FilesystemCore {
   // For who opens it, and has counted its handle: who comes while it is unlinked reads its bytes, if they can
   // be had, or waits. kStale: it is gone, and so are they; the kernel looks the name up again.
   Result<> outlast_unlink(const InodePtr& inode);
+  // For who opens it and does not empty it. kStale, at which the kernel looks the name up again: another
+  // version is there by now, and he will write, or would have to read this one's bytes from the lake.
+  Result<> see_that_it_is_there(const InodePtr& inode, bool will_write);
   Result<> truncate(const InodePtr& inode, std::uint64_t size);
   // kTooLarge: no object of the lake can have that size.
   Result<> check_size(const InodePtr& inode, std::uint64_t size) const;

@@ -443,6 +443,10 @@ void LakeView::distrust(const InodePtr& directory, const std::string& key) {
   tree_.with_view(directory, [&](DirectoryView& view) { view.distrust(key, clock_now()); });
 }
 
+bool LakeView::doubts(const InodePtr& directory, const std::string& key) const {
+  return tree_.with_view(directory, [&](const DirectoryView& view) { return view.doubts(key); });
+}
+
 void LakeView::changed_marker(const InodePtr& directory, std::optional<ObjectInfo> marker) {
   if (marker) above_is_there(directory);
   tree_.with_view(directory, [&](DirectoryView& view) {

@@ -116,6 +116,7 @@ class LakeView {
   void forget_pages(const std::string& path) { pages_.forget_below(path); }
   // What is known of a name was wrong: the next question goes to the lake.
   void distrust(const InodePtr& directory, const std::string& key);
+  [[nodiscard]] bool doubts(const InodePtr& directory, const std::string& key) const;
   void changed_marker(const InodePtr& directory, std::optional<ObjectInfo> marker);
 
   [[nodiscard]] std::chrono::milliseconds ttl() const;

@@ -33,22 +33,26 @@ bool is_random(std::string_view text) {
          !all_are(text, ::isupper) && !all_are(text, ::isdigit);
 }
 
-// Python's tempfile writes "tmpXXXXXXXX", of small letters, digits and '_'.
-bool looks_like_tempfile(std::string_view name) {
-  constexpr std::string_view kBegin = "tmp";
+// Python's tempfile draws eight small letters, digits and '_'.
+bool is_drawn_by_python(std::string_view text) {
   constexpr std::size_t kDraws = 8;
-  if (!name.starts_with(kBegin) || name.size() != kBegin.size() + kDraws) return false;
-  const auto drawn = name.substr(kBegin.size());
-  const bool is_legal = std::all_of(drawn.begin(), drawn.end(), [](unsigned char c) {
+  const bool is_legal = std::all_of(text.begin(), text.end(), [](unsigned char c) {
     return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '_';
   });
-  return is_legal && !all_are(drawn, ::islower) && !all_are(drawn, ::isdigit);
+  return text.size() == kDraws && is_legal && !all_are(text, ::islower) && !all_are(text, ::isdigit);
 }
 
-// rsync writes ".name.XXXXXX"; ".eslintrc.config" is a name.
-bool looks_like_rsync(std::string_view name) {
-  return name.size() >= kRandom + 3 && name.front() == '.' && name[name.size() - kRandom - 1] == '.' &&
-         is_random(name.substr(name.size() - kRandom));
+bool looks_like_tempfile(std::string_view name) {
+  constexpr std::string_view kBegin = "tmp";
+  return name.starts_with(kBegin) && is_drawn_by_python(name.substr(kBegin.size()));
+}
+
+// rsync writes ".name.XXXXXX", MLflow ".artifact.uploading.XXXXXXXX"; ".eslintrc.config" is a name.
+bool is_hidden_and_drawn(std::string_view name) {
+  const auto dot = name.rfind('.');
+  if (dot == name.npos || dot < 2 || name.front() != '.') return false;
+  const auto ending = name.substr(dot + 1);
+  return is_random(ending) || is_drawn_by_python(ending);
 }
 
 // zip writes "ziXXXXXX", sed "sedXXXXXX" and emacs, asked to be precious, "tmpXXXXXX"; "zipcodes" is a word.
@@ -67,7 +71,7 @@ std::vector<std::string> default_claim_names() {
 std::vector<std::string> default_temporary_names() {
   return {"*.tmp",      ".tmp*",     "*.part",    "*.partial",        "tmp_obj_*",
           "tmp_pack_*", "tmp_idx_*", "tmp_rev_*", ".goutputstream-*", ".~*",
-          "4913",       "*~",        "*.vsctmp",  "*._COPYING_*"};
+          "4913",       "*~",        "*.vsctmp",  "*._COPYING_*",     "*.incomplete"};
 }
 
 std::vector<std::string> default_local_names() {
@@ -100,7 +104,7 @@ bool NameRules::is_local_directory(std::string_view name) const {
 
 bool NameRules::is_temporary(std::string_view name, bool exclusive) const {
   return matches_any(temporary_, name) ||
-         (exclusive && (looks_like_rsync(name) || looks_drawn(name) || looks_like_tempfile(name)));
+         (exclusive && (is_hidden_and_drawn(name) || looks_drawn(name) || looks_like_tempfile(name)));
 }
 
 bool NameRules::is_claimed(std::string_view name) const {

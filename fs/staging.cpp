@@ -107,10 +107,16 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
       const std::uint64_t length = std::min<std::uint64_t>(room.size(), version->size_bytes - offset);
       auto got = lake.read_in_place(*version, offset, room.first(length));
       if (got) return got;
-      // A directory above was renamed meanwhile: the version is at another path.
-      const std::lock_guard lock(inode->mutex);
-      if (!inode->version || inode->version->path == version->path) return got;
-      continue;
+      {
+        // A directory above was renamed meanwhile: the version is at another path.
+        const std::lock_guard lock(inode->mutex);
+        if (inode->version && inode->version->path != version->path) continue;
+      }
+      if (got.error().code != Errc::kStale || inode->is_ours) return got;
+      // Whoever opens it next is to find what took its place.
+      if (const auto [directory, key] = tree.parent_and_key(inode); directory != nullptr)
+        view.distrust(directory, key);
+      return got;
     }
     if (auto whole = publishing.complete(inode, offset, room.size()); !whole) return whole.error();
     // Another has taken its place where appends went above another version meanwhile.
@@ -118,6 +124,51 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
     const auto filled = file->bytes().read(offset, room);
     if (!filled) return filled.error();
     return BytesRead{.bytes = room.first(*filled)};
+  }
+}
+
+// Its version may have been replaced up to a TTL ago. No call reads by address: what the first read would ask
+// the lake is asked now, while the name can still be looked up again, and the URL that comes along serves
+// that read. Who changes a part of a file, or appends to it, begins with what is there: several machines do
+// so in turns, by a lock on the lake.
+Result<> FilesystemCore::see_that_it_is_there(const InodePtr& inode, bool will_write) {
+  while (true) {
+    const auto [directory, key] = tree.parent_and_key(inode);
+    // Whoever of ours is about to take its name knows what he replaces, and leaves a way to read it.
+    if (directory == nullptr || inode->is_ours || inode->turn.are_taken()) return {};
+    std::optional<ObjectInfo> version;
+    {
+      const std::lock_guard lock(inode->mutex);
+      if (inode->staging.spool != nullptr || inode->is_being_unlinked || !inode->version) return {};
+      version = inode->version;
+    }
+    const auto replaced = [&] {
+      return Error{Errc::kStale, "open of " + version->path + ": another version is there by now"};
+    };
+    if (view.doubts(directory, key)) return replaced();
+    CachedStore* const cached = cache();
+    const bool reads_the_lake = version->size_bytes > 0 && lake.facts().can_presign &&
+                                (cached == nullptr || !cached->has_some(*version));
+    if (options.immutable_ref || !(will_write || reads_the_lake)) return {};
+    const auto path = ObjectPath::make(version->path);
+    if (!path) return path.error();
+    const auto found = lake.stat(*path, ObjectStore::Look::kForReading);
+    if (found && same_version(*found, *version)) return {};
+    // A writer goes on here, whatever becomes of the lake: his close tells.
+    if (!found && found.error().code != Errc::kNotFound) {
+      if (will_write) return {};
+      return found.error();
+    }
+    if (inode->turn.are_taken() || tree.parent_and_key(inode).first == nullptr) continue;
+    {
+      // It was removed, renamed or written here meanwhile, or a directory above was renamed.
+      const std::lock_guard lock(inode->mutex);
+      if (inode->is_being_unlinked || !inode->version || !inode->version.is_same_version(*version) ||
+          inode->version->path != version->path)
+        continue;
+    }
+    view.distrust(directory, key);
+    return replaced();
   }
 }
 

@@ -51,6 +51,14 @@ class Turns {
     return Held(*this);
   }
 
+  // Whether all places are held just now.
+  [[nodiscard]] bool are_taken() const {
+    State* const there = state_.load();
+    if (there == nullptr) return false;
+    const std::lock_guard lock(there->mutex);
+    return there->taken == places_;
+  }
+
  private:
   struct State {
     std::mutex mutex;  // A leaf.

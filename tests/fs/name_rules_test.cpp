@@ -19,15 +19,16 @@ NameRules defaults() {
 
 TEST_CASE("name rules: what rsync, zip, sed, emacs and Python drew is temporary, and words are not") {
   const NameRules rules = defaults();
-  for (const char* drawn :
-       {".data.csv.aB3xY9", ".notes.Ab12cD", "ziA1b2C3", "sedYz0aQb", "tmpnlqvXG", "tmp8wf_0kzq"}) {
+  for (const char* drawn : {".data.csv.aB3xY9", ".notes.Ab12cD", "ziA1b2C3", "sedYz0aQb", "tmpnlqvXG",
+                            "tmp8wf_0kzq", ".artifact.uploading.4zg2didj"}) {
     CAPTURE(drawn);
     CHECK(rules.is_temporary(drawn, true));
     CHECK_FALSE(rules.is_temporary(drawn, false));
   }
-  for (const char* word : {".eslintrc.config", ".cargo.BACKUP", ".log.202611", ".a.b", ".gitignore",
-                           "zipcodes", "sedation", "ziABCDEF", "aB3xY9", ".aB3xY9", "tmpdir", "tmpfolder",
-                           "tmpdirectory", "tmp20261127", "tmp8WF_0KZQ", "tmp8wf_0kzq1"}) {
+  for (const char* word :
+       {".eslintrc.config", ".cargo.BACKUP", ".log.202611", ".a.b", ".gitignore", ".app.settings",
+        ".log.20261128", ".4zg2didj", "zipcodes", "sedation", "ziABCDEF", "aB3xY9", ".aB3xY9", "tmpdir",
+        "tmpfolder", "tmpdirectory", "tmp20261127", "tmp8WF_0KZQ", "tmp8wf_0kzq1"}) {
     CAPTURE(word);
     CHECK_FALSE(rules.is_temporary(word, true));
   }
@@ -35,9 +36,9 @@ TEST_CASE("name rules: what rsync, zip, sed, emacs and Python drew is temporary,
 
 TEST_CASE("name rules: what editors and tools were seen to write on their way to a file is known") {
   const NameRules rules = defaults();
-  for (const char* temporary :
-       {"notes~", "4913", ".goutputstream-ZSOFZ3", "lu58801by71.tmp", "settings.json.vsctmp",
-        ".~report.ipynb", "tmp_obj_Ab12Cd", "h.csv._COPYING_", ".h.csv._COPYING_.crc"}) {
+  for (const char* temporary : {"notes~", "4913", ".goutputstream-ZSOFZ3", "lu58801by71.tmp",
+                                "settings.json.vsctmp", ".~report.ipynb", "tmp_obj_Ab12Cd", "h.csv._COPYING_",
+                                ".h.csv._COPYING_.crc", "13fbe33c.40c0b0d2.incomplete"}) {
     CAPTURE(temporary);
     CHECK(rules.is_temporary(temporary, false));
     CHECK_FALSE(rules.is_local(temporary));

@@ -70,6 +70,38 @@ TEST_CASE("R1: a version that can be had no more is an error, and never other by
     CHECK(n == -1);
 }
 
+TEST_CASE("R3: who opens a file that another client replaced since it was looked at reads the new one") {
+  TestLake lake;
+  for (const char* name : {"f", "gone", "patched"}) lake.put(name, "old");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  for (const char* name : {"f", "gone", "patched"}) REQUIRE(facts_of(mount / name).st_size == 3);
+
+  lake.put("f", "newer");
+  CHECK(read_file(mount / "f") == "newer");
+  CHECK(facts_of(mount / "f").st_size == 5);
+
+  lake.remove("gone");
+  CHECK(OpenFile(mount / "gone", O_RDONLY).opened() == "open: ENOENT");
+
+  lake.put("patched", "newer");
+  OpenFile file(mount / "patched", O_RDWR);
+  REQUIRE(file.write_at(0, "N") == kOk);
+  CHECK(file.close() == kOk);
+  CHECK(lake.read("patched") == "Newer");
+}
+
+TEST_CASE(
+    "R3: through the API, where an open asks nothing, one read is ESTALE and the next one the new file") {
+  TestLake lake({.presign = false});
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "old");
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "60s"}});
+  REQUIRE(facts_of(mount / "f").st_size == 3);
+  lake.put("f", "newer");
+  CHECK(read_file(mount / "f") == "<read: ESTALE>");
+  CHECK(read_file(mount / "f") == "newer");
+}
+
 TEST_CASE("rule 8: bytes outside the namespace that change in place are ESTALE, and never a mixture") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
