@@ -116,8 +116,8 @@ TEST_CASE("F1: connection: a head that drips does not outlast its deadline, howe
     peer.request();
     peer.send("HTTP/1.1 200 OK\r\nX: ");
     const auto start = std::chrono::steady_clock::now();
-    for (int n = 1; n <= 20'000; ++n) {
-      while (since(start) < n * 100us) std::this_thread::yield();
+    for (int n = 1; n <= 10'000; ++n) {
+      while (since(start) < n * 500us) std::this_thread::yield();
       peer.send("x");
     }
   });
@@ -125,7 +125,7 @@ TEST_CASE("F1: connection: a head that drips does not outlast its deadline, howe
   const auto got = get(server, {}, kShort);
   REQUIRE_FALSE(got.has_value());
   CHECK(got.error().code == Errc::kTimeout);
-  CHECK(since(start) < 1s);
+  CHECK(since(start) < 3s);  // The drops take five.
 }
 
 TEST_CASE("connection: what is no HTTP, or is meant to hurt, is refused") {
