@@ -53,8 +53,12 @@ Result<UniqueFd> open_to_stay(int directory, const std::string& name, int flags)
                                        std::to_string(limit.rlim_cur) + " descriptors (ulimit -n)"};
 }
 
+UniqueFd open_tmpfile(int directory) {
+  return UniqueFd(::openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+}
+
 Result<UniqueFd> open_nameless_file(int directory) {
-  UniqueFd file(::openat(directory, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  UniqueFd file = open_tmpfile(directory);
   if (file) return file;
   if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
     return disk_error("cannot make a file", errno);

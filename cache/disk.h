@@ -29,6 +29,8 @@ Result<UniqueFd> open_to_stay(int directory, const std::string& name, int flags)
 
 // A file without a name, in the file system of `directory`: gone when its last descriptor is.
 Result<UniqueFd> open_nameless_file(int directory);
+// One that can be given a name yet. Empty, with errno, also where the file system has no O_TMPFILE.
+UniqueFd open_tmpfile(int directory);
 
 // Writes all or fails; may have written a part when it fails.
 Result<> write_fully(int file, std::uint64_t offset, std::span<const std::byte> bytes);

@@ -163,10 +163,7 @@ bool WholeFiles::look_through(const std::string& object, std::uint64_t object_by
 
 Result<> WholeFiles::make(const std::string& object, std::uint64_t object_bytes, const Source& source) {
   // Not by way of a name: such a file can be given none any more, and all would be copied in vain.
-  const auto nameless = [&] {
-    return UniqueFd(::openat(blocks_->get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
-  };
-  const UniqueFd bytes = nameless(), sums = nameless();
+  const UniqueFd bytes = open_tmpfile(blocks_->get()), sums = open_tmpfile(blocks_->get());
   if (!bytes || !sums) return disk_error("cannot make a file", errno);
   const BlockId id = id_of(object);
   const BlockFormat format(id, object_bytes);
