@@ -1,6 +1,6 @@
-// A long random walk: the same calls on the mount and in a directory of the local disk come to the same,
-// other clients' changes and remounts in between; after each unmount the lake holds exactly what the local
-// directory does.
+// A long random walk: the same calls on the mount and in a local directory (a file system in memory, where
+// the kernel has one that can do all) come to the same, other clients' changes and remounts in between; after
+// each unmount the lake holds exactly what the local directory does.
 //
 //     LAKEFUSE_TEST_STEPS=20000 LAKEFUSE_TEST_SEED=7 build/tests/mount/mount_tests --test-case='model*'
 
@@ -23,6 +23,7 @@
 
 #include "tests/mount/mounted.h"
 #include "tests/mount/portrait.h"
+#include "tests/mount/tiny_disk.h"
 
 using namespace lakefuse::test;
 using namespace std::chrono_literals;
@@ -75,6 +76,45 @@ std::string seek_story(int fd, const std::string& bytes, off_t offset) {
   return "sound";
 }
 
+// What the mount is held against: a file system in memory, where the kernel's keeps user.* attributes and
+// takes O_DIRECT (Linux 6.6 and later) and one may be mounted, else a directory of the local disk.
+class Reference {
+ public:
+  Reference() {
+    if (!is_in_memory_) MESSAGE("no file system in memory can do all: the local disk is the reference");
+    has_xattrs_ = keeps_xattrs(path());
+    if (!has_xattrs_) MESSAGE("the local disk keeps no user.* attributes: they are left out");
+  }
+  const stdfs::path& path() const { return is_in_memory_ ? memory_.path() : disk_.path(); }
+  bool has_xattrs() const { return has_xattrs_; }
+
+  // As fallocate(2). What only a tmpfs does not know, FALLOC_FL_ZERO_RANGE, is a hole and the size that it
+  // comes to.
+  static int allocate(int fd, int mode, off_t offset, off_t length) {
+    if (::fallocate(fd, mode, offset, length) == 0) return 0;
+    if (errno != EOPNOTSUPP || (mode & FALLOC_FL_ZERO_RANGE) == 0) return -1;
+    if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length) != 0) return -1;
+    struct stat facts {};
+    if (::fstat(fd, &facts) != 0) return -1;
+    const bool grows = (mode & FALLOC_FL_KEEP_SIZE) == 0 && facts.st_size < offset + length;
+    return grows ? ::ftruncate(fd, offset + length) : 0;
+  }
+
+ private:
+  static bool keeps_xattrs(const stdfs::path& path) {
+    return ::setxattr(path.c_str(), "user.a", "", 0, 0) == 0;
+  }
+  bool is_able() const {
+    return memory_.is_there() && keeps_xattrs(memory_.path()) &&
+           OpenFile(memory_.path(), O_TMPFILE | O_RDWR | O_DIRECT).fd() >= 0;
+  }
+
+  const TinyDisk memory_{"1g"};  // At most: it takes what is in it.
+  const ScratchDirectory disk_;
+  const bool is_in_memory_ = is_able();
+  bool has_xattrs_ = false;
+};
+
 class Walk {
  public:
   // `waits`: what was closed may not be on the lake yet. Where it is not alone
@@ -83,8 +123,7 @@ class Walk {
   Walk(TestLake& lake, Mounted& mount, unsigned long seed, bool waits, bool is_alone)
       : lake_(lake), mount_(mount), waits_(waits), is_alone_(is_alone), dice_(seed) {
     regard_.is_alone = is_alone;
-    regard_.has_xattrs = ::setxattr(disk_.path().c_str(), "user.a", "", 0, 0) == 0;
-    if (!regard_.has_xattrs) MESSAGE("the local disk keeps no user.* attributes: they are left out");
+    regard_.has_xattrs = disk_.has_xattrs();
   }
   ~Walk() { close_all(); }
   Walk(const Walk&) = delete;
@@ -333,12 +372,16 @@ class Walk {
     constexpr std::array kModes{0, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                 FALLOC_FL_ZERO_RANGE, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE};
     const int mode = kModes.at(dice(kModes.size()));
-    const auto fd = [&](const stdfs::path& side) { return side == mount_.at() ? slot.ours : slot.local; };
     both("fallocate " + std::to_string(mode) + " " + std::to_string(offset) + " " + std::to_string(length),
-         [&](const auto& side) { return ::fallocate(fd(side), mode, offset, length); });
+         [&](const auto& side) {
+           return side == mount_.at() ? ::fallocate(slot.ours, mode, offset, length)
+                                      : Reference::allocate(slot.local, mode, offset, length);
+         });
     // Room ahead is a change for the disk, but not for the mount.
     if ((mode | FALLOC_FL_KEEP_SIZE) == FALLOC_FL_KEEP_SIZE)
-      both("futimens", [&](const auto& side) { return ::futimens(fd(side), nullptr); });
+      both("futimens", [&](const auto& side) {
+        return ::futimens(side == mount_.at() ? slot.ours : slot.local, nullptr);
+      });
   }
 
   void seek_one(const Slot& slot, off_t offset) {
@@ -671,7 +714,7 @@ class Walk {
   Mounted& mount_;
   const bool waits_, is_alone_;
   Regard regard_;
-  const ScratchDirectory disk_;
+  const Reference disk_;
   std::mt19937_64 dice_;
   std::array<Slot, kSlots> slots_;
   std::deque<std::string> history_{""};

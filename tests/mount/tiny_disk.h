@@ -24,7 +24,7 @@ class TinyDisk {
   TinyDisk(const TinyDisk&) = delete;
   TinyDisk& operator=(const TinyDisk&) = delete;
   [[nodiscard]] bool is_there() const { return mounted_; }
-  [[nodiscard]] std::filesystem::path path() const { return scratch_.path(); }
+  [[nodiscard]] const std::filesystem::path& path() const { return scratch_.path(); }
   [[nodiscard]] std::uint64_t free_bytes() const {
     struct statvfs facts {};
     return ::statvfs(scratch_.path().c_str(), &facts) == 0 ? facts.f_bavail * facts.f_frsize : 0;
