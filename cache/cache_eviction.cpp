@@ -23,7 +23,7 @@ constexpr std::size_t kSampleFiles = 512;
 constexpr std::size_t kSampleShare = 8;
 
 // More than needed goes at once, so that a cache that is full does not look at 512 files for each new block.
-constexpr std::uint64_t kMostAhead = 16 << 20;
+constexpr std::uint64_t kMostRoomAhead = 16 << 20;
 constexpr std::uint64_t kAheadShare = 64;
 
 constexpr std::uint64_t kPageBytes = 4096;
@@ -79,7 +79,7 @@ void CacheEviction::make_room(std::uint64_t bytes) {
   std::lock_guard lock(mutex_);
   const std::uint64_t used = usage_.total();  // Another thread may have made room meanwhile.
   if (used + bytes <= cap_bytes_) return;
-  evict(used + bytes - cap_bytes_ + std::min(cap_bytes_ / kAheadShare, kMostAhead));
+  evict(used + bytes - cap_bytes_ + std::min(cap_bytes_ / kAheadShare, kMostRoomAhead));
 }
 
 void CacheEviction::give_back(std::uint64_t bytes) {

@@ -22,7 +22,7 @@ namespace {
 // A piece lies in one block. Larger ones make fewer files; smaller ones are thrown out more exactly.
 constexpr std::uint64_t kBlockBytes = ReadAhead::kLongestPiece;
 
-constexpr std::uint64_t kChunk = BlockFormat::kChunkBytes;
+constexpr std::uint64_t kChunkBytes = BlockFormat::kChunkBytes;
 
 // Objects up to here come whole in one request: it would cost more to ask twice.
 constexpr std::uint64_t kWholeBytes = 1 << 20;
@@ -37,7 +37,7 @@ constexpr std::uint64_t kMostAheadInMemory = kMostAhead / 2;
 
 // A piece ends before what the cache holds, so that nothing is fetched twice; but for a few chunks here and
 // there, which cost less than a request each.
-constexpr std::size_t kWorthARequest = (256 << 10) / kChunk;
+constexpr std::size_t kWorthARequest = (256 << 10) / kChunkBytes;
 
 // So many blocks are looked at to know whether an object was read before: a tenth of a millisecond.
 constexpr std::uint64_t kLookedThrough = 64;
@@ -248,7 +248,7 @@ class DiskCachedStore final : public CachedStore {
     const Range missing = missing_at(block, {offset, offset + room.size()}, fetch_to);
     std::shared_ptr<Fetches::Fetch> fetch = fetches_.begin(digest, missing.begin, missing.end);
     // Somebody fetches the beginning of a small object, but not this place.
-    if (!fetch) fetch = fetches_.begin(digest, offset / kChunk * kChunk, missing.end);
+    if (!fetch) fetch = fetches_.begin(digest, offset / kChunkBytes * kChunkBytes, missing.end);
     if (!fetch) return BytesRead{};
     // It landed while we were taking off.
     if (const std::size_t held = load()) return BytesRead{.bytes = room.first(held)};
@@ -274,11 +274,11 @@ class DiskCachedStore final : public CachedStore {
     };
     if (block.range.end <= kWholeBytes && first_held(0, block.range.end, 1) == block.range.end)
       return block.range;
-    const std::uint64_t begin = asked.begin / kChunk * kChunk;
-    const std::uint64_t last = (std::max(asked.end, fetch_to) + kChunk - 1) / kChunk * kChunk;
+    const std::uint64_t begin = asked.begin / kChunkBytes * kChunkBytes;
+    const std::uint64_t last = (std::max(asked.end, fetch_to) + kChunkBytes - 1) / kChunkBytes * kChunkBytes;
     const std::uint64_t end = std::min(block.range.end, last);
     const bool is_row = fetch_to > asked.end;
-    return {begin, first_held(std::min(begin + kChunk, end), end, is_row ? kWorthARequest : 1)};
+    return {begin, first_held(std::min(begin + kChunkBytes, end), end, is_row ? kWorthARequest : 1)};
   }
 
   // Of `range`, which lies in one block, all that nobody has. Nobody waited for it when it began, so nobody

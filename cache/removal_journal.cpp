@@ -19,7 +19,7 @@ namespace json = boost::json;
 constexpr std::uint64_t kWorthEmptying = 1 << 20;
 // How far the file is made longer than its lines: a sync of what is written within that need not write down
 // a new length as well, which costs as much as the line.
-constexpr std::uint64_t kRoom = 64 << 10;
+constexpr std::uint64_t kRoomAhead = 64 << 10;
 
 struct Line {
   RemovalRecord record;
@@ -83,9 +83,9 @@ Result<> RemovalJournal::open_locked() {
 }
 
 Result<> RemovalJournal::append_locked(const std::string& line) {
-  if (size_ + line.size() > room_ &&
-      ::fallocate(file_.get(), 0, static_cast<off_t>(size_), static_cast<off_t>(line.size() + kRoom)) == 0)
-    room_ = size_ + line.size() + kRoom;
+  if (size_ + line.size() > room_ && ::fallocate(file_.get(), 0, static_cast<off_t>(size_),
+                                                 static_cast<off_t>(line.size() + kRoomAhead)) == 0)
+    room_ = size_ + line.size() + kRoomAhead;
   if (auto wrote = write_fully(file_.get(), size_, std::as_bytes(std::span(line))); !wrote)
     return wrote.error().in(name_);  // Half a line, which the next one overwrites.
   size_ += line.size();

@@ -16,7 +16,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kMostBytes = 1 << 30;  // Some million objects.
+constexpr std::size_t kMostRecordBytes = 1 << 30;  // Some million objects.
 
 constexpr std::array<std::pair<RenameRecord::Step, std::string_view>, 3> kSteps{
     {{RenameRecord::Step::kCopying, "copying"},
@@ -33,7 +33,7 @@ std::string_view word_of(RenameRecord::Step step) {
   return kSteps.at(static_cast<std::size_t>(step)).second;
 }
 
-RenameRecord read_record(const json::object& in) {
+RenameRecord read_rename(const json::object& in) {
   RenameRecord record;
   record.step = read_step(text(in, "step"));
   record.from = text(in, "from");
@@ -65,7 +65,7 @@ std::string to_json(const RenameRecord& record) {
 }
 
 Result<RenameRecord> parse_rename(std::string_view text) {
-  return parse_object(text, read_record);
+  return parse_object(text, read_rename);
 }
 
 Result<std::unique_ptr<RenameJournal>> RenameJournal::begin(std::shared_ptr<SpoolSlot> slot,
@@ -80,7 +80,7 @@ Result<std::unique_ptr<RenameJournal>> RenameJournal::begin(std::shared_ptr<Spoo
 }
 
 Result<std::unique_ptr<RenameJournal>> RenameJournal::adopt(std::shared_ptr<SpoolSlot> slot, std::string id) {
-  auto said = read_text(slot->files()->get(), id + std::string(kRenameEnding), kMostBytes);
+  auto said = read_text(slot->files()->get(), id + std::string(kRenameEnding), kMostRecordBytes);
   if (!said) return said.error();
   auto record = parse_rename(*said);
   if (!record) {

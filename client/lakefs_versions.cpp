@@ -22,7 +22,7 @@ bool can_be_a_branch(const std::string& name) {
   });
 }
 
-bool can_be_a_ref(const std::string& ref) {
+bool is_one_ref(const std::string& ref) {
   return !ref.empty() && is_utf8(ref) && std::all_of(ref.begin(), ref.end(), [](char c) {
     return static_cast<unsigned char>(c) > ' ' && c != 0x7F && c != '/';
   });
@@ -102,7 +102,7 @@ Result<std::string> LakefsVersions::branch_head(const std::string& branch) {
 
 Result<CommitInfo> LakefsVersions::resolve(const std::string& ref) {
   const std::string subject = "lakefs://" + repository_ + "/" + ref;
-  if (!can_be_a_ref(ref))
+  if (!is_one_ref(ref))
     return Error{Errc::kInvalid, "get_commit of " + subject + ": a ref has no spaces and no '/'"};
   auto body = ask({.name = "get_commit", .subject = subject, .target = "/commits/" + percent_encode(ref)});
   if (!body) return body.error();

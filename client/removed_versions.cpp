@@ -6,7 +6,7 @@ namespace {
 // The commit that brings a version back was running when it was removed; with hooks it takes its time. What
 // is there again after that was put there by somebody.
 constexpr std::chrono::minutes kLongestCommit{1};
-constexpr std::size_t kMost = 10'000;
+constexpr std::size_t kMostRemembered = 10'000;
 
 }  // namespace
 
@@ -14,7 +14,7 @@ void RemovedVersions::add(const std::string& path, const ObjectInfo& version, Mo
   const std::lock_guard lock(mutex_);
   by_path_.insert_or_assign(path, Removed{version.physical_address, now});
   order_.emplace_back(now, path);
-  while (order_.size() > kMost || order_.front().first + kLongestCommit < now) {
+  while (order_.size() > kMostRemembered || order_.front().first + kLongestCommit < now) {
     const auto oldest = by_path_.find(order_.front().second);
     if (oldest != by_path_.end() && oldest->second.when == order_.front().first) by_path_.erase(oldest);
     order_.pop_front();

@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::chrono::hours kGoodFor{1};
 // Some KiB each. There are a few origins; a server whose URLs lead to ever new ones has all forgotten.
-constexpr std::size_t kMost = 64;
+constexpr std::size_t kMostOrigins = 64;
 
 }  // namespace
 
@@ -37,7 +37,7 @@ void TlsSessions::remember(ssl_st* connection, const Origin& origin) {
   Session session = copy_of(SSL_get_session(connection));
   if (!session || SSL_SESSION_is_resumable(session.get()) != 1) return;
   const std::lock_guard lock(mutex_);
-  if (by_origin_.size() >= kMost) by_origin_.clear();
+  if (by_origin_.size() >= kMostOrigins) by_origin_.clear();
   by_origin_[origin] = {std::move(session), std::chrono::steady_clock::now()};
 }
 

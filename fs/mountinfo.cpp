@@ -12,7 +12,7 @@ namespace lakefuse {
 namespace {
 
 // "36 35 98:0 /root /mountpoint rw,noatime shared:1 - type source superoptions"
-std::optional<MountId> parse_line(std::string_view line) {
+std::optional<MountId> parse_mount_id(std::string_view line) {
   std::array<std::string_view, 5> fields;
   for (auto& field : fields) {
     const auto end = line.find(' ');
@@ -38,7 +38,7 @@ bool visit_mounts(const std::filesystem::path& process, const std::function<bool
   while (!rest.empty()) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    const auto mount = parse_line(line);
+    const auto mount = parse_mount_id(line);
     if (mount && !visit(*mount)) return true;
   }
   return true;

@@ -9,7 +9,7 @@ namespace lakefuse {
 namespace {
 
 constexpr std::string_view kUser = "user.";
-constexpr std::string_view kFacts = "user.lakefs.";
+constexpr std::string_view kFactNames = "user.lakefs.";
 
 Error no_attribute() {
   return {Errc::kNoAttribute, "no such attribute"};
@@ -59,8 +59,8 @@ Result<std::string> Filesystem::getxattr(NodeId node, std::string_view name) {
   auto inode = core_->tree.find(node);
   if (!inode) return inode.error();
   const Facts facts = facts_of(*core_, *inode);
-  if (name.starts_with(kFacts)) {
-    const auto fact = name.substr(kFacts.size());
+  if (name.starts_with(kFactNames)) {
+    const auto fact = name.substr(kFactNames.size());
     if (fact == "state" && (*inode)->kind != Kind::kDirectory) return facts.state;
     if (fact == "error" && !facts.failure.empty()) return facts.failure;
     if (fact == "physical_address" && facts.version) return facts.version->physical_address;

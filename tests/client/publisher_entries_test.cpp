@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "client/publisher.h"
+#include "tests/client/publisher_words.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/faulty_store.h"
 #include "tests/support/memory_bytes.h"
@@ -11,10 +12,6 @@
 
 namespace lakefuse::test {
 namespace {
-
-ObjectPath path_of(const std::string& key) {
-  return ObjectPath::make(key).value();
-}
 
 ObjectInfo publish(Publisher& publisher, const std::string& key, const std::string& bytes) {
   const PublishJob job{.path = path_of(key), .meta = {0, "", {{"mtime", "1"}}}};

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "client/publisher.h"
+#include "tests/client/publisher_words.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/faulty_store.h"
 #include "tests/support/memory_bytes.h"
@@ -20,14 +21,6 @@ using Presign = MemoryStore::Presign;
 using Kind = Expectation::Kind;
 using Fate = MemoryBranch::Fate;
 using When = FaultPlan::When;
-
-ObjectPath path_of(const std::string& key) {
-  return ObjectPath::make(key).value();
-}
-
-Sleep sleeper(FakeClock& clock) {
-  return [&clock](std::chrono::milliseconds pause) { return clock.sleep(pause); };
-}
 
 // One lake, made anew for each fault.
 struct Trial {

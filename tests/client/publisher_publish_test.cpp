@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "client/patience.h"
+#include "tests/client/publisher_words.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/faulty_store.h"
 #include "tests/support/forwarding_store.h"
@@ -20,18 +21,10 @@ using Presign = MemoryStore::Presign;
 using Fate = MemoryBranch::Fate;
 using When = FaultPlan::When;
 
-ObjectPath path_of(const std::string& key) {
-  return ObjectPath::make(key).value();
-}
-
 PublishJob job_for(const std::string& key, Expectation expected) {
   return {.path = path_of(key),
           .meta = {1'600'000'000, "text/plain", {{"k", "v"}}},
           .expected = std::move(expected)};
-}
-
-Sleep sleeper(FakeClock& clock) {
-  return [&clock](std::chrono::milliseconds pause) { return clock.sleep(pause); };
 }
 
 Errc code_of(const Result<ObjectInfo>& result) {

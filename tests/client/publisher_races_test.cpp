@@ -12,6 +12,7 @@
 
 #include "client/publish_look.h"
 #include "client/publisher.h"
+#include "tests/client/publisher_words.h"
 #include "tests/support/memory_bytes.h"
 #include "tests/support/memory_store.h"
 
@@ -19,10 +20,6 @@ namespace lakefuse::test {
 namespace {
 
 using Presign = MemoryStore::Presign;
-
-ObjectPath path_of(const std::string& key) {
-  return ObjectPath::make(key).value();
-}
 
 // This lake answers in microseconds, when the machine lets it: waits are so much shorter.
 constexpr int kFaster = 8;
