@@ -297,6 +297,30 @@ TEST_CASE("W3: ends whose sync failed are never said to be on disk, until their 
   CHECK(spool->sync());
 }
 
+TEST_CASE("W3: bytes whose sync failed are never said to be safe by the next one, unless they are all new") {
+  SpoolFixture f;
+  const auto spool = f.open();
+  const std::string large(kMostJournaledBytes + 1, 'x');
+  const auto file = file_of(*spool, "large", large);
+  const auto fsync = [&] { return file->save(record_of("large", State::kSynced), Safety::kDurable); };
+  CHECK(fsync());
+  REQUIRE(file->bytes().write(0, bytes_of("y")));
+  must_syncs_fail = true;
+  CHECK_FALSE(fsync());
+  must_syncs_fail = false;
+  CHECK_FALSE(fsync());
+  REQUIRE(file->bytes().write(0, bytes_of("z")));
+  CHECK_FALSE(fsync());
+  SUBCASE("emptied") {}
+  std::shared_ptr<const ByteSource> uploading;
+  SUBCASE("emptied while the bytes before are uploaded") {
+    uploading = *file->bytes().freeze();
+  }
+  REQUIRE(file->bytes().truncate(0));
+  REQUIRE(file->bytes().write(0, bytes_of(large)));
+  CHECK(fsync());
+}
+
 TEST_CASE("a record that is written anew behind a full journal is handed out once, as it was last") {
   SpoolFixture f;
   kill_after(f, [](Spool& spool) {
