@@ -131,20 +131,24 @@ class LocalSpool final : public Spool {
   }
 
   // Two mounts of an earlier build may have given the same places among what they promised. Each promise gets
-  // one of its own here, in the order that they have.
+  // one of its own here, in the order that they have. (Where a file was closed again in its place, the crash
+  // may have left both: the younger stays the later.)
   void part_places() {
     struct Promise {
       std::uint64_t* place;
+      std::int64_t created_nanoseconds;
       LeftFile* file;  // Null: a removal.
     };
     std::vector<Promise> promises;
     for (LeftFile& left : left_)
-      if (left.file.record.order > 0) promises.push_back({&left.file.record.order, &left});
+      if (left.file.record.order > 0)
+        promises.push_back({&left.file.record.order, left.created_nanoseconds, &left});
     for (LeftRemovals& left : left_removals_)
-      for (RemovalRecord& record : left.records) promises.push_back({&record.order, nullptr});
-    std::ranges::stable_sort(promises, {}, [](const Promise& one) { return *one.place; });
+      for (RemovalRecord& record : left.records) promises.push_back({&record.order, 0, nullptr});
+    std::ranges::stable_sort(
+        promises, {}, [](const Promise& one) { return std::pair(*one.place, one.created_nanoseconds); });
     std::uint64_t last = 0;
-    for (const auto& [place, file] : promises) {
+    for (const auto& [place, created, file] : promises) {
       const bool is_taken = *place <= last;
       last = is_taken ? last + 1 : *place;
       if (!is_taken) continue;
@@ -225,7 +229,8 @@ Result<std::unique_ptr<Spool>> Spool::open(const std::filesystem::path& state_di
     forget_refusal(directory->get(), owner);
     auto spool =
         std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner, std::move(*slot), floor_bytes);
-    if (auto taken = spool->take_all(); !taken) return taken.error().in(state_dir.string());
+    if (auto taken = spool->take_all(); !taken)
+      return taken.error().in("what waits in " + state_dir.string() + " cannot be taken over");
     return std::unique_ptr<Spool>(std::move(spool));
   }
 }

@@ -176,6 +176,29 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("of two files at one place, as a close of the same path leaves them, the younger stays the later") {
+  SpoolFixture f;
+  ChildProcess([&](const auto& stay) {
+    auto spool = Spool::open(f.state(), kOwner, 0);
+    bool is_well = spool.has_value();
+    for (std::uint64_t pair = 1; pair <= 8 && is_well; ++pair)
+      for (const char* age : {"old", "new"}) {
+        SpoolRecord record = record_of("p" + std::to_string(pair), State::kQueued);
+        record.order = pair;
+        auto file = (*spool)->create(record_of(record.path));
+        is_well = is_well && file && (*file)->bytes().write(0, bytes_of(age)) &&
+                  (*file)->save(record, Safety::kDurable);
+      }
+    stay(is_well);
+  });
+  const auto left = f.open()->take_left_behind();
+  REQUIRE(left.size() == 16);
+  std::map<std::string, std::uint64_t> places;
+  for (const auto& one : left) places[one.record.path + read_all(one.file->bytes())] = one.record.order;
+  for (int pair = 1; pair <= 8; ++pair)
+    CHECK(places["p" + std::to_string(pair) + "old"] < places["p" + std::to_string(pair) + "new"]);
+}
+
 TEST_CASE("spools of another lake, repository or branch are never mixed up with ours") {
   SpoolFixture f;
   const SpoolOwner others[] = {{"https://other.example", "repo", "main"},
