@@ -214,6 +214,7 @@ Result<> HttpConnection::Impl::connect_any(const std::vector<SocketAddress>& add
   const std::stop_token stop = Patience::current();
   const std::stop_callback wake(stop, [this] { io.stop(); });
   const auto end = steady_clock::now() + limit;
+  const auto until_next = std::min(kNextAddress, limit / static_cast<int>(addresses.size() + 1));
   auto next_due = steady_clock::now();
   auto winner = tries.end();
   while (winner == tries.end() && !stop.stop_requested() && steady_clock::now() < end) {
@@ -221,7 +222,7 @@ Result<> HttpConnection::Impl::connect_any(const std::vector<SocketAddress>& add
     if (tries.size() == addresses.size() && are_all_over) break;
     if (tries.size() < addresses.size() && (are_all_over || steady_clock::now() >= next_due)) {
       begin(addresses[tries.size()]);
-      next_due = steady_clock::now() + (tries.size() < addresses.size() ? kNextAddress : limit);
+      next_due = steady_clock::now() + (tries.size() < addresses.size() ? until_next : limit);
     }
     io.restart();
     io.run_one_until(std::min({end, next_due, steady_clock::now() + kTick}));
