@@ -137,23 +137,22 @@ Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSourc
   std::stop_source stop;         // By the caller, or by the first failure.
   {
     const std::stop_callback by_caller(Patience::current(), [&] { stop.request_stop(); });
-    const auto send_part = [&](std::size_t index) -> Result<std::string> {
+    const auto send = [&](std::size_t index) -> Result<std::string> {
       if (ahead != nullptr)
         if (auto etag = ahead->etag(index)) return *std::move(etag);
       const std::uint64_t begin = PartPlan::begin(index), end = std::min(PartPlan::end(index), body.size());
       return put_part(path, *target, index, Part(source, begin, end - begin));
     };
-    const auto send = [&](std::size_t index) -> Result<std::string> {
-      try {
-        return send_part(index);
-      } catch (const std::bad_alloc&) {
-        return Error{Errc::kUnavailable, "no memory"};
-      }
-    };
     const auto work = [&] {
       const Patience patience(stop.get_token());
       for (std::size_t n; !stop.stop_requested() && (n = next++) < parts;) {
-        auto etag = send(order[n]);
+        auto etag = [&]() -> Result<std::string> {
+          try {
+            return send(order[n]);
+          } catch (const std::bad_alloc&) {
+            return Error{Errc::kUnavailable, "no memory"};
+          }
+        }();
         if (etag) {
           etags[order[n]] = *std::move(etag);
           continue;
