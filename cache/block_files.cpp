@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <tuple>
 
 #include "cache/disk.h"
+#include "cache/guarded.h"
 #include "cache/private_directory.h"
 
 namespace lakefuse {
@@ -71,8 +73,10 @@ BlockFiles::BlockFiles(UniqueFd blocks, CacheUsage usage, std::uint64_t cap_byte
   // --cache-size.
   if (usage_.is_counted() && usage_.total() <= cap_bytes_) return;
   tidier_ = std::jthread([this](std::stop_token stop) {
-    if (!usage_.is_counted()) eviction_.count_all(stop);
-    if (!stop.stop_requested()) eviction_.make_room(0);
+    std::ignore = guarded([&] {  // What this leaves, the next one that writes does.
+      if (!usage_.is_counted()) eviction_.count_all(stop);
+      if (!stop.stop_requested()) eviction_.make_room(0);
+    });
   });
 }
 

@@ -5,12 +5,14 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <tuple>
 #include <vector>
 
 #include "cache/block_files.h"
 #include "cache/digest.h"
 #include "cache/disk_pace.h"
 #include "cache/fetches.h"
+#include "cache/guarded.h"
 #include "cache/read_ahead.h"
 #include "cache/workers.h"
 #include "cache/write_behind.h"
@@ -116,7 +118,7 @@ class DiskCachedStore final : public CachedStore {
       if (!being_made_.insert(digest).second) return nullptr;
     }
     maker_.post([this, object, digest] {
-      make_whole(object, digest);
+      std::ignore = guarded([&] { make_whole(object, digest); });
       const std::lock_guard lock(being_made_mutex_);
       being_made_.erase(digest);
     });

@@ -100,6 +100,8 @@ bool Fetches::has(const std::string& object) {
 std::unique_ptr<Fetches::Fetch> Fetches::begin(const std::string& object, std::uint64_t begin,
                                                std::uint64_t end) {
   auto range = std::make_shared<Range>(Range{.object = object, .begin = begin, .end = end});
+  std::list<std::shared_ptr<Range>> row{range};
+  std::unique_ptr<Fetch> fetch;
   {
     const std::lock_guard lock(mutex_);
     for (const auto& other : ranges_) {
@@ -107,9 +109,9 @@ std::unique_ptr<Fetches::Fetch> Fetches::begin(const std::string& object, std::u
       if (other->begin <= begin) return nullptr;
       range->end = other->begin;
     }
-    ranges_.push_back(range);
+    fetch = std::make_unique<Fetch>(*this, range);  // What others may wait for has somebody who ends it.
+    ranges_.splice(ranges_.end(), row);
   }
-  auto fetch = std::make_unique<Fetch>(*this, range);  // Before what may throw.
   range->bytes = buffers_.take(range->size());
   return fetch;
 }

@@ -8,6 +8,7 @@
 
 #include "cache/boot_id.h"
 #include "cache/disk.h"
+#include "cache/removal_reader.h"
 
 namespace lakefuse {
 
@@ -20,19 +21,13 @@ bool is_there(int directory, const std::string& name) {
   return ::fstatat(directory, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
-// Of a file that cannot be taken. It stays for the next mount, but what no descriptor is left for stops all:
-// whoever forgot one would show an older version, or none.
-Result<> leave_for_next(const Error& why) {
-  return why.code == Errc::kTooManyOpen ? Result<>(why) : Result<>();
-}
-
 // Adds the file of this record.
 Result<> take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id,
                    const std::shared_ptr<FreeSpace>& space, const std::shared_ptr<RemovalJournal>& removals,
                    std::vector<LeftFile>& found) {
   const int directory = slot->files()->get();
   auto text = read_text(directory, id + ".json", kMostRecordBytes);
-  if (!text) return leave_for_next(text.error());
+  if (!text) return text.error();
   auto stored = parse_record(*text);
   if (!stored) {
     slot->put_aside(id);
@@ -46,7 +41,7 @@ Result<> take_file(const std::shared_ptr<SpoolSlot>& slot, const std::string& id
     return {};
   }
   auto file = LocalSpoolFile::adopt(slot, id, *stored, space, removals, {});
-  if (!file) return leave_for_next(file.error());
+  if (!file) return file.error();
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
   return {};
@@ -94,12 +89,11 @@ Result<> take_journaled(const std::shared_ptr<SpoolSlot>& slot, SpoolJournal::Le
   stored->durable = left.put.bytes.has_value();
   if (stored->record.state == State::kClean) return drop(JournalEnd::kGone);
   if (left.put.bytes && has_lost_bytes(directory, name, *stored, *left.put.bytes)) {
-    // The next mount may have the room.
-    if (auto put = restore_bytes(directory, name, *left.put.bytes); !put) return leave_for_next(put.error());
+    if (auto put = restore_bytes(directory, name, *left.put.bytes); !put) return put.error().in(name);
   }
   if (!is_there(directory, name)) return drop(JournalEnd::kGone);
   auto file = LocalSpoolFile::adopt(slot, id, *stored, space, removals, left.place);
-  if (!file) return leave_for_next(file.error());
+  if (!file) return file.error();
   distrust_torn_bytes(*stored, (*file)->bytes().size());
   found.push_back({stored->created_nanoseconds, {std::move(stored->record), std::move(*file)}});
   return {};
@@ -144,10 +138,7 @@ Result<std::vector<LeftFile>> take_left_files(const std::shared_ptr<SpoolSlot>& 
   const int directory = slot->files()->get();
   std::vector<LeftFile> found;
   auto names = list_names(directory);
-  if (!names) {
-    if (auto left = leave_for_next(names.error()); !left) return left.error();
-    return found;
-  }
+  if (!names) return names.error();
   auto journaled = slot->take_left_records();
   if (!journaled) return journaled.error();
   std::set<std::string> known;
@@ -166,26 +157,32 @@ Result<std::vector<LeftFile>> take_left_files(const std::shared_ptr<SpoolSlot>& 
   return found;
 }
 
-std::vector<LeftRemovals> take_left_removals(const std::shared_ptr<SpoolSlot>& slot) {
+Result<std::vector<LeftRemovals>> take_left_removals(const std::shared_ptr<SpoolSlot>& slot) {
   std::vector<LeftRemovals> found;
-  auto names = list_names(slot->files()->get());
-  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+  const auto names = list_names(slot->files()->get());
+  if (!names) return names.error();
+  for (const std::string& name : *names) {
     if (id_of(name, kRemovalsEnding).empty()) continue;
-    auto lines = read_text(slot->files()->get(), name, kMostRemovalBytes);
-    if (!lines) continue;
-    bool has_damage = false;
-    found.push_back({slot, name, parse_removals(*lines, &has_damage)});
-    if (has_damage) slot->keep_damaged(name);
+    const auto read = read_removals(slot->files()->get(), name);
+    if (!read) return read.error();
+    found.push_back({slot, name, read->left()});
+    if (read->has_damage()) slot->keep_damaged(name);
   }
   return found;
 }
 
-std::vector<std::unique_ptr<RenameJournal>> take_left_renames(const std::shared_ptr<SpoolSlot>& slot) {
+Result<std::vector<std::unique_ptr<RenameJournal>>> take_left_renames(
+    const std::shared_ptr<SpoolSlot>& slot) {
   std::vector<std::unique_ptr<RenameJournal>> found;
-  auto names = list_names(slot->files()->get());
-  for (const std::string& name : names.value_or(std::vector<std::string>()))
-    if (std::string id = id_of(name, kRenameEnding); !id.empty())
-      if (auto journal = RenameJournal::adopt(slot, std::move(id))) found.push_back(*std::move(journal));
+  const auto names = list_names(slot->files()->get());
+  if (!names) return names.error();
+  for (const std::string& name : *names) {
+    std::string id = id_of(name, kRenameEnding);
+    if (id.empty()) continue;
+    auto journal = RenameJournal::adopt(slot, std::move(id));
+    if (!journal) return journal.error();
+    if (*journal != nullptr) found.push_back(*std::move(journal));
+  }
   return found;
 }
 

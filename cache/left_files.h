@@ -24,17 +24,15 @@ struct LeftFile {
 // the traces of a create or a discard that was cut short go away, what cannot be read is put aside, the rest
 // is handed out.
 //
-// kTooManyOpen where descriptors run out: nothing that is left was forgotten or judged then, and whoever
-// asked lets go of all that it has.
+// What the disk does not let be read, put back or kept open (kLocalIo, kNoSpace, kTooManyOpen) fails it all:
+// nothing that is left was forgotten then, and whoever asked lets go of all that it has. A mount that went on
+// without one of these would show an older version of it, or none.
 Result<std::vector<LeftFile>> take_left_files(const std::shared_ptr<SpoolSlot>& slot,
                                               const std::shared_ptr<FreeSpace>& space,
                                               const std::shared_ptr<RemovalJournal>& removals);
 
 // The directory renames that an earlier mount did not end.
-std::vector<std::unique_ptr<RenameJournal>> take_left_renames(const std::shared_ptr<SpoolSlot>& slot);
-
-// The longest list of removals that is read: some million names.
-inline constexpr std::size_t kMostRemovalBytes = 1 << 30;
+Result<std::vector<std::unique_ptr<RenameJournal>>> take_left_renames(const std::shared_ptr<SpoolSlot>& slot);
 
 // The removals that an earlier mount promised and did not do. Their file is `forget`ten once they are
 // promised anew.
@@ -43,7 +41,7 @@ struct LeftRemovals {
   std::string name;
   std::vector<RemovalRecord> records;
 };
-std::vector<LeftRemovals> take_left_removals(const std::shared_ptr<SpoolSlot>& slot);
+Result<std::vector<LeftRemovals>> take_left_removals(const std::shared_ptr<SpoolSlot>& slot);
 
 // What a power cut did to bytes that were closed but never synced: they become a conflict, which waits for a
 // person, instead of being published torn. `size` is that of the file on disk.

@@ -5,7 +5,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <span>
+#include <thread>
 #include <utility>
 
 #include "cache/disk.h"
@@ -14,6 +17,8 @@ namespace lakefuse {
 namespace {
 
 constexpr std::size_t kNumberBytes = sizeof(std::uint64_t);
+// For a process that is just shortening it, which takes a few milliseconds, and may be stopped.
+constexpr std::chrono::milliseconds kPatience{500};
 
 std::uint64_t size_of(int file) {
   struct stat facts {};
@@ -23,6 +28,17 @@ std::uint64_t size_of(int file) {
 bool is_named(int file) {
   struct stat facts {};
   return ::fstat(file, &facts) == 0 && facts.st_nlink > 0;
+}
+
+// Shared, without waiting for ever.
+bool lock_within(int file, std::chrono::milliseconds patience) {
+  constexpr std::chrono::milliseconds kGrain{10};
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (::flock(file, LOCK_SH | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK || std::chrono::steady_clock::now() >= until) return false;
+    std::this_thread::sleep_for(kGrain);
+  }
+  return true;
 }
 
 // Whole numbers stay: all of them, or the younger half. REQUIRES: nobody else has it open.
@@ -53,7 +69,10 @@ LinkJournal::LinkJournal(int state_dir, const std::string& name, std::size_t mos
       continue;
     }
     // Whoever has it open keeps it from being shortened.
-    if (::flock(file->get(), LOCK_SH) != 0) return;
+    if (!lock_within(file->get(), kPatience)) {
+      trouble_ = Error{Errc::kLocalIo, "another process keeps " + name + " locked"};
+      return;
+    }
     if (!is_named(file->get())) continue;  // It was, between our open and our lock.
     file_ = std::move(*file);
     return;

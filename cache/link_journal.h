@@ -20,7 +20,8 @@ class LinkJournal {
  public:
   static constexpr std::size_t kMostBytes = 4 << 20;  // Half a million.
 
-  // Where the file cannot be used, nothing is remembered.
+  // Where the file cannot be used, nothing is remembered; nor where a process that is just shortening it does
+  // not end that within half a second, for it may be stopped.
   LinkJournal(int state_dir, const std::string& name, std::size_t most_bytes = kMostBytes);
 
   // Why it remembers nothing, or less than was written; nothing where all is well.

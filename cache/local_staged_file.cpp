@@ -140,6 +140,7 @@ Result<> LocalStagedFile::resize(std::uint64_t size) {
                : disk_error("cannot set the size of a staged file", errno);
   missing_.remove({size, UINT64_MAX});
   size_ = size;
+  is_doubtful_ = is_doubtful_ && size > 0;
   return {};
 }
 
@@ -157,6 +158,7 @@ Result<> LocalStagedFile::start_anew() {
   watched_.clear();
   missing_.clear();
   size_ = 0;
+  is_doubtful_ = false;
   return {};
 }
 
@@ -264,8 +266,16 @@ bool LocalStagedFile::extend(Watch& watch, std::uint64_t end) {
 }
 
 Result<> LocalStagedFile::sync() {
-  if (::fdatasync(data()->get()) != 0) return disk_error("cannot sync a staged file", errno);
-  return {};
+  const auto file = data();
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_doubtful_) return Error{Errc::kLocalIo, "an earlier sync of a staged file failed"};
+  }
+  if (::fdatasync(file->get()) == 0) return {};
+  Error why = disk_error("cannot sync a staged file", errno);
+  const std::lock_guard lock(mutex_);
+  is_doubtful_ = is_doubtful_ || data_ == file;
+  return why;
 }
 
 LocalStagedFile::Shape LocalStagedFile::shape() const {

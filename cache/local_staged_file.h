@@ -76,6 +76,7 @@ class LocalStagedFile final : public StagedFile {
   std::uint64_t size_;
   RangeSet missing_;  // All below size_.
   bool has_name_ = true;
+  bool is_doubtful_ = false;  // A sync failed: what the kernel dropped then, the next one would call safe.
   std::weak_ptr<SetAside> last_snapshot_;  // Gone: nobody reads old bytes of data_.
   WatchedRanges watched_;
 };

@@ -68,15 +68,26 @@ PieceBuffers::Buffer PieceBuffers::take(std::size_t bytes) {
       return {buffer, {this, bytes}};
     }
   }
-  return {make(room), {this, bytes}};
+  try {
+    return {make(room), {this, bytes}};
+  } catch (const std::bad_alloc&) {
+    const std::lock_guard lock(mutex_);
+    used_bytes_ -= room;
+    throw;
+  }
 }
 
 void PieceBuffers::give_back(std::byte* buffer, std::size_t bytes) {
   if (!is_kept(bytes)) return destroy(buffer, bytes);
   const std::lock_guard lock(mutex_);
-  waiting_.push_back({buffer, std::bit_ceil(bytes)});
-  waiting_bytes_ += waiting_.back().room;
-  used_bytes_ -= waiting_.back().room;
+  const std::size_t room = std::bit_ceil(bytes);
+  used_bytes_ -= room;
+  try {
+    waiting_.push_back({buffer, room});
+  } catch (const std::bad_alloc&) {
+    return destroy(buffer, room);
+  }
+  waiting_bytes_ += room;
   while (waiting_bytes_ > most_waiting()) {
     waiting_bytes_ -= waiting_.front().room;
     destroy(waiting_.front().buffer, waiting_.front().room);

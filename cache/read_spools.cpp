@@ -13,6 +13,7 @@
 #include "cache/disk.h"
 #include "cache/left_files.h"
 #include "cache/refusal.h"
+#include "cache/removal_reader.h"
 #include "cache/spool.h"
 
 namespace lakefuse {
@@ -112,8 +113,9 @@ class SlotReader {
       if (!id_of(name, kRenameEnding).empty()) read_rename(files.get(), name);
       if (!id_of(name, kRemovalsEnding).empty()) read_removals(files.get(), name);
     }
-    for (const ReadJournal& one : read_journals(files.get()).value_or(ReadJournals()).puts)
-      read_journaled(files.get(), one);
+    const auto journals = read_journals(files.get());
+    if (!journals) rows_.push_back({0, unreadable(owner_, path_ / "spool", journals.error().message)});
+    for (const ReadJournal& one : journals.value_or(ReadJournals()).puts) read_journaled(files.get(), one);
   }
 
   void read_journaled(int files, const ReadJournal& one) {
@@ -151,8 +153,13 @@ class SlotReader {
   }
 
   void read_removals(int files, const std::string& name) {
-    auto lines = read_text(files, name, kMostRemovalBytes);
-    for (const RemovalRecord& record : parse_removals(lines.value_or(""))) {
+    const auto read = lakefuse::read_removals(files, name);
+    if (!read && ::faccessat(files, name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (!read) {
+      rows_.push_back({0, unreadable(owner_, path_ / "spool" / name, read.error().message)});
+      return;
+    }
+    for (const RemovalRecord& record : read->left()) {
       SpooledFile row{owner_, {}, path_ / "spool" / name};
       row.in_use = in_use_;
       row.record.state = State::kQueued;

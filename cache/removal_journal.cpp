@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <map>
+#include <iterator>
 
 #include "cache/disk.h"
 #include "cache/object_json.h"
+#include "cache/removal_reader.h"
 #include "cache/spool_slot.h"
 
 namespace lakefuse {
@@ -20,6 +22,9 @@ constexpr std::uint64_t kWorthEmptying = 1 << 20;
 // How far the file is made longer than its lines: a sync of what is written within that need not write down
 // a new length as well, which costs as much as the line.
 constexpr std::uint64_t kRoomAhead = 64 << 10;
+// An object's record, metadata and all, is some hundred KiB at most.
+constexpr std::size_t kMostLineBytes = 64 << 20;
+constexpr std::size_t kPieceBytes = 1 << 20;
 
 struct Line {
   RemovalRecord record;
@@ -45,25 +50,67 @@ std::string to_line(const RemovalRecord& record) {
 
 }  // namespace
 
-std::vector<RemovalRecord> parse_removals(std::string_view lines, bool* has_damage) {
-  std::map<std::uint64_t, RemovalRecord> left;
-  while (!lines.empty()) {
-    const auto end = lines.find('\n');
-    if (end == lines.npos) break;
-    auto line = parse_object(lines.substr(0, end), read_line);
-    lines.remove_prefix(end + 1);
-    if (!line) {
-      if (has_damage != nullptr) *has_damage = true;
-      continue;
-    }
-    if (line->is_end)
-      left.erase(line->record.order);
+void RemovalReader::add(std::string_view text) {
+  for (auto end = text.find('\n'); end != text.npos; end = text.find('\n')) {
+    const auto rest = text.substr(0, end);
+    text.remove_prefix(end + 1);
+    if (is_skipping_)
+      has_damage_ = true;
+    else if (begun_.empty())
+      read_line(rest);
     else
-      left.insert_or_assign(line->record.order, std::move(line->record));
+      read_line(begun_ += rest);
+    begun_.clear();
+    is_skipping_ = false;
   }
+  is_skipping_ = is_skipping_ || begun_.size() + text.size() > kMostLineBytes;
+  if (is_skipping_)
+    begun_.clear();
+  else
+    begun_ += text;
+}
+
+void RemovalReader::read_line(std::string_view text) {
+  auto line = parse_object(text, lakefuse::read_line);
+  if (!line) {
+    has_damage_ = true;
+    return;
+  }
+  const auto [first, last] = left_.equal_range(line->record.order);
+  if (!line->is_end) {
+    const auto again =
+        std::find_if(first, last, [&](const auto& one) { return one.second.path == line->record.path; });
+    if (again != last) left_.erase(again);
+    left_.emplace(line->record.order, std::move(line->record));
+  } else if (std::distance(first, last) == 1) {
+    left_.erase(first);
+  }
+}
+
+std::vector<RemovalRecord> RemovalReader::left() const {
   std::vector<RemovalRecord> records;
-  for (auto& [order, record] : left) records.push_back(std::move(record));
+  for (const auto& [order, record] : left_) records.push_back(record);
   return records;
+}
+
+std::vector<RemovalRecord> parse_removals(std::string_view lines, bool* has_damage) {
+  RemovalReader reader;
+  reader.add(lines);
+  if (has_damage != nullptr) *has_damage = *has_damage || reader.has_damage();
+  return reader.left();
+}
+
+Result<RemovalReader> read_removals(int directory, const std::string& name) {
+  auto file = open_file(directory, name, O_RDONLY);
+  if (!file) return file.error();
+  RemovalReader reader;
+  std::string piece(kPieceBytes, '\0');
+  for (std::uint64_t at = 0;; at += piece.size()) {
+    const auto got = read_fully(file->get(), at, std::as_writable_bytes(std::span(piece)));
+    if (!got) return got.error().in(name);
+    reader.add(std::string_view(piece).substr(0, *got));
+    if (*got < piece.size()) return reader;
+  }
 }
 
 RemovalJournal::RemovalJournal(std::shared_ptr<SpoolSlot> slot)

@@ -85,7 +85,7 @@ Result<std::unique_ptr<RenameJournal>> RenameJournal::adopt(std::shared_ptr<Spoo
   auto record = parse_rename(*said);
   if (!record) {
     slot->put_aside(id);
-    return record.error();
+    return nullptr;
   }
   return std::unique_ptr<RenameJournal>(
       new RenameJournal(std::move(slot), std::move(id), *std::move(record)));

@@ -31,7 +31,7 @@ struct RenameRecord {
 class RenameJournal {
  public:
   static Result<std::unique_ptr<RenameJournal>> begin(std::shared_ptr<SpoolSlot> slot, RenameRecord record);
-  // The one that an earlier mount left under this id.
+  // The one that an earlier mount left under this id. Null: it makes no sense, and was put aside.
   static Result<std::unique_ptr<RenameJournal>> adopt(std::shared_ptr<SpoolSlot> slot, std::string id);
 
   [[nodiscard]] const RenameRecord& record() const { return record_; }

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <mutex>
 
@@ -34,7 +35,9 @@ class LocalSpool final : public Spool {
   Result<> take_all() {
     std::lock_guard lock(mutex_);
     auto taken = take_from(slot_);
-    return taken ? adopt_all() : taken;
+    if (taken) taken = adopt_all();
+    if (taken) part_places();
+    return taken;
   }
 
   Result<std::shared_ptr<SpoolFile>> create(const SpoolRecord& record) override {
@@ -117,10 +120,42 @@ class LocalSpool final : public Spool {
   Result<> take_from(const std::shared_ptr<SpoolSlot>& slot) {
     auto files = take_left_files(slot, space_, removals_);
     if (!files) return files.error();
-    for (LeftFile& one : *files) left_.push_back(std::move(one));
-    for (auto& rename : lakefuse::take_left_renames(slot)) left_renames_.push_back(std::move(rename));
-    for (auto& removals : lakefuse::take_left_removals(slot)) left_removals_.push_back(std::move(removals));
+    auto renames = lakefuse::take_left_renames(slot);
+    if (!renames) return renames.error();
+    auto removals = lakefuse::take_left_removals(slot);
+    if (!removals) return removals.error();
+    std::ranges::move(*files, std::back_inserter(left_));
+    std::ranges::move(*renames, std::back_inserter(left_renames_));
+    std::ranges::move(*removals, std::back_inserter(left_removals_));
     return {};
+  }
+
+  // Two mounts of an earlier build may have given the same places among what they promised. Each promise gets
+  // one of its own here, in the order that they have. (Where a file was closed again in its place, the crash
+  // may have left both: the younger stays the later.)
+  void part_places() {
+    struct Promise {
+      std::uint64_t* place;
+      std::int64_t created_nanoseconds;
+      LeftFile* file;  // Null: a removal.
+    };
+    std::vector<Promise> promises;
+    for (LeftFile& left : left_)
+      if (left.file.record.order > 0)
+        promises.push_back({&left.file.record.order, left.created_nanoseconds, &left});
+    for (LeftRemovals& left : left_removals_)
+      for (RemovalRecord& record : left.records) promises.push_back({&record.order, 0, nullptr});
+    std::ranges::stable_sort(
+        promises, {}, [](const Promise& one) { return std::pair(*one.place, one.created_nanoseconds); });
+    std::uint64_t last = 0;
+    for (const auto& [place, created, file] : promises) {
+      const bool is_taken = *place <= last;
+      last = is_taken ? last + 1 : *place;
+      if (!is_taken) continue;
+      *place = last;
+      if (file != nullptr)
+        std::ignore = file->file.file->save(file->file.record, SpoolFile::Safety::kDurable);
+    }
   }
 
   Result<> adopt_all() {
@@ -194,7 +229,8 @@ Result<std::unique_ptr<Spool>> Spool::open(const std::filesystem::path& state_di
     forget_refusal(directory->get(), owner);
     auto spool =
         std::make_unique<LocalSpool>(state_dir, std::move(*directory), owner, std::move(*slot), floor_bytes);
-    if (auto taken = spool->take_all(); !taken) return taken.error().in(state_dir.string());
+    if (auto taken = spool->take_all(); !taken)
+      return taken.error().in("what waits in " + state_dir.string() + " cannot be taken over");
     return std::unique_ptr<Spool>(std::move(spool));
   }
 }

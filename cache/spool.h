@@ -101,7 +101,8 @@ class Spool {
   // `state_dir` is made with mode 0700 where it is missing; refused (kLocalIo, with a sentence) when it
   // belongs to another user or may be written by others. Symlinks inside are not followed. kUnsupported: an
   // ended mount left files of this owner in a format that this lakefuse does not know. kTooManyOpen: more
-  // files wait than this process has descriptors for; all of them go on waiting.
+  // files wait than this process has descriptors for; all of them go on waiting. So they do where one of them
+  // cannot be read, or put back (kLocalIo, kNoSpace).
   static Result<std::unique_ptr<Spool>> open(const std::filesystem::path& state_dir, const SpoolOwner& owner,
                                              std::uint64_t floor_bytes);
   virtual ~Spool() = default;

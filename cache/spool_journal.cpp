@@ -68,6 +68,13 @@ JournalFile::~JournalFile() {
   if (in_it_ == 0) ::unlinkat(directory_->get(), name_.c_str(), 0);
 }
 
+Result<> JournalFile::remove() const {
+  if (::unlinkat(directory_->get(), name_.c_str(), 0) != 0 && errno != ENOENT)
+    return disk_error("cannot remove " + name_, errno);
+  if (::fsync(directory_->get()) != 0) return disk_error("cannot sync the directory of " + name_, errno);
+  return {};
+}
+
 std::string_view JournalFile::seed() const {
   return seed_of(name_);
 }
@@ -199,8 +206,20 @@ Result<> SpoolJournal::sync_ends() {
 }
 
 Result<> SpoolJournal::sync_ends_locked() {
-  const auto file = std::exchange(ends_, nullptr);
-  return file == nullptr ? Result<>() : file->sync(ends_until_);
+  if (ends_ == nullptr) return {};
+  auto synced = ends_->sync(ends_until_);
+  // What no sync will ever say of it, its end does.
+  if (!synced && is_left_alone(ends_)) synced = ends_->remove();
+  if (synced) ends_.reset();
+  return synced;
+}
+
+// REQUIRES: it is full, or no record of it counts.
+bool SpoolJournal::is_left_alone(const std::shared_ptr<JournalFile>& file) {
+  const std::lock_guard lock(mutex_);
+  if (current_ == file)
+    current_.reset();  // Nobody else can come to it: whoever is in it, or on the way, has it.
+  return file.use_count() == 1;
 }
 
 void SpoolJournal::leave(Place& place) {
@@ -219,19 +238,17 @@ Result<SpoolJournal::AllLeft> SpoolJournal::take_left() {
       if (one.put.bytes) ++promises[one.name];
   for (const auto& [name, end] : read.ends) {
     auto file = JournalFile::adopt(directory_, name, end, promises[name]);
-    if (!file && file.error().code == Errc::kTooManyOpen) {
+    if (!file) {
       for (auto& [other, held] : files) held->enter();  // So that none goes.
       return file.error();
     }
-    if (file) files.emplace(name, *std::move(file));
+    files.emplace(name, *std::move(file));
   }
   const auto adopted = [&](const ReadJournal& from) {
-    const auto found = files.find(from.name);
-    return Place{found == files.end() ? nullptr : found->second, from.put.bytes.has_value()};
+    return Place{files.at(from.name), from.put.bytes.has_value()};
   };
   for (const ReadJournal& superseded : read.older)
-    if (const Place place = adopted(superseded); place.file != nullptr)
-      std::ignore = end(place, superseded.put.id, JournalEnd::kMoved);
+    std::ignore = end(adopted(superseded), superseded.put.id, JournalEnd::kMoved);
   for (const std::string& id : read.gone)  // Their end came, and then a crash.
     if (::faccessat(directory_->get(), (id + ".json").c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0)
       ::unlinkat(directory_->get(), (id + ".data").c_str(), 0);
@@ -239,7 +256,6 @@ Result<SpoolJournal::AllLeft> SpoolJournal::take_left() {
   for (auto& [name, file] : files) all.journals.push_back(file);
   for (ReadJournal& one : read.puts) {
     Place place = adopted(one);
-    if (place.file == nullptr) continue;
     place.file->enter();
     last_order_ = std::max(last_order_.load(), one.put.order);
     all.files.push_back({std::move(one.put), std::move(one.boot), std::move(place)});
@@ -252,12 +268,14 @@ Result<ReadJournals> read_journals(int directory) {
   ReadJournals all;
   std::map<std::string, ReadJournal> last;
   std::set<std::string> gone;
-  auto names = list_names(directory);
-  for (const std::string& name : names.value_or(std::vector<std::string>())) {
+  const auto names = list_names(directory);
+  if (!names) return names.error();
+  for (const std::string& name : *names) {
     if (!is_journal(name)) continue;
     const auto text = read_text(directory, name, kMostReadBytes);
-    if (!text && text.error().code == Errc::kTooManyOpen) return text.error();
-    if (!text) continue;
+    if (!text && ::faccessat(directory, name.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0)
+      continue;  // Gone since.
+    if (!text) return text.error();
     JournalContents contents = parse_journal(seed_of(name), *text);
     if (contents.is_damaged) all.damaged.push_back(name);
     all.ends.emplace(name, contents.end);

@@ -46,6 +46,8 @@ class JournalFile {
   [[nodiscard]] bool is_full() const;
   void enter() { ++in_it_; }
   void leave() { --in_it_; }
+  // Its name goes, power cut or not, with all that it says. REQUIRES: nobody is in it, nor will be.
+  Result<> remove() const;
 
  private:
   JournalFile(std::shared_ptr<const UniqueFd> directory, std::string name, UniqueFd file, std::uint64_t size)
@@ -99,7 +101,8 @@ class SpoolJournal {
   static Result<> end(const Place& place, std::string_view id, JournalEnd how);
   static void leave(Place& place);
   // The same as end(), kGone, but that a power cut may take it back until the next sync of that journal, or
-  // sync_ends(). Never a younger one without it.
+  // sync_ends(). Never a younger one without it. After a sync that failed sync_ends() fails until nothing in
+  // that journal counts any more and it is gone.
   Result<> end_soon(const Place& place, std::string_view id);
   Result<> sync_ends();
 
@@ -114,12 +117,14 @@ class SpoolJournal {
     std::vector<std::string> damaged;                    // Names of journals of which a part cannot be read.
     std::vector<std::shared_ptr<JournalFile>> journals;  // Keeps them until the caller has looked.
   };
-  // kTooManyOpen where descriptors run out: nothing is handed out, nor removed.
+  // kTooManyOpen where descriptors run out, kLocalIo where one of them cannot be read: nothing is handed out,
+  // nor removed.
   Result<AllLeft> take_left();
 
  private:
   Result<std::shared_ptr<JournalFile>> current();
   Result<> sync_ends_locked();
+  bool is_left_alone(const std::shared_ptr<JournalFile>& file);
 
   const std::shared_ptr<const UniqueFd> directory_;  // spool/
   std::atomic<std::uint64_t> last_order_ = 0;

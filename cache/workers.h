@@ -18,10 +18,12 @@ class Workers {
   explicit Workers(std::size_t threads);
   ~Workers();
 
-  // From any thread; returns at once.
+  // From any thread; returns at once. An exception that leaves the job ends that job alone
+  // (cache/escaped_exceptions.h).
   void post(std::function<void()> job);
 
-  // Runs all jobs, on the calling thread and on those of the pool that are free, and waits for the last.
+  // Runs all jobs, on the calling thread and on those of the pool that are free, and waits for the last. Then
+  // throws what left one of them.
   void run_all(std::vector<std::function<void()>> jobs);
 
  private:

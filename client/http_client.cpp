@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <new>
 #include <utility>
 
 namespace lakefuse {
@@ -11,6 +12,7 @@ namespace {
 
 // Stores and proxies close idle connections after 20 s and more (S3's and Azure's front ends); a shorter keep
 // means that we close first and a request seldom meets a connection that is just being closed.
+// (What a machine that slept had kept is gone, and nobody says so: a call would wait for its deadline.)
 constexpr std::chrono::seconds kKeepFor{15};
 // As many as callers at once are to be expected; above it a burst pays its own connections.
 constexpr std::size_t kMaxKeptPerOrigin = 64;
@@ -28,7 +30,7 @@ std::size_t HttpClient::most_kept() {
 }
 
 std::unique_ptr<HttpConnection> HttpClient::take(const Origin& origin) {
-  const auto oldest = std::chrono::steady_clock::now() - kKeepFor;
+  const auto oldest = BootClock::now() - kKeepFor;
   std::vector<Kept> stale;  // Closed after the lock is released.
   std::unique_lock lock(mutex_);
   const auto found = kept_.find(origin);
@@ -46,7 +48,7 @@ std::unique_ptr<HttpConnection> HttpClient::take(const Origin& origin) {
 }
 
 void HttpClient::keep(const Origin& origin, std::unique_ptr<HttpConnection> connection) {
-  const auto now = std::chrono::steady_clock::now();
+  const auto now = BootClock::now();
   std::vector<Kept> stale;
   std::lock_guard lock(mutex_);
   kept_[origin].push_back({std::move(connection), now});
@@ -72,7 +74,14 @@ HttpOutcome HttpClient::call(const Origin& origin, const HttpRequest& request, c
                              const HttpDeadlines& deadlines, Repeat repeat) {
   auto turn = throttle_.begin(origin);
   if (!turn) return {turn.error(), false};
-  HttpOutcome outcome = send(origin, request, sink, deadlines, repeat);
+  const auto work = [&]() -> HttpOutcome {
+    try {
+      return send(origin, request, sink, deadlines, repeat);
+    } catch (const std::bad_alloc&) {  // The connection has gone with it.
+      return {Error{Errc::kUnavailable, "no memory"}, true};
+    }
+  };
+  HttpOutcome outcome = work();
   if (outcome.response) turn->answered(outcome.response->status);
   return outcome;
 }

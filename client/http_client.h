@@ -1,11 +1,11 @@
 #pragma once
 
-#include <chrono>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
 
+#include "client/boot_clock.h"
 #include "client/http_connection.h"
 #include "client/proxies.h"
 #include "client/throttle.h"
@@ -40,7 +40,7 @@ class HttpClient {
  private:
   struct Kept {
     std::unique_ptr<HttpConnection> connection;
-    std::chrono::steady_clock::time_point since;
+    BootClock::time_point since;
   };
 
   HttpOutcome send(const Origin& origin, const HttpRequest& request, const HttpSink& sink,

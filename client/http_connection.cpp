@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
@@ -17,6 +16,7 @@
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <cstring>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <utility>
@@ -44,6 +44,7 @@ constexpr std::size_t kMaxErrorBodyBytes = 64 * 1024;  // A sentence, or a proxy
 constexpr int kMaxInterimAnswers = 16;                 // 1xx in front of the real one.
 constexpr milliseconds kTick{500};                     // How often a wait looks whether sent bytes move.
 constexpr milliseconds kEarlyAnswerWait{1'000};        // For the answer of a server that stopped listening.
+constexpr milliseconds kNextAddress{250};              // Then another address is tried beside it (RFC 8305).
 
 std::string seconds(milliseconds time) {
   const auto tenths = time.count() / 100;
@@ -157,7 +158,7 @@ struct HttpConnection::Impl {
   }
 
   Result<> connect(const TlsTrust& trust, const HttpDeadlines& deadlines);
-  Result<> connect_one(const SocketAddress& address, milliseconds limit);
+  Result<> connect_any(const std::vector<SocketAddress>& addresses, milliseconds limit);
   Result<> ask_for_tunnel(const HttpDeadlines& deadlines);
   Result<> shake_hands(const TlsTrust& trust, milliseconds limit);
   void tune(const HttpDeadlines& deadlines);
@@ -182,13 +183,7 @@ Result<> HttpConnection::Impl::connect(const TlsTrust& trust, const HttpDeadline
   auto addresses = resolve(hop.host, hop.port, deadline);
   if (!addresses) return addresses.error();
 
-  Result<> connected = failed(Errc::kUnavailable, "has no address");
-  for (std::size_t i = 0; i < addresses->size(); ++i) {
-    // An address that does not answer must not use up the time of those behind it.
-    const bool last = i + 1 == addresses->size();
-    connected = connect_one((*addresses)[i], last ? left() : left() / 2);
-    if (connected || connected.error().code == Errc::kInterrupted) break;
-  }
+  const auto connected = connect_any(*addresses, left());
   if (!connected) return proxy ? connected.error().in("proxy " + to_string(hop)) : connected;
   tune(deadlines);
   if (!origin.tls) return {};
@@ -198,26 +193,54 @@ Result<> HttpConnection::Impl::connect(const TlsTrust& trust, const HttpDeadline
   return shake_hands(trust, left());
 }
 
-Result<> HttpConnection::Impl::connect_one(const SocketAddress& address, milliseconds limit) {
-  tcp::endpoint endpoint;
-  std::memcpy(endpoint.data(), &address.storage, std::min<std::size_t>(address.size, endpoint.capacity()));
-  endpoint.resize(address.size);
-  error_code wrong;
-  socket.close(wrong);
-  error_code outcome;
-  auto connected = await(limit, [&](auto handler) {
-    socket.async_connect(endpoint, [&outcome, handler](error_code failure) mutable {
-      outcome = failure;
-      handler(error_code(), 0);
-    });
-  });
-  if (!connected) {
-    if (connected.error().code == Errc::kInterrupted) return connected.error();
-    return Error{Errc::kTimeout, "no connection to " + to_string(origin) + " within " + seconds(limit)};
+// To the first address that answers. One that fails, or says nothing for a moment, holds up none of those
+// behind it, and may answer yet.
+Result<> HttpConnection::Impl::connect_any(const std::vector<SocketAddress>& addresses, milliseconds limit) {
+  struct Try {
+    explicit Try(asio::io_context& in) : socket(in) {}
+    tcp::socket socket;
+    std::optional<error_code> outcome;
+  };
+  std::vector<std::shared_ptr<Try>> tries;  // A handler has its own part in one: it may come late.
+  const auto has_ended = [](const auto& one) { return one->outcome.has_value(); };
+  const auto has_won = [](const auto& one) { return one->outcome && !*one->outcome; };
+  const auto begin = [&](const SocketAddress& address) {
+    tcp::endpoint endpoint;
+    std::memcpy(endpoint.data(), &address.storage, std::min<std::size_t>(address.size, endpoint.capacity()));
+    endpoint.resize(address.size);
+    const auto& one = tries.emplace_back(std::make_shared<Try>(io));
+    one->socket.async_connect(endpoint, [one](const error_code& failure) { one->outcome = failure; });
+  };
+  const std::stop_token stop = Patience::current();
+  const std::stop_callback wake(stop, [this] { io.stop(); });
+  const auto end = steady_clock::now() + limit;
+  const auto until_next = std::min(kNextAddress, limit / static_cast<int>(addresses.size() + 1));
+  auto next_due = steady_clock::now();
+  auto winner = tries.end();
+  while (winner == tries.end() && !stop.stop_requested() && steady_clock::now() < end) {
+    const bool are_all_over = std::ranges::all_of(tries, has_ended);
+    if (tries.size() == addresses.size() && are_all_over) break;
+    if (tries.size() < addresses.size() && (are_all_over || steady_clock::now() >= next_due)) {
+      begin(addresses[tries.size()]);
+      next_due = steady_clock::now() + (tries.size() < addresses.size() ? until_next : limit);
+    }
+    io.restart();
+    io.run_one_until(std::min({end, next_due, steady_clock::now() + kTick}));
+    winner = std::ranges::find_if(tries, has_won);
   }
-  if (outcome)
-    return Error{Errc::kUnavailable, "no connection to " + to_string(origin) + ": " + outcome.message()};
-  return {};
+  if (winner != tries.end()) socket = std::move((*winner)->socket);
+  const bool is_late = tries.empty() || !std::ranges::all_of(tries, has_ended);
+  for (const auto& one : tries) {
+    error_code ignored;
+    one->socket.close(ignored);
+  }
+  if (winner != tries.end()) return {};
+  if (stop.stop_requested()) return failed(Errc::kInterrupted, "was left waiting: interrupted");
+  if (addresses.empty()) return failed(Errc::kUnavailable, "has no address");
+  if (is_late)
+    return Error{Errc::kTimeout, "no connection to " + to_string(origin) + " within " + seconds(limit)};
+  return Error{Errc::kUnavailable,
+               "no connection to " + to_string(origin) + ": " + tries.back()->outcome->message()};
 }
 
 void HttpConnection::Impl::tune(const HttpDeadlines& deadlines) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <mutex>
+#include <new>
 #include <numeric>
 #include <optional>
 #include <stop_token>
@@ -145,7 +146,13 @@ Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSourc
     const auto work = [&] {
       const Patience patience(stop.get_token());
       for (std::size_t n; !stop.stop_requested() && (n = next++) < parts;) {
-        auto etag = send(order[n]);
+        auto etag = [&]() -> Result<std::string> {
+          try {
+            return send(order[n]);
+          } catch (const std::bad_alloc&) {
+            return Error{Errc::kUnavailable, "no memory"};
+          }
+        }();
         if (etag) {
           etags[order[n]] = *std::move(etag);
           continue;

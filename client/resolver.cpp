@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 #include <system_error>
 #include <thread>
@@ -54,8 +55,14 @@ Result<std::vector<SocketAddress>> resolve(const std::string& host, std::uint16_
   const auto question = std::make_shared<Question>();
   try {
     std::thread([question, host, port] {
-      Answer answer = ask(host, port, AI_ADDRCONFIG);
-      if (answer.failure != 0) answer = ask(host, port, 0);  // ADDRCONFIG hides localhost without a network.
+      Answer answer;
+      try {
+        answer = ask(host, port, AI_ADDRCONFIG);
+        if (answer.failure != 0)
+          answer = ask(host, port, 0);  // ADDRCONFIG hides localhost without a network.
+      } catch (const std::bad_alloc&) {
+        answer = {EAI_MEMORY, {}};
+      }
       std::lock_guard lock(question->mutex);
       question->answer = std::move(answer);
       question->answered.notify_all();

@@ -7,6 +7,7 @@
 #include <string>
 #include <unordered_map>
 
+#include "client/boot_clock.h"
 #include "client/object_store.h"
 #include "client/secret.h"
 
@@ -17,7 +18,7 @@ namespace lakefuse {
 // many threads at once; never blocks.
 class UrlCache {
  public:
-  using Clock = std::chrono::steady_clock;
+  using Clock = BootClock;
 
   // A URL is not given out in the last seconds of its life, for a read takes time to arrive.
   static constexpr std::chrono::seconds kMargin{15};

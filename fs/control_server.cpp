@@ -4,6 +4,7 @@
 
 #include <atomic>
 
+#include "cache/guarded.h"
 #include "fs/log.h"
 #include "fs/others_count.h"
 
@@ -58,8 +59,16 @@ void ControlServer::listen() {
     }
     drop_finished_callers();
     if (callers_.size() >= kMostCallers) continue;
-    auto& caller = *callers_.emplace_back(std::make_unique<Caller>(*std::move(line)));
-    caller.thread = std::jthread([this, &caller] { serve(caller); });
+    const auto begun = guarded([&] {
+      auto& caller = *callers_.emplace_back(std::make_unique<Caller>(*std::move(line)));
+      try {
+        caller.thread = std::jthread([this, &caller] { serve(caller); });
+      } catch (...) {
+        callers_.pop_back();
+        throw;
+      }
+    });
+    if (!begun) log_warn("control socket: " + begun.error().message);
   }
 }
 
@@ -70,15 +79,17 @@ void ControlServer::drop_finished_callers() {
 
 void ControlServer::serve(Caller& caller) {
   const auto user = caller.line.peer_user();
-  Result<std::string> answered = Error{Errc::kDenied, "this mount belongs to another user"};
-  if (user && (*user == ::geteuid() || *user == 0)) {
+  const auto answered = guarded([&]() -> Result<std::string> {
+    if (!user || (*user != ::geteuid() && *user != 0))
+      return Error{Errc::kDenied, "this mount belongs to another user"};
     auto line = caller.line.read_line(kRequestTimeout);
     caller.has_asked = true;
     const auto request = line ? parse_request(*line) : Result<ControlRequest>(line.error());
-    answered = request ? answer(caller.line, *request) : Result<std::string>(request.error());
-  }
+    return request ? answer(caller.line, *request) : Result<std::string>(request.error());
+  });
   // Whoever has gone does not hear it, and that is all right.
-  std::ignore = caller.line.write_line(answered ? *answered : error_line(answered.error()));
+  std::ignore =
+      guarded([&] { return caller.line.write_line(answered ? *answered : error_line(answered.error())); });
   caller.line.wake();
   caller.finished = true;
 }

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "cache/guarded.h"
 #include "client/patience.h"
 #include "fs/filesystem_core.h"
 #include "fs/left_renames.h"
@@ -216,7 +217,7 @@ class DirectoryRename {
           const std::lock_guard lock(mutex);
           if (first) return;
         }
-        if (auto done = step(move); !done) {
+        if (auto done = guarded([&] { return step(move); }); !done) {
           const std::lock_guard lock(mutex);
           if (!first) first = done.error();
         }
@@ -272,18 +273,21 @@ void FilesystemCore::settle_behind(const Rest& rest, const InodePtr& top, Turns:
     const Patience until_the_end(stop);
     const Moment until = std::chrono::steady_clock::now() + kRestPatience;
     auto pause = kFirstPause;
-    Result<> gone = rest.take_away();
+    const auto take_away = [&] { return guarded([&] { return rest.take_away(); }); };
+    Result<> gone = take_away();
     while (!gone && is_passing(gone.error().code) && std::chrono::steady_clock::now() < until &&
            sleep_out(stop, pause)) {
       pause = std::min(2 * pause, kLongestPause);
-      gone = rest.take_away();
+      gone = take_away();
     }
-    for (const InodePtr& inode : tree.below(there)) {  // Whoever writes it did not lose it to others.
-      const std::lock_guard lock(inode->mutex);
-      inode->may_be_removed = true;
-    }
-    view.forget_pages(tree.path_below(rest.directory, rest.name) + "/");
-    publishing.give_back(rest.directory, rest.name);
+    std::ignore = guarded([&] {
+      for (const InodePtr& inode : tree.below(there)) {  // Whoever writes it did not lose it to others.
+        const std::lock_guard lock(inode->mutex);
+        inode->may_be_removed = true;
+      }
+      view.forget_pages(tree.path_below(rest.directory, rest.name) + "/");
+      publishing.give_back(rest.directory, rest.name);
+    });
     for (const InodePtr& inode : {top, there}) tree.forget(inode->node, 1);
     if (!gone) leave_to_next_mount(rest, gone.error());
   };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cache/guarded.h"
 #include "client/patience.h"
 #include "fs/log.h"
 
@@ -78,7 +79,7 @@ void FileParts::begin() {
     const std::lock_guard lock(mutex_);
     if (is_closed_) return;
   }
-  auto target = uploads_.lake().begin_parts(*path_);
+  auto target = guarded([&] { return uploads_.lake().begin_parts(*path_); });
   const std::lock_guard lock(mutex_);
   if (!target) {
     log_debug("no parts go up ahead of a close: " + target.error().message);
@@ -114,10 +115,10 @@ void FileParts::send_one() {
   ++under_way_;
   lock.unlock();
 
-  const auto etag = [&] {
+  const auto etag = guarded([&] {
     const PatienceUntil patience(stop_.get_token());
     return uploads_.lake().upload_part(*path_, *target_, *index, LiveBytes(bytes, range));
-  }();
+  });
 
   lock.lock();
   part.is_under_way = false;

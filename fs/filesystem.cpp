@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 
+#include "cache/guarded.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
 
@@ -64,7 +65,7 @@ class FlushJobs {
       }
       {
         const Patience patience(round->ends.get_token());
-        job();
+        if (auto done = guarded(job); !done) log_error("flush: " + done.error().message);
       }
       const std::lock_guard lock(round->mutex);
       --round->running;
@@ -145,7 +146,8 @@ FilesystemCore::FilesystemCore(FilesystemOptions the_options, ObjectStore& the_l
   tell_damage();
   ticker = std::jthread([this](const std::stop_token& stop) {
     constexpr std::chrono::milliseconds kGrain{200};  // Of temporary_age and of retries.
-    for (bool goes_on = !stop.stop_requested(); goes_on; goes_on = sleep_out(stop, kGrain)) tick();
+    for (bool goes_on = !stop.stop_requested(); goes_on; goes_on = sleep_out(stop, kGrain))
+      if (auto done = guarded([this] { tick(); }); !done) log_error("retries: " + done.error().message);
   });
 }
 

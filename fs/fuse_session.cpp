@@ -19,6 +19,7 @@
 #include <thread>
 #include <utility>
 
+#include "cache/guarded.h"
 #include "cache/unique_fd.h"
 #include "client/patience.h"
 #include "fs/connection_guard.h"
@@ -210,7 +211,8 @@ Result<> MountedSession::serve() {
   std::optional<ConnectionGuard> guard;
   if (device_) guard.emplace(mountpoint_, *device_);
   const SpareMemory spare;
-  std::jthread watching([this](const std::stop_token& ended) { watch_connection(ended); });
+  std::jthread watching(
+      [this](const std::stop_token& ended) { std::ignore = guarded([&] { watch_connection(ended); }); });
   const int outcome = fuse_session_loop_mt(session_, loop_config(filesystem_.options()).get());
   watching = {};
   close();
@@ -226,7 +228,8 @@ Result<> MountedSession::stop(bool even_if_busy) {
   if (auto done = unmount_ours(even_if_busy); !done) return done;
   std::lock_guard lock(mutex_);
   if (served_ || ending_.joinable()) return {};
-  ending_ = std::jthread([this](const std::stop_token& given_up) { end_connection(given_up); });
+  ending_ = std::jthread(
+      [this](const std::stop_token& given_up) { std::ignore = guarded([&] { end_connection(given_up); }); });
   return {};
 }
 

@@ -1,8 +1,10 @@
 #include "fs/interrupts.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
+#include "cache/guarded.h"
 #include "fs/processes.h"
 
 namespace lakefuse {
@@ -100,12 +102,14 @@ void Interrupts::watch(const std::stop_token& stop) {
     changed_.wait(lock, stop, [&] { return !requests_.empty(); });
     is_idle_ = false;
     news_ = false;
-    auto found = suspects();
-    lock.unlock();
-    for (auto& suspect : found) {
-      if (suspect.must_end()) suspect.stop.request_stop();
-    }
-    lock.lock();
+    std::ignore = guarded([&] {  // Without memory for a look the next one tells.
+      auto found = suspects();
+      lock.unlock();
+      for (auto& suspect : found) {
+        if (suspect.must_end()) suspect.stop.request_stop();
+      }
+    });
+    if (!lock.owns_lock()) lock.lock();
     changed_.wait_for(lock, stop, kLookAgain, [&] { return news_; });
   }
 }

@@ -1,6 +1,9 @@
 #include "fs/kernel_notes.h"
 
 #include <csignal>
+#include <tuple>
+
+#include "cache/guarded.h"
 
 namespace lakefuse {
 
@@ -54,11 +57,11 @@ void KernelNotes::tell(const std::stop_token& stop) {
     if (!names_.empty()) {
       const auto name = names_.extract(names_.begin());
       lock.unlock();
-      kernel_.forget_name(name.value().first, name.value().second);
+      std::ignore = guarded([&] { kernel_.forget_name(name.value().first, name.value().second); });
     } else {
       const auto node = attributes_.extract(attributes_.begin());
       lock.unlock();
-      kernel_.forget_attributes(node.value());
+      std::ignore = guarded([&] { kernel_.forget_attributes(node.value()); });
     }
     lock.lock();
   }

@@ -6,6 +6,8 @@
 #include <thread>
 #include <vector>
 
+#include "cache/guarded.h"
+
 namespace lakefuse {
 namespace {
 
@@ -22,7 +24,11 @@ class Counting {
       std::vector<std::jthread> lookers;
       for (std::size_t i = 0; i < std::min(kLooksAtOnce, changes.size()); ++i) {
         lookers.emplace_back([&] {
-          for (std::size_t n = next++; n < changes.size(); n = next++) look_at(changes[n]);
+          const auto all = guarded([&] {
+            for (std::size_t n = next++; n < changes.size(); n = next++) look_at(changes[n]);
+          });
+          const std::lock_guard lock(mutex_);
+          if (!all) failed_ = all.error();
         });
       }
     }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cache/guarded.h"
 #include "client/patience.h"
 
 namespace lakefuse {
@@ -117,7 +118,7 @@ void PagesAhead::run(Call& call) {
   request.guessed_next = [&](const std::string& next) {
     if (next > request.after) ask_behind(call, next);
   };
-  auto answer = lake_.list(request);
+  auto answer = guarded([&] { return lake_.list(request); });  // Others may wait for it.
   std::shared_ptr<Call> behind;
   {
     const std::lock_guard lock(mutex_);

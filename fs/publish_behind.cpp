@@ -5,6 +5,7 @@
 #include <ctime>
 #include <utility>
 
+#include "cache/guarded.h"
 #include "client/nonce.h"
 #include "fs/log.h"
 #include "fs/publishing.h"
@@ -110,7 +111,7 @@ Result<> Publishing::publish_queued(const InodePtr& inode, WriteQueue::Order ord
       if (staging.wait != Wait::kQueue) which = Which::kSealed;
       generation = staging.generation;
     }
-    const auto done = try_publish(inode, std::nullopt, which);
+    const auto done = guarded([&] { return try_publish(inode, std::nullopt, which); });
     if (done) continue;
     {
       const std::lock_guard lock(inode->mutex);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "cache/guarded.h"
 #include "client/nonce.h"
 #include "client/patience.h"
 #include "fs/beside_name.h"
@@ -100,7 +101,7 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
     }
   }
   for (int rebases = 0;; ++rebases) {
-    const auto done = try_publish(inode, aim);
+    const auto done = guarded([&] { return try_publish(inode, aim); });
     if (done) return done;
     if (!aim && rebases < kMostRebases && rebase(inode, done.error())) continue;
     return failed(inode, done.error(), generation, aim.has_value());
@@ -522,7 +523,7 @@ void Publishing::ask_ahead(const InodePtr& inode) {
   }
   workers_.post([this, ahead, path = *std::move(path)] {
     if (ahead->is_taken.exchange(true)) return;
-    auto target = lake_.upload_target(path);
+    auto target = guarded([&] { return lake_.upload_target(path); });
     // A failure is publish()'s to tell: it asks again.
     ahead->answer.set_value(target ? std::optional(*std::move(target)) : std::nullopt);
   });
@@ -666,8 +667,10 @@ void Publishing::tick() {
       inode->staging.due = clock_now() + kLongestPause;  // Not again while it is under way.
     }
     workers_.post([this, inode] {
-      const auto promised = options_.writeback != Writeback::kOff ? publish_behind(inode) : false;
-      const auto done = promised && *promised ? Result<>() : publish(inode);
+      const auto done = guarded([&]() -> Result<> {
+        const auto promised = options_.writeback != Writeback::kOff ? publish_behind(inode) : false;
+        return promised && *promised ? Result<>() : publish(inode);
+      });
       if (!done) log_warn("still not on the lake: " + done.error().message);
     });
   }

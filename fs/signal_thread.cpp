@@ -11,6 +11,9 @@
 #include <cstdint>
 #include <utility>
 
+#include "cache/guarded.h"
+#include "fs/log.h"
+
 namespace lakefuse {
 namespace {
 
@@ -58,7 +61,10 @@ void SignalThread::run() {
     if (std::exchange(seen, true)) {
       second_(signal);
     } else {
-      working = std::jthread([this, signal] { first_(signal); });
+      working = std::jthread([this, signal] {
+        if (auto done = guarded([&] { first_(signal); }); !done)
+          log_error("a signal: " + done.error().message);
+      });
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "cache/guarded.h"
 #include "fs/filesystem_core.h"
 #include "fs/leaving.h"
 #include "fs/log.h"
@@ -101,10 +102,12 @@ FilesystemCore::Leaving::~Leaving() {
   }
   if (is_gone_) return;
   // By a worker: whoever waited for the rmdir may be interrupted.
-  core_.publishing.workers().post([&core = core_, directory = directory_] {
-    const auto stands = core.standing.hold({directory});
-    const auto kept = stands ? core.keep_directory(directory, "") : stands.error();
-    if (!kept) log_warn("a directory that rmdir could not remove may be gone: " + kept.error().message);
+  std::ignore = guarded([&] {
+    core_.publishing.workers().post([&core = core_, directory = directory_] {
+      const auto stands = core.standing.hold({directory});
+      const auto kept = stands ? core.keep_directory(directory, "") : stands.error();
+      if (!kept) log_warn("a directory that rmdir could not remove may be gone: " + kept.error().message);
+    });
   });
 }
 

@@ -1,5 +1,6 @@
 #include "fs/uploads_ahead.h"
 
+#include "cache/guarded.h"
 #include "client/patience.h"
 #include "fs/log.h"
 
@@ -23,7 +24,7 @@ void UploadsAhead::abandon(const ObjectPath& path, const PartsTarget& target) {
   }
   post([this, path, target] {
     const Uploaded begun{target.physical_address, {}, 0, OpenUpload{target.upload_id, {}}};
-    if (auto freed = lake_.abandon(path, begun); !freed)
+    if (auto freed = guarded([&] { return lake_.abandon(path, begun); }); !freed)
       log_warn("parts stay in the store: " + freed.error().message);
     const std::lock_guard lock(mutex_);
     --abandoned_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "cache/guarded.h"
 #include "client/nonce.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
@@ -105,8 +106,11 @@ void FilesystemCore::tick() {
   publishing.tick();
   if (is_vacating.exchange(true)) return;
   publishing.workers().post([this, now = std::chrono::steady_clock::now()] {
-    clear_vacated("", now);
-    look_at_released_claims(now);
+    const auto done = guarded([&] {
+      clear_vacated("", now);
+      look_at_released_claims(now);
+    });
+    if (!done) log_error("old names: " + done.error().message);
     is_vacating = false;
   });
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <system_error>
 
+#include "cache/guarded.h"
 #include "client/patience.h"
 
 namespace lakefuse {
@@ -23,6 +24,14 @@ constexpr WriteQueue::Order kPerMillisecond = 64;  // More in a row go ahead of 
 
 Moment clock_now() {
   return std::chrono::steady_clock::now();
+}
+
+template <class Entry>
+void fail_for_now(Entry& entry, Error why) {
+  entry.state = decltype(entry.state)::kFailed;
+  entry.failure = std::move(why);
+  entry.failed_at = clock_now();
+  entry.due = entry.failed_at + kFirstPause;
 }
 
 }  // namespace
@@ -99,37 +108,45 @@ bool WriteQueue::has_workers_locked(Entry& first) {
     workers_ = std::make_unique<Workers>(kMostAtOnce);
     return true;
   } catch (const std::system_error& none) {
-    first.state = State::kFailed;
-    first.failure = Error{Errc::kUnavailable, std::string("no thread can be started: ") + none.what()};
-    first.failed_at = clock_now();
-    first.due = first.failed_at + kFirstPause;
+    fail_for_now(first, {Errc::kUnavailable, std::string("no thread can be started: ") + none.what()});
   }
   changed_.notify_all();
   return false;
 }
 
-void WriteQueue::start_locked(Entries::iterator at) {
+// What is under way comes back to this lock before it says what became of it.
+void WriteQueue::start_locked(const Entries::iterator first) {
   std::vector<Order> orders;
-  std::vector<RemovalRecord> removals;
-  const bool is_alone = at->second.is_alone;
-  Job job = std::exchange(at->second.job, nullptr);
-  do {
-    Entry& entry = at->second;
-    entry.state = State::kRunning;
-    orders.push_back(at->first);
-    if (!entry.removal) break;
-    removals.push_back(*entry.removal);
-    ++at;
-  } while (!is_alone && at != entries_.end() && at->second.removal && !at->second.is_alone &&
-           orders.size() < kMostRemovals);
-  if (!removals.empty())
-    job = [remove = remover_.remove, removals = std::move(removals)] { return remove(removals); };
+  const auto posted = guarded([&] {
+    std::vector<RemovalRecord> removals;
+    auto at = first;
+    do {
+      orders.push_back(at->first);
+      if (!at->second.removal) break;
+      removals.push_back(*at->second.removal);
+      ++at;
+    } while (!first->second.is_alone && at != entries_.end() && at->second.removal && !at->second.is_alone &&
+             orders.size() < kMostRemovals);
+    Job job = first->second.job;
+    if (!removals.empty())
+      job = [remove = remover_.remove, removals = std::move(removals)] { return remove(removals); };
+    workers_->post([this, orders, job = std::move(job)] { run(orders, job); });
+  });
+  if (!posted) {
+    fail_for_now(first->second, posted.error());
+    changed_.notify_all();
+    return;
+  }
   ++running_;
-  workers_->post([this, orders = std::move(orders), job = std::move(job)] { run(orders, job); });
+  for (const Order order : orders) {
+    Entry& entry = entries_.find(order)->second;
+    entry.state = State::kRunning;
+    entry.job = nullptr;
+  }
 }
 
 void WriteQueue::run(std::vector<Order> orders, const Job& job) {
-  const Result<> done = job();
+  const Result<> done = guarded(job);
   const bool is_final = !done && !is_passing(done.error().code);
   std::optional<RemovalRecord> given_up;
   std::function<void(const RemovalRecord&, const Error&)> give_up;

@@ -12,6 +12,8 @@
 #include <thread>
 
 #include "cache/cached_store.h"
+#include "cache/escaped_exceptions.h"
+#include "cache/guarded.h"
 #include "cache/private_directory.h"
 #include "cache/spool.h"
 #include "client/publisher.h"
@@ -117,6 +119,7 @@ class Mounting {
   }
 
   Checked<void> start_log() {
+    tell_of_escaped_exceptions([](std::string_view what) { log_error(what); });
     auto opened = lakefuse::open_log({.level = command_.log_level, .file = log_file_});
     if (!opened) return trouble(opened.error(), "--log-file");
     return {};
@@ -217,7 +220,11 @@ class Mounting {
     bool answers = true;
     Result<> served;
     {
-      const std::jthread probe([&] { answers = become_ready(); });
+      const std::jthread probe([&] {
+        const auto ready = guarded([&]() -> Result<bool> { return become_ready(); });
+        answers = ready.value_or(false);
+        if (!ready) std::ignore = session_->stop(true);
+      });
       served = session_->serve();
     }
     if (!served) log_error("the mount ended: " + served.error().message);

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <sys/file.h>
 
 #include <memory>
 
@@ -63,6 +64,23 @@ TEST_CASE(
   next.add(9);
   CHECK(next.take_news() == Numbers{9});
   CHECK(LinkJournal(directory.get(), "x.linked").take_news() == Numbers{7, 9});
+}
+
+TEST_CASE("F1: a process that is stopped while it shortens the file holds up no mount") {
+  const ScratchDirectory scratch;
+  const UniqueFd directory(::open(scratch.path().c_str(), O_DIRECTORY | O_RDONLY | O_CLOEXEC));
+  LinkJournal(directory.get(), "x.linked").add(7);
+  UniqueFd stopped(::open((scratch.path() / "x.linked").c_str(), O_RDWR | O_CLOEXEC));
+  REQUIRE(::flock(stopped.get(), LOCK_EX) == 0);
+  {
+    LinkJournal mount(directory.get(), "x.linked");
+    REQUIRE(mount.trouble());
+    CHECK(mount.trouble()->message == "another process keeps x.linked locked");
+    mount.add(8);  // Which that process might leave out.
+    CHECK(mount.take_news().empty());
+  }
+  stopped.reset();
+  CHECK(LinkJournal(directory.get(), "x.linked").take_news() == Numbers{7});
 }
 
 TEST_CASE("a file that cannot be used is done without") {

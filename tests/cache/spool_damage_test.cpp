@@ -1,6 +1,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "cache/spool_slot.h"
@@ -89,6 +90,39 @@ TEST_CASE("a list of removals that a power cut tore is no damage") {
   f.leave(record_of("a", State::kFailed), "x");
   std::ofstream(f.file_ending(".data").parent_path() / (std::string(32, 'b') + ".removals")) << "{\"order\":";
   CHECK(f.open()->damaged().empty());
+}
+
+TEST_CASE("what cannot be read is told of, and no mount goes on as if it were not there") {
+  for (const std::string name : {".journal", ".json", ".data", ".removals", ".rename"}) {
+    CAPTURE(name);
+    SpoolFixture f;
+    const auto state = name == ".journal" || name == ".removals" ? State::kQueued : State::kFailed;
+    f.leave(record_of("a", state), "precious", state == State::kQueued ? Safety::kDurable : Safety::kSoon);
+    const fs::path spool = f.file_ending(".data").parent_path();
+    const bool is_there = name != ".removals" && name != ".rename";
+    const fs::path file = is_there ? f.file_ending(name) : spool / (std::string(32, 'a') + name);
+    const fs::path elsewhere = f.state() / "elsewhere";
+    if (is_there)
+      fs::rename(file, elsewhere);
+    else
+      std::ofstream(elsewhere) << "";
+    fs::create_directory(file);  // As a disk that cannot be read: nobody, not even root, gets at its bytes.
+    for (int mounts = 0; mounts < 2; ++mounts) {
+      const auto refused = Spool::open(f.state(), kOwner, 0);
+      REQUIRE_FALSE(refused);
+      CHECK(refused.error().code == Errc::kLocalIo);
+      CHECK(refused.error().message.find(file.filename()) != std::string::npos);
+    }
+    const auto shown = read_spools(f.state()).value();
+    REQUIRE_FALSE(shown.empty());
+    CHECK(std::any_of(shown.begin(), shown.end(), [](const auto& one) { return one.record.reason != ""; }));
+    fs::remove(file);
+    fs::rename(elsewhere, file);
+    if (name == ".rename") continue;
+    const auto left = f.open()->take_left_behind();
+    REQUIRE(left.size() == 1);
+    CHECK(read_all(left[0].file->bytes()) == "precious");
+  }
 }
 
 TEST_CASE("files of a format that we do not know are refused with a sentence, never dropped") {
@@ -220,10 +254,10 @@ TEST_CASE("a symlink or FIFO in the place of a file is not followed") {
   std::ofstream(elsewhere.path() / "victim") << "untouched";
   fs::remove(data);
   fs::create_symlink(elsewhere.path() / "victim", data);
-  CHECK(f.open()->take_left_behind().empty());
+  CHECK(cause_of(Spool::open(f.state(), kOwner, 0)) == Errc::kLocalIo);
   fs::remove(data);
   REQUIRE(::mkfifo(data.c_str(), 0600) == 0);
-  CHECK(f.open()->take_left_behind().empty());
+  CHECK(cause_of(Spool::open(f.state(), kOwner, 0)) == Errc::kLocalIo);
   CHECK(slurp(elsewhere.path() / "victim") == "untouched");
 }
 

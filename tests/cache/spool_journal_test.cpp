@@ -1,13 +1,29 @@
 #include "cache/spool_journal.h"
 
 #include <doctest/doctest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <set>
 #include <thread>
 
 #include "cache/disk.h"
 #include "tests/cache/spool_fixture.h"
+
+namespace {
+
+bool must_syncs_fail = false;
+
+}  // namespace
+
+// Before the C library's.
+extern "C" int fdatasync(int fd) {
+  if (!must_syncs_fail) return static_cast<int>(::syscall(SYS_fdatasync, fd));
+  errno = EIO;
+  return -1;
+}
 
 namespace lakefuse::test {
 
@@ -257,6 +273,52 @@ TEST_CASE("many threads promise and publish at once, and each promise is there o
     one.file->discard();
   }
   CHECK(f.open()->take_left_behind().empty());
+}
+
+TEST_CASE("W3: ends whose sync failed are never said to be on disk, until their journal is gone") {
+  SpoolFixture f;
+  const auto spool = f.open();
+  const auto one = file_of(*spool, "one", "1"), other = file_of(*spool, "other", "2");
+  for (const auto& file : {one, other}) REQUIRE(file->save(record_of("x", State::kQueued), Safety::kDurable));
+  const fs::path journal = f.file_ending(".journal");
+  one->discard(Safety::kSoon);
+  must_syncs_fail = true;
+  CHECK_FALSE(spool->sync());
+  must_syncs_fail = false;
+  CHECK_FALSE(spool->sync());  // The kernel would say that nothing is left to be synced.
+  const auto next = file_of(*spool, "next", "3");
+  REQUIRE(next->save(record_of("next", State::kQueued), Safety::kDurable));
+  next->discard(Safety::kSoon);
+  CHECK_FALSE(spool->sync());
+  CHECK(fs::exists(journal));
+  other->discard(Safety::kSoon);
+  CHECK(spool->sync());
+  CHECK_FALSE(fs::exists(journal));
+  CHECK(spool->sync());
+}
+
+TEST_CASE("W3: bytes whose sync failed are never said to be safe by the next one, unless they are all new") {
+  SpoolFixture f;
+  const auto spool = f.open();
+  const std::string large(kMostJournaledBytes + 1, 'x');
+  const auto file = file_of(*spool, "large", large);
+  const auto fsync = [&] { return file->save(record_of("large", State::kSynced), Safety::kDurable); };
+  CHECK(fsync());
+  REQUIRE(file->bytes().write(0, bytes_of("y")));
+  must_syncs_fail = true;
+  CHECK_FALSE(fsync());
+  must_syncs_fail = false;
+  CHECK_FALSE(fsync());
+  REQUIRE(file->bytes().write(0, bytes_of("z")));
+  CHECK_FALSE(fsync());
+  SUBCASE("emptied") {}
+  std::shared_ptr<const ByteSource> uploading;
+  SUBCASE("emptied while the bytes before are uploaded") {
+    uploading = *file->bytes().freeze();
+  }
+  REQUIRE(file->bytes().truncate(0));
+  REQUIRE(file->bytes().write(0, bytes_of(large)));
+  CHECK(fsync());
 }
 
 TEST_CASE("a record that is written anew behind a full journal is handed out once, as it was last") {

@@ -133,6 +133,72 @@ TEST_CASE("two mounts of one branch never share a file, and a third takes over w
   CHECK(fs::exists(kept->data_path()));
 }
 
+TEST_CASE(
+    "what two mounts of an earlier build promised at the same places has places of its own, in its order") {
+  SpoolFixture f;
+  const auto leave = [&](const std::string& name) {
+    return [&f, name](const ChildProcess::Stay& stay) {
+      auto spool = Spool::open(f.state(), kOwner, 0);
+      bool is_well = spool.has_value();
+      for (std::uint64_t order = 1; order <= 6 && is_well; ++order) {
+        const std::string path = name + std::to_string(order);
+        if (order % 2 == 0) {
+          is_well = (*spool)->begin_removal({.path = path, .order = order}).has_value();
+          continue;
+        }
+        SpoolRecord record = record_of(path, State::kQueued);
+        record.order = order;
+        auto file = (*spool)->create(record_of(path));
+        is_well =
+            file && (*file)->bytes().write(0, bytes_of(path)) && (*file)->save(record, Safety::kDurable);
+      }
+      stay(is_well);
+    };
+  };
+  {
+    ChildProcess one(leave("a"));
+    ChildProcess other(leave("b"));  // In a slot of its own.
+  }
+  std::map<std::uint64_t, std::string> before;
+  for (int mounts = 0; mounts < 2; ++mounts) {
+    const auto spool = f.open();
+    std::map<std::uint64_t, std::string> promised;
+    const auto left = spool->take_left_behind();
+    for (const auto& one : left) CHECK(promised.emplace(one.record.order, one.record.path).second);
+    for (const auto& one : spool->take_left_removals()) CHECK(promised.emplace(one.order, one.path).second);
+    CHECK(promised.size() == 12);
+    std::string of_a, of_b;
+    for (const auto& [order, path] : promised) (path[0] == 'a' ? of_a : of_b) += path[1];
+    CHECK(of_a == "123456");
+    CHECK(of_b == "123456");
+    if (mounts > 0) CHECK(promised == before);  // It is killed before it has done any.
+    before = promised;
+  }
+}
+
+TEST_CASE("of two files at one place, as a close of the same path leaves them, the younger stays the later") {
+  SpoolFixture f;
+  ChildProcess([&](const auto& stay) {
+    auto spool = Spool::open(f.state(), kOwner, 0);
+    bool is_well = spool.has_value();
+    for (std::uint64_t pair = 1; pair <= 8 && is_well; ++pair)
+      for (const char* age : {"old", "new"}) {
+        SpoolRecord record = record_of("p" + std::to_string(pair), State::kQueued);
+        record.order = pair;
+        auto file = (*spool)->create(record_of(record.path));
+        is_well = is_well && file && (*file)->bytes().write(0, bytes_of(age)) &&
+                  (*file)->save(record, Safety::kDurable);
+      }
+    stay(is_well);
+  });
+  const auto left = f.open()->take_left_behind();
+  REQUIRE(left.size() == 16);
+  std::map<std::string, std::uint64_t> places;
+  for (const auto& one : left) places[one.record.path + read_all(one.file->bytes())] = one.record.order;
+  for (int pair = 1; pair <= 8; ++pair)
+    CHECK(places["p" + std::to_string(pair) + "old"] < places["p" + std::to_string(pair) + "new"]);
+}
+
 TEST_CASE("spools of another lake, repository or branch are never mixed up with ours") {
   SpoolFixture f;
   const SpoolOwner others[] = {{"https://other.example", "repo", "main"},

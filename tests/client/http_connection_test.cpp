@@ -1,13 +1,39 @@
 #include "client/http_connection.h"
 
+#include <arpa/inet.h>
+#include <dlfcn.h>
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <chrono>
+#include <cstring>
+#include <string_view>
 #include <thread>
 
 #include "client/patience.h"
 #include "support_bytes.h"
 #include "support_scripted_server.h"
+
+// Before the C library's: "127.0.0.2,127.0.0.1.test" has these addresses, in this order.
+extern "C" int getaddrinfo(const char* host, const char* service, const addrinfo* hints, addrinfo** found) {
+  static auto* const next = reinterpret_cast<decltype(&::getaddrinfo)>(::dlsym(RTLD_NEXT, "getaddrinfo"));
+  std::string_view list(host);
+  if (!list.ends_with(".test")) return next(host, service, hints, found);
+  if ((hints->ai_flags & AI_NUMERICHOST) != 0) return EAI_NONAME;
+  list.remove_suffix(std::strlen(".test"));
+  addrinfo digits = *hints;
+  digits.ai_flags |= AI_NUMERICHOST;
+  for (addrinfo** at = found;; at = &(*at)->ai_next) {
+    const auto comma = list.find(',');
+    if (const int failure = next(std::string(list.substr(0, comma)).c_str(), service, &digits, at))
+      return failure;
+    if (comma == list.npos) return 0;
+    list.remove_prefix(comma + 1);
+  }
+}
 
 namespace lakefuse::test {
 namespace {
@@ -41,6 +67,34 @@ Result<HttpResponse> answer(const std::string& bytes, const HttpSink& sink = {})
   });
   return get(server, sink);
 }
+
+// Takes no connection, and says nothing of it.
+class DeafAddress {
+ public:
+  DeafAddress(const char* address, std::uint16_t port) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(port);
+    REQUIRE(inet_pton(AF_INET, address, &at.sin_addr) == 1);
+    const auto* const to = reinterpret_cast<const sockaddr*>(&at);
+    REQUIRE(::bind(sockets_[0], to, sizeof at) == 0);
+    REQUIRE(::listen(sockets_[0], 0) == 0);
+    for (int n = 1; n < kSockets; ++n) {  // Its queue is full with the first of them.
+      ::fcntl(sockets_[n], F_SETFL, O_NONBLOCK);
+      std::ignore = ::connect(sockets_[n], to, sizeof at);
+    }
+  }
+  ~DeafAddress() {
+    for (const int one : sockets_) ::close(one);
+  }
+  DeafAddress(const DeafAddress&) = delete;
+  DeafAddress& operator=(const DeafAddress&) = delete;
+
+ private:
+  static constexpr int kSockets = 4;
+  static int make() { return ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); }
+  const int sockets_[kSockets] = {make(), make(), make(), make()};
+};
 
 auto since(std::chrono::steady_clock::time_point start) {
   return std::chrono::steady_clock::now() - start;
@@ -277,6 +331,27 @@ TEST_CASE("F1 of the client: nobody listening is kUnavailable at once, an unknow
   CHECK(refused.error().message.find("http://127.0.0.1:" + std::to_string(port)) != std::string::npos);
   const auto unknown = HttpConnection::open({false, "no-such-host.invalid", 80}, *trust(), kLong);
   CHECK((unknown.error().code == Errc::kUnavailable || unknown.error().code == Errc::kTimeout));
+}
+
+TEST_CASE("F1 of the client: an address that is dead, or refuses, holds up none of those behind it") {
+  const ScriptedServer server(ScriptedServer::always(json_answer(200, "{}")));
+  const DeafAddress deaf("127.0.0.2", server.port());
+  const auto reach = [&](const std::string& addresses, const HttpDeadlines& deadlines = kLong) {
+    return HttpConnection::open({false, addresses + ".test", server.port()}, *trust(), deadlines);
+  };
+  const auto start = std::chrono::steady_clock::now();
+  for (const char* addresses :
+       {"127.0.0.2,127.0.0.1", "127.0.0.3,127.0.0.2,127.0.0.1", "127.0.0.1,127.0.0.2"}) {
+    auto connection = reach(addresses);
+    REQUIRE(connection);
+    CHECK((*connection)->exchange({}, {}, kLong)->status == 200);
+  }
+  CHECK(since(start) < 2s);
+  const auto late = reach("127.0.0.3,127.0.0.2", kShort);
+  CHECK(late.error().code == Errc::kTimeout);
+  CHECK(late.error().message.find(" within ") != std::string::npos);
+  CHECK(reach("127.0.0.3,127.0.0.4").error().code == Errc::kUnavailable);
+  CHECK(since(start) < 4s);
 }
 
 TEST_CASE("F1 of the client: the end of the thread's Patience ends a wait within a second") {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <future>
 #include <mutex>
+#include <new>
 #include <set>
 #include <string>
 #include <utility>
@@ -57,6 +58,24 @@ TEST_CASE("write queue: a barrier comes after all before it, and before all afte
   go.set_value();
   CHECK(queue.wait_for(last, kLongest) == 0);
   CHECK(trace.text() == "abc");
+}
+
+TEST_CASE("write queue: F1: a job that lacks memory is tried again, and keeps its place") {
+  WriteQueue queue;
+  Trace trace;
+  const auto first = queue.next(), barrier = queue.next();
+  std::atomic<bool> has_memory = false;
+  queue.post(first, Kind::kPlain, [&]() -> Result<> {
+    if (!has_memory) throw std::bad_alloc();
+    return trace.job("a")();
+  });
+  queue.post(barrier, Kind::kBarrier, trace.job("b"));
+  const auto drained = queue.drain();
+  REQUIRE_FALSE(drained);
+  CHECK(drained.error().message.ends_with("no memory"));
+  has_memory = true;
+  CHECK(queue.drain());
+  CHECK(trace.text() == "ab");
 }
 
 TEST_CASE("write queue: what gave up its place is posted there again, even before its job has returned") {

@@ -6,7 +6,8 @@
 //     LAKEFUSE_TEST_DISK          the test's directory: kill_at (a number: steps count while it is there),
 //     steps
 //                                 (one line each), synced/ (what a power cut would leave), full (how names
-//                                 end that have no room), unsynced (how those end whose syncs fail)
+//                                 end that have no room), unsynced (how those end whose syncs fail),
+//                                 memory (a number: so many bytes are not to be had at once, nor more)
 //     LAKEFUSE_TEST_DISK_PAUSE    milliseconds that each larger write to the read cache takes
 
 #include <dirent.h>
@@ -23,6 +24,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <new>
 #include <string>
 
 namespace {
@@ -111,6 +113,8 @@ void keep(const std::string& name, const std::string& text) {
   std::rename((path + ".half").c_str(), path.c_str());
 }
 
+thread_local bool is_at_work = false;  // The shim itself has all the memory that it needs.
+
 void keep_synced(int fd) {
   struct stat facts {};
   if (::fstat(fd, &facts) != 0) return;
@@ -168,6 +172,17 @@ bool is_full(const std::string& path) {
   return is_named_by("full", path);
 }
 
+bool is_too_much_memory(std::size_t bytes) {
+  constexpr std::size_t kWorthALook = 128 << 10;  // A test's limit lies above it.
+  if (bytes < kWorthALook || is_at_work || std::getenv("LAKEFUSE_TEST_DISK") == nullptr) return false;
+  const int asked = raw_open(control() + "/memory", O_RDONLY);
+  if (asked < 0) return false;
+  char text[32] = {};
+  const ssize_t got = ::read(asked, text, sizeof text - 1);
+  ::close(asked);
+  return got > 0 && bytes >= static_cast<std::size_t>(std::atol(text));
+}
+
 void pause_if_slow(const std::string& path, size_t size) {
   static const long pause = std::atol(text_of("LAKEFUSE_TEST_DISK_PAUSE")->c_str());
   if (pause == 0 || size < 65536 || path.find("/blocks/") == path.npos) return;
@@ -196,12 +211,20 @@ int sync_as_step(int fd, Sync* next) {
       errno = EIO;
       return -1;
     }
+    is_at_work = true;
     if (is_ours(path)) keep_synced(fd);
+    is_at_work = false;
     return next(fd);
   });
 }
 
 }  // namespace
+
+void* operator new(std::size_t bytes) {
+  static auto* const next = reinterpret_cast<void* (*)(std::size_t)>(::dlsym(RTLD_NEXT, "_Znwm"));
+  if (is_too_much_memory(bytes)) throw std::bad_alloc();
+  return next(bytes);
+}
 
 extern "C" {
 

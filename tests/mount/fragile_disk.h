@@ -32,6 +32,8 @@ class FragileDisk {
   void fill(const std::string& ending) const;
   // From now on syncs of files whose names end so fail; "": they do not.
   void fail_syncs(const std::string& ending) const;
+  // From now on the program gets no memory of so many bytes, or more, at once; 0: it does.
+  void limit_memory(std::size_t bytes) const;
   // Steps are no longer counted.
   void calm() const;
   [[nodiscard]] bool is_reached() const;

@@ -152,3 +152,35 @@ TEST_CASE(
   CHECK(lake.keys() == Names{"after", "before", "meanwhile"});
   CHECK(lake.read("after") == "a");
 }
+
+TEST_CASE(
+    "F1: what finds no memory fails alone: the mount serves on, and the bytes are published once it has "
+    "some") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const FragileDisk disk;
+  std::vector<std::string> flags;
+  Outcome closed = "close: EIO";
+  SUBCASE("a close") {}
+  SUBCASE("a close of --writeback") {
+    flags = {"--writeback"};
+    closed = kOk;
+  }
+  Mounted mount(lake, {.flags = flags, .state_dir = disk.state_dir(), .environment = disk.environment()});
+  REQUIRE(names_in(mount.at()).empty());
+  disk.limit_memory(256 << 10);
+  const std::string bytes(1 << 20, 'x');
+  CHECK(write_file(mount / "large", bytes) == closed);
+  CHECK(eventually([&] {
+    const auto files = mount.pending_files();
+    return files.size() == 1 &&
+           std::string_view(files[0].at("reason").as_string()).find("no memory") != std::string::npos;
+  }));
+  CHECK(read_file(mount / "large") == bytes);
+  CHECK(lake.keys().empty());
+  disk.limit_memory(0);
+  CHECK(write_file(mount / "small", "s") == kOk);
+  CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code == 0);
+  CHECK(lake.read("large") == bytes);
+  CHECK(lake.read("small") == "s");
+}

@@ -63,7 +63,9 @@ void use_much(TestLake& lake, Mounted& mount) {
 
 }  // namespace
 
-TEST_CASE("F3: no secret and no presigned URL is in log, argv, /proc/mounts, status, pending or state") {
+TEST_CASE(
+    "F3: no secret and no presigned URL is in log, argv, /proc/mounts, status, pending, state or cache "
+    "names") {
   TestLake lake;
   Mounted mount(lake, {.may_end_hard = true});
   use_much(lake, mount);
@@ -92,6 +94,8 @@ TEST_CASE("F3: no secret and no presigned URL is in log, argv, /proc/mounts, sta
     if (entry.is_regular_file() && entry.file_size() < 100'000)
       places["state " + entry.path().string()] = read_local(entry.path());
   }
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(mount.cache_dir()))
+    places["names in the cache"] += entry.path().string() + "\n";
   REQUIRE(mount.log().find("serving lakefs://") != std::string::npos);
   places["log"] = mount.log();
   auto forbidden = lake.client().secrets();

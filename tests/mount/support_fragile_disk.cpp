@@ -108,6 +108,15 @@ void FragileDisk::fail_syncs(const std::string& ending) const {
   stdfs::rename(control_ / "unsynced.new", control_ / "unsynced");
 }
 
+void FragileDisk::limit_memory(std::size_t bytes) const {
+  if (bytes == 0) {
+    stdfs::remove(control_ / "memory");
+    return;
+  }
+  write_local(control_ / "memory.new", std::to_string(bytes));
+  stdfs::rename(control_ / "memory.new", control_ / "memory");
+}
+
 void FragileDisk::calm() const {
   stdfs::remove(control_ / "kill_at");
 }
