@@ -88,6 +88,8 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
   if (!stands) return stands.error();
   const auto turn = inode->turn.take();
   if (!turn) return turn.error();
+  const std::string shown = tree.last_path(inode);
+  if (auto late = publishing.cut_off().outlast({shown}); !late) return late.error();
   std::optional<ObjectInfo> version;
   Attributes after;
   bool stays_here = false, is_new = false;
@@ -113,7 +115,10 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
   auto path = ObjectPath::make(version->path);
   if (!path) return path.error();
   auto changed = publisher.set_metadata(*path, *version, metadata_of(after, options, version->checksum));
-  if (!changed) return changed.error();
+  if (!changed) {
+    publishing.cut_off().may_come_later(shown, changed.error());
+    return changed.error();
+  }
   const auto [directory, name] = tree.parent_and_name(inode);
   if (directory != nullptr) view.changed_object(directory, inode->key, *changed);
   const std::lock_guard lock(inode->mutex);

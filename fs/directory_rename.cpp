@@ -349,8 +349,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     }
     return ids;
   };
-  for (const InodePtr& inode : tree.below(top))
-    if (auto late = Publishing::outlast_cut_off(inode); !late) return late;
+  if (auto late = publishing.cut_off().outlast({*old_prefix, new_prefix}); !late) return late.error();
   const auto made = std::make_shared<DirectoryRename>(*this, *old_prefix, new_prefix, !is_directory);
   DirectoryRename& rename = *made;
   if (auto begun = rename.begin(staged(), !top->is_local_directory); !begun) return begun.error();

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "client/nonce.h"
-#include "fs/cut_off.h"
 #include "fs/filesystem_core.h"
 
 namespace lakefuse {
@@ -376,9 +375,9 @@ Result<std::vector<Turns::Held>> FilesystemCore::take_turns(std::vector<InodePtr
 Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr& from, const Place& to,
                                            bool may_replace) {
   if (options.writeback == Writeback::kOff) return false;
-  for (const InodePtr& one : {inode, to.replaced})
-    if (auto late = one == nullptr ? Result<>() : Publishing::outlast_cut_off(one); !late)
-      return late.error();
+  const auto late =
+      publishing.cut_off().outlast({tree.last_path(inode), tree.path_below(to.directory, to.key)});
+  if (!late) return late.error();
   const auto no_rename = directory_renames.take();  // Of a directory above: the paths stay.
   if (!no_rename) return no_rename.error();
   const auto vacant = to.replaced == nullptr ? vacancy(tree.path_below(to.directory, to.key))
@@ -408,8 +407,8 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   if (to.replaced != nullptr) both.push_back(to.replaced);
   const auto turns = take_turns(both);
   if (!turns) return turns.error();
-  for (const InodePtr& one : both)
-    if (auto late = Publishing::outlast_cut_off(one); !late) return late;
+  const std::vector<std::string> paths{tree.last_path(inode), tree.path_below(to.directory, to.key)};
+  if (auto late = publishing.cut_off().outlast(paths); !late) return late.error();
   const auto vacant = to.replaced == nullptr ? vacancy(tree.path_below(to.directory, to.key))
                                              : Vacancy{Expectation::absent()};
   if (!vacant) return vacant.error();
@@ -427,8 +426,8 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   if (!is_dirty && !version)
     return Error{Errc::kNotFound, "rename of " + tree.last_path(inode) + ": it is gone"};
   const Result<> done = is_dirty ? change.move_staged(is_open) : change.move_published(*version);
-  for (const InodePtr& one : both)
-    if (!done) may_come_later(*this, one, done.error());
+  if (!done)
+    for (const std::string& path : paths) publishing.cut_off().may_come_later(path, done.error());
   return done;
 }
 

@@ -255,6 +255,8 @@ class FilesystemCore {
   void settle_left_exchange(RenameJournal& journal, std::vector<LeftBehind>& left);
   // Names that are changing places are there all the time: who asks for one of them waits until they have.
   Result<> wait_for_exchange(const InodePtr& directory, std::string_view name);
+  // Nor does it find what a call that a signal cut off is about to change.
+  Result<> wait_for_cut_off(const InodePtr& directory, std::string_view name);
   // By us: what this mount knew of that path, vacated or met, is no more.
   void removed_from_lake(const std::string& path);
   // --writeback (fs/unlink_behind.cpp): the name is gone for this mount, and the lake's object goes in its

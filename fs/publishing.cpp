@@ -103,26 +103,9 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
     const auto done = try_publish(inode, aim);
     if (done) return done;
     if (!aim && rebases < kMostRebases && rebase(inode, done.error())) continue;
+    cut_off_.may_come_later(aim ? aim->path : tree_.last_path(inode), done.error());
     return failed(inode, done.error(), generation, aim.has_value());
   }
-}
-
-Result<> Publishing::outlast_cut_off(const InodePtr& inode) {
-  Moment until{};
-  {
-    const std::lock_guard lock(inode->mutex);
-    until = inode->cut_off + kUntilSecondLook;
-  }
-  const auto left = std::chrono::ceil<milliseconds>(until - clock_now());
-  if (left.count() <= 0 || sleep_out(Patience::current(), left)) return {};
-  return Error{Errc::kInterrupted, "a signal ended the wait for what an interrupted call may have done"};
-}
-
-// By who waited for it: what is only unwanted ends before its link.
-void Publishing::may_be_cut_off(const InodePtr& inode, const Error& why) {
-  if (why.code != Errc::kInterrupted || !Patience::current().stop_requested()) return;
-  const std::lock_guard lock(inode->mutex);
-  inode->cut_off = clock_now();
 }
 
 bool Publishing::is_dropped(const InodePtr& inode, const Error& why) const {
@@ -141,7 +124,8 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
     unwanted = inode->publish_stop.get_token();
   }
   std::optional<PatienceUntil> patience(unwanted);
-  if (auto late = outlast_cut_off(inode); !late) return late;
+  const auto late = cut_off_.outlast({aim ? aim->path : tree_.last_path(inode)});
+  if (!late) return late.error();
   auto taken = snapshot(inode, aim, which);
   if (!taken) return taken.error();
   if (!taken->job) return {};
@@ -405,7 +389,6 @@ Error Publishing::failed_untried(const InodePtr& inode, const Error& why, std::u
 Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename) {
   bool lost_a_race = false;
   Error told = why;
-  may_be_cut_off(inode, why);
   {
     const std::lock_guard lock(inode->mutex);
     Staging& staging = inode->staging;

@@ -23,7 +23,7 @@ Result<> FilesystemCore::keep_order_on_disk() {
 }
 
 Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const InodePtr& inode) {
-  if (auto late = Publishing::outlast_cut_off(inode); !late) return late.error();
+  if (auto late = publishing.cut_off().outlast({tree.last_path(inode)}); !late) return late.error();
   const Unlinking unlinking(*this, inode);
   const auto no_rename = directory_renames.take();  // Of a directory above: the path stays.
   if (!no_rename) return no_rename.error();
