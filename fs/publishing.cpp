@@ -612,6 +612,34 @@ Result<> Publishing::complete(SpoolFile& file, const std::optional<ObjectInfo>& 
   return {};
 }
 
+Result<std::size_t> Publishing::read_past(const InodePtr& inode, SpoolFile& file, std::uint64_t offset,
+                                          std::span<std::byte> out) {
+  std::vector<ByteRange> lakes;  // Asked for first: what is written meanwhile is a later state.
+  for (std::uint64_t at = offset, end = offset + out.size(); at < end; at = lakes.back().end) {
+    const auto missing = file.bytes().missing(at, end - at);
+    if (!missing) break;
+    lakes.push_back(*missing);
+  }
+  std::optional<ObjectInfo> base;
+  {
+    const std::lock_guard lock(inode->mutex);
+    base = inode->staging.base;
+  }
+  const auto here = file.bytes().read(offset, out);
+  if (!here || lakes.empty()) return here;
+  if (!base) return Error{Errc::kLocalIo, "the staged file lacks bytes of a version that is not known"};
+  for (const ByteRange& range : lakes) {
+    const std::uint64_t end = std::min(range.end, offset + *here);
+    for (std::uint64_t at = range.begin; at < end;) {
+      const auto got = lake_.read(*base, at, out.subspan(at - offset, end - at));
+      if (!got) return got.error();
+      if (*got == 0) return Error{Errc::kUntrustworthy, "the object " + base->path + " ends before its size"};
+      at += *got;
+    }
+  }
+  return here;
+}
+
 std::vector<InodePtr> Publishing::staged() const {
   const std::lock_guard lock(mutex_);
   std::vector<InodePtr> all;

@@ -4,6 +4,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -109,6 +110,11 @@ class Publishing {
 
   // Bytes of the base that a range of the staged file still lacks come from the lake. Under no lock.
   Result<> complete(const InodePtr& inode, std::uint64_t offset, std::uint64_t length);
+
+  // Fills `out` with what a read of those bytes sees, and keeps nothing of what comes from the lake: where
+  // this disk is full. Answers how many. Under no lock.
+  Result<std::size_t> read_past(const InodePtr& inode, SpoolFile& file, std::uint64_t offset,
+                                std::span<std::byte> out);
 
   // For status and flush.
   [[nodiscard]] std::vector<InodePtr> staged() const;

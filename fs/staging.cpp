@@ -118,7 +118,13 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
         view.distrust(directory, key);
       return got;
     }
-    if (auto whole = publishing.complete(inode, offset, room.size()); !whole) return whole.error();
+    if (auto whole = publishing.complete(inode, offset, room.size()); !whole) {
+      if (whole.error().code != Errc::kNoSpace) return whole.error();
+      // Without room for them here the lake's bytes go to their reader only.
+      auto got = publishing.read_past(inode, *file, offset, room);
+      if (!got) return got.error();
+      return BytesRead{.bytes = room.first(*got)};
+    }
     // Another has taken its place where appends went above another version meanwhile.
     if (file->bytes().missing(offset, room.size())) continue;
     const auto filled = file->bytes().read(offset, room);
