@@ -265,6 +265,9 @@ class FilesystemCore {
   // What may be on the lake under that path goes in its turn; promised when this returns.
   // kSoon: a power cut may undo it until the next sync of anything here.
   Result<> remove_behind(RemovalRecord removal, SpoolFile::Safety safety);
+  // Its halves: the promise, which changes nothing yet and gives the removal its place; and what it means.
+  Result<> promise_removal(RemovalRecord& removal, SpoolFile::Safety safety);
+  void will_remove(RemovalRecord removal);
   // What the lake held at that path is gone, or hidden: its directory's view says so.
   void name_is_gone(const std::string& path);
   // What the write queue does of those: directories that they empty stay, as they do on any disk.

@@ -48,6 +48,22 @@ TEST_CASE(
     CHECK(read_file(mount / "d/gone") == "old");
     CHECK(lake.read("d/gone") == "old");
   }
+  SUBCASE("an unlink that the lake refuses, of what is being written") {
+    OpenFile written(mount / "d/old", O_WRONLY | O_TRUNC);
+    CHECK(written.write("half ") == kOk);
+    disk.fill(".removals");
+    lake.server().add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = "delete_object", .times = 0, .status = 403});
+    CHECK(remove_file(mount / "d/old") == "unlink: EACCES");
+    CHECK(mount.pending() == std::map<std::string, std::string>{{"d/old", "open"}});
+    CHECK(flush(mount) == 0);
+    CHECK(lake.read("d/old") == "old");
+    disk.fill("");
+    CHECK(written.write("and half") == kOk);
+    CHECK(written.close() == kOk);
+    CHECK(flush(mount) == 0);
+    CHECK(lake.read("d/old") == "half and half");
+  }
   SUBCASE("a rename") {
     Gate put = lake.server().hold("store_put");
     CHECK(write_file(mount / "d/old", "newer") == kOk);
