@@ -212,22 +212,19 @@ FilesystemCore::Unlinking::~Unlinking() {
 }
 
 Result<> FilesystemCore::outlast_unlink(const InodePtr& inode) {
-  const auto is_being_unlinked = [&] {
+  enum class Unlink { kNone, kUnderWay, kDone };
+  const auto unlink = [&] {
     const std::lock_guard lock(inode->mutex);
-    return inode->is_being_unlinked;
+    return !inode->is_being_unlinked ? Unlink::kNone : inode->is_deleted ? Unlink::kDone : Unlink::kUnderWay;
   };
-  const auto is_gone = [&] {
-    const std::lock_guard lock(inode->mutex);
-    return inode->is_deleted;
-  };
-  if (!is_being_unlinked() || keep_readable(inode)) return {};
-  while (is_being_unlinked() && !is_gone()) {
+  if (unlink() == Unlink::kNone || keep_readable(inode)) return {};
+  Unlink now = unlink();
+  for (; now == Unlink::kUnderWay; now = unlink())
     if (!sleep_out(Patience::current(), kUntilItIsTaken))
       return Error{Errc::kInterrupted, "open: while the file was being removed"};
-  }
+  if (now == Unlink::kNone) return {};
   // By /proc/PID/fd it can be opened yet: what was kept for who has it open, such as a URL, is there for all.
   std::byte first{};
-  if (!is_gone()) return {};
   const auto read = read_bytes(inode, 0, std::span(&first, 1));
   if (read || read.error().code != Errc::kStale) return {};
   return Error{Errc::kStale, "open: the file was removed"};
