@@ -146,11 +146,18 @@ class FilesystemCore {
   Result<> check_size(const InodePtr& inode, std::uint64_t size) const;
   bool is_local_name(const InodePtr& inode) const;
   bool is_held_name(const InodePtr& inode) const;
-  bool is_journal_in_use(const InodePtr& inode) const;
+  // What keeps a journal: its database, where that is open or waits for a person (W9). Published by itself
+  // it would stand beside an older one, which opening then corrupts.
+  enum class Database { kNone, kOpen, kWaits };
+  Database database_of(const InodePtr& journal) const;
   // Whether its name keeps it from the lake for now.
   bool stays_here(const InodePtr& inode) const;
-  // The last writer of a database is gone: journals that were held back with it are its own now.
-  void release_journals(const InodePtr& database);
+  // Journals that were held back, and whose database is not open any more: of the database at that path,
+  // whose last writer is gone; and all of them, of databases that were removed or renamed. Under no lock.
+  void release_journals(const std::string& database);
+  void release_all_journals();
+  void settle_journal(const InodePtr& journal);
+  Result<> wait_with_database(const InodePtr& journal);
   Result<> close_file(const std::shared_ptr<FileHandle>& handle, const Caller& caller);
   // What closing means under this name: publish, hold back or keep.
   Result<> settle(const InodePtr& inode);

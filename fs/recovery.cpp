@@ -30,7 +30,7 @@ bool is_nothing(const LeftBehind& left) {
   return left.record.state == State::kOpen && left.file->bytes().size() == 0;
 }
 
-std::string database_of(const std::string& path) {
+std::string database_path(const std::string& path) {
   const auto slash = path.rfind('/');
   const std::size_t begin = slash == path.npos ? 0 : slash + 1;
   const std::string_view name = database_of_journal(std::string_view(path).substr(begin));
@@ -106,7 +106,7 @@ void FilesystemCore::recover_all(std::vector<LeftBehind> left, std::vector<Remov
     if (!may_be_published(one.record)) stay_here.insert(one.record.path);
   for (LeftBehind& one : left) {
     // A newer journal beside an old database corrupts it on opening (W9): they wait together.
-    const std::string database = database_of(one.record.path);
+    const std::string database = database_path(one.record.path);
     const bool is_alone = !database.empty() && stay_here.contains(database);
     // Half of a change over what was closed before would be a mixture, on the lake or not yet.
     const bool is_half = one.record.state == State::kSynced && promised.contains(one.record.path);
