@@ -264,6 +264,12 @@ void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeVie
   }
 }
 
+// Of a mount's root the kernel knows what is above.
+InodePtr parent_or_self(FilesystemCore& core, const InodePtr& directory) {
+  const InodePtr parent = core.tree.parent_and_name(directory).first;
+  return parent == nullptr ? directory : parent;
+}
+
 // Of a row that has an object: we may have changed its name since the page was asked for. Null: there is
 // nothing any more. Nothing: its directory is elsewhere by now.
 std::optional<FilesystemCore::Found> inode_of(FilesystemCore& core, const DirectoryHandle& handle,
@@ -339,6 +345,7 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
     DirEntry entry{.name = row.name, .ino = 0, .type = row.type, .next = static_cast<off_t>(at + 1)};
     entry.ino = inode != nullptr ? inode->ino
                 : at == 0        ? handle.inode->ino
+                : at == 1        ? parent_or_self(core, handle.inode)->ino
                                  : core.tree.number_of(handle.inode, row.name);
     if (!take(entry, looked_up)) {
       if (looked_up.node != NodeId{0}) core.tree.forget(looked_up.node, 1);

@@ -328,6 +328,13 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     }
   }
 
+  for (const InodePtr& inode : tree.below(top)) {  // What the lake does not have yet would never get there.
+    const auto path = inode->is_ours ? tree.path(inode) : std::nullopt;
+    if (!path || !path->starts_with(*old_prefix)) continue;
+    if (auto fits = ObjectPath::make(new_prefix + path->substr(old_prefix->size())); !fits)
+      return fits.error().in("rename of " + *path);
+  }
+
   // What waits for a person has lost its name, and goes along with what it met there.
   const auto waiting = [&] {
     std::vector<InodePtr> all;
