@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 #include <utility>
+#include <vector>
 
+#include "client/byte_source.h"
 #include "client/nonce.h"
 #include "fs/beside_name.h"
 #include "fs/filesystem_core.h"
@@ -81,6 +84,48 @@ void drop_superseded(std::vector<LeftBehind>& left, bool is_bound) {
     if (goes) one.file->discard();
     return goes;
   });
+}
+
+// In hex, as the lake says it. Empty: they cannot be read, or not all of them are here.
+std::string md5_of(SpoolFile& file) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  constexpr std::size_t kChunk = 1 << 20;
+  const auto bytes = file.bytes().freeze();
+  auto md5 = RunningMd5::begin();
+  if (!bytes || !md5) return "";
+  std::vector<std::byte> chunk(kChunk);
+  while (md5->size() < (*bytes)->size()) {
+    const auto got = (*bytes)->read(md5->size(), chunk);
+    if (!got || *got == 0) return "";
+    md5->add(std::span(chunk).first(*got));
+  }
+  std::string hex;
+  for (const std::byte byte : md5->value()) {
+    hex += kDigits[std::to_integer<std::size_t>(byte >> 4)];
+    hex += kDigits[std::to_integer<std::size_t>(byte & std::byte{15})];
+  }
+  return hex;
+}
+
+// A kill -9 that comes between a link and what the record would have said of it leaves bytes for a person
+// that the lake has: all of them, by us.
+void drop_where_published(FilesystemCore& core, const InodePtr& inode) {
+  const auto theirs = core.publishing.look_at_theirs(inode);
+  if (!theirs || !theirs->object) return;
+  const ObjectInfo& there = *theirs->object;
+  const auto turn = inode->turn.take();
+  if (!turn) return;
+  std::shared_ptr<SpoolFile> file;
+  {
+    const std::lock_guard lock(inode->mutex);
+    const Staging& staging = inode->staging;
+    const bool is_ours = is_nonce(nonce_of(there.metadata), staging.nonce, there.physical_address,
+                                  core.lake.facts().can_presign);
+    if (is_ours && staging.wait == Wait::kPerson) file = staging.spool;
+  }
+  if (file == nullptr || file->bytes().size() != there.size_bytes || md5_of(*file) != there.checksum) return;
+  log_info(there.path + " of an earlier mount was on the lake already");
+  core.bury(inode);
 }
 
 }  // namespace
@@ -182,7 +227,7 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
   }
   publishing.remember(inode);
   if (!may_publish && !is_litter) {
-    publishing.look_at_theirs_behind(inode);
+    publishing.workers().post([this, inode] { drop_where_published(*this, inode); });
     log_warn("bytes of " + record.path + " wait for a person; see `lakefuse pending`");
     return;
   }

@@ -249,6 +249,39 @@ TEST_CASE("rule 1: what a killed mount brought to the lake and was not told so g
   CHECK(names_in(mount.at()).empty());
 }
 
+TEST_CASE(
+    "rule 1: what a killed mount brought to the lake, and was not told so, waits for nobody, but for what "
+    "was "
+    "written since") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("f", "old");
+  Mounted mount(lake);
+  Actor other;
+  REQUIRE(other("open 1 w " + (mount / "f").string()) == "ok");
+  bool is_written_since = false;
+  SUBCASE("nothing was") {}
+  SUBCASE("something was") {
+    is_written_since = true;
+  }
+  {
+    OpenFile writer(mount / "f", O_WRONLY | O_TRUNC);
+    CHECK(writer.write("new") == kOk);
+    Gate linked = lake.server().hold("link_physical_address", "*", Gate::Where::kAfterWork);
+    std::jthread closing([&] { std::ignore = writer.close(); });
+    REQUIRE(linked.wait_for_arrivals(1));
+    if (is_written_since) CHECK(other("write 1 more") == "ok");
+    mount.kill_hard([&] { closing.join(); });
+  }
+  mount.mount();
+  CHECK(lake.read("f") == "new");
+  CHECK(read_file(mount / "f") == "new");
+  if (is_written_since)
+    CHECK(mount.kept_bytes("f") == "more");
+  else
+    CHECK(eventually([&] { return mount.pending().empty(); }));
+}
+
 TEST_CASE("rule 1: another client's version is a conflict for a rename that is tried again") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
