@@ -109,6 +109,32 @@ TEST_CASE("W2 --writeback=all: an O_EXCL close that can neither be promised nor 
   CHECK(lake.read("before") == "b");
 }
 
+TEST_CASE("W2 --writeback: a rename that can neither be promised nor done changes nothing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const FragileDisk disk;
+  lake.put("old", "v0");
+  Mounted mount(lake,
+                {.flags = {"--writeback"}, .state_dir = disk.state_dir(), .environment = disk.environment()});
+  REQUIRE(names_in(mount.at()).size() == 1);
+  lake.fail_all_links();
+  CHECK(write_file(mount / "old", "kept") == kOk);
+  CHECK(write_file(mount / "new", "newer") == kOk);
+  disk.fill(".journal");
+  CHECK(rename_file(mount / "new", mount / "old") == "rename: EIO");
+  CHECK(read_file(mount / "old") == "kept");
+  CHECK(read_file(mount / "new") == "newer");
+  disk.fill("");
+  lake.server().clear_faults();
+  CHECK(flush(mount) == 0);
+  for (int n = 0; n < 2; ++n) {
+    CHECK(lake.read("old") == "kept");
+    CHECK(lake.read("new") == "newer");
+    mount.remount();
+    CHECK(flush(mount) == 0);
+  }
+}
+
 TEST_CASE(
     "--writeback: a removal that a full disk cannot tick off is looked at again, and spares what is new") {
   TestLake lake;
