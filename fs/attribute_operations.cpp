@@ -88,6 +88,8 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
   if (!stands) return stands.error();
   const auto turn = inode->turn.take();
   if (!turn) return turn.error();
+  const std::string shown = tree.last_path(inode);
+  if (auto late = publishing.cut_off().outlast({shown}); !late) return late.error();
   std::optional<ObjectInfo> version;
   Attributes after;
   bool stays_here = false, is_new = false;
@@ -109,11 +111,14 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
     return {};
   }
   if (inode->kind == Kind::kDirectory) return change_directory(inode, after);
-  if (!version) return Error{Errc::kNotFound, "setattr of " + tree.last_path(inode) + ": it is gone"};
+  if (!version) return Error{Errc::kNotFound, "setattr of " + shown + ": it is gone"};
   auto path = ObjectPath::make(version->path);
   if (!path) return path.error();
   auto changed = publisher.set_metadata(*path, *version, metadata_of(after, options, version->checksum));
-  if (!changed) return changed.error();
+  if (!changed) {
+    publishing.cut_off().may_come_later(shown, changed.error());
+    return changed.error();
+  }
   const auto [directory, name] = tree.parent_and_name(inode);
   if (directory != nullptr) view.changed_object(directory, inode->key, *changed);
   const std::lock_guard lock(inode->mutex);
@@ -125,13 +130,12 @@ Result<> FilesystemCore::change_attributes(const InodePtr& inode, const ChangeOf
 }
 
 Result<> FilesystemCore::change_directory(const InodePtr& inode, const Attributes& after) {
-  if (inode == tree.root()) {  // Without a marker of its own: while mounted.
+  const auto text = tree.path(inode);
+  if (inode == tree.root() || !text) {  // Without a marker of its own, or removed: while mounted, or open.
     const std::lock_guard lock(inode->mutex);
     inode->attributes = after;
     return {};
   }
-  const auto text = tree.path(inode);
-  if (!text) return Error{Errc::kNotFound, "setattr: the directory is gone"};
   auto path = ObjectPath::make(*text);
   if (!path) return path.error();
   const auto marker_known = [&] {

@@ -49,7 +49,7 @@ Result<NodeEntry> Filesystem::mkdir(NodeId parent, std::string_view name, mode_t
     auto linked = !*is_taken ? core.publish_empty(path, attributes, Expectation::absent())
                              : Result<ObjectInfo>(Error{Errc::kExists, "mkdir: " + path + " is there"});
     if (!linked) {
-      core.view.distrust(*directory, key);
+      core.publishing.give_back(*directory, key);  // It may be there a moment later.
       return linked.error();
     }
     marker = *std::move(linked);
@@ -106,7 +106,10 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
   }
   const auto stands = core.standing.hold({*directory});
   if (!stands) return stands.error();
-  if (const auto below = core.tree.path(inode)) core.clear_vacated(*below, Moment::max());
+  if (const auto below = core.tree.path(inode)) {
+    if (auto late = core.publishing.cut_off().outlast({*below}); !late) return late.error();
+    core.clear_vacated(*below, Moment::max());
+  }
   // While the last call is under way.
   const bool is_marked =
       core.tree.with_view(inode, [](const DirectoryView& known) { return bool(known.marker); });
@@ -123,6 +126,7 @@ Result<> Filesystem::rmdir(NodeId parent, std::string_view name) {
   if (is_marked) core.view.leaves(inode);
   auto removed = *left == LakeView::Left::kMarker ? core.publisher.remove(*marker, std::nullopt) : Result<>();
   if (!removed) {
+    core.publishing.cut_off().may_come_later(*path, removed.error());
     core.view.distrust(*directory, inode->key);
     return removed.error();
   }
@@ -260,6 +264,12 @@ void add_page(FilesystemCore& core, DirectoryHandle& handle, std::vector<LakeVie
   }
 }
 
+// Of a mount's root the kernel knows what is above.
+InodePtr parent_or_self(FilesystemCore& core, const InodePtr& directory) {
+  const InodePtr parent = core.tree.parent_and_name(directory).first;
+  return parent == nullptr ? directory : parent;
+}
+
 // Of a row that has an object: we may have changed its name since the page was asked for. Null: there is
 // nothing any more. Nothing: its directory is elsewhere by now.
 std::optional<FilesystemCore::Found> inode_of(FilesystemCore& core, const DirectoryHandle& handle,
@@ -335,6 +345,7 @@ Result<> Filesystem::readdir(HandleId id, off_t offset, bool plus,
     DirEntry entry{.name = row.name, .ino = 0, .type = row.type, .next = static_cast<off_t>(at + 1)};
     entry.ino = inode != nullptr ? inode->ino
                 : at == 0        ? handle.inode->ino
+                : at == 1        ? parent_or_self(core, handle.inode)->ino
                                  : core.tree.number_of(handle.inode, row.name);
     if (!take(entry, looked_up)) {
       if (looked_up.node != NodeId{0}) core.tree.forget(looked_up.node, 1);

@@ -332,6 +332,13 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     }
   }
 
+  for (const InodePtr& inode : tree.below(top)) {  // What the lake does not have yet would never get there.
+    const auto path = inode->is_ours ? tree.path(inode) : std::nullopt;
+    if (!path || !path->starts_with(*old_prefix)) continue;
+    if (auto fits = ObjectPath::make(new_prefix + path->substr(old_prefix->size())); !fits)
+      return fits.error().in("rename of " + *path);
+  }
+
   // What waits for a person has lost its name, and goes along with what it met there.
   const auto waiting = [&] {
     std::vector<InodePtr> all;
@@ -353,8 +360,7 @@ Result<> FilesystemCore::rename_all(const InodePtr& top, const InodePtr& from, c
     }
     return ids;
   };
-  for (const InodePtr& inode : tree.below(top))
-    if (auto late = Publishing::outlast_cut_off(inode); !late) return late;
+  if (auto late = publishing.cut_off().outlast({*old_prefix, new_prefix}); !late) return late.error();
   const auto made = std::make_shared<DirectoryRename>(*this, *old_prefix, new_prefix, !is_directory);
   DirectoryRename& rename = *made;
   if (auto begun = rename.begin(staged(), !top->is_local_directory); !begun) return begun.error();

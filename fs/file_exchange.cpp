@@ -117,8 +117,7 @@ Result<> FilesystemCore::exchange_files(const InodePtr& one, const InodePtr& oth
   if (!one_path || !other_path) return Error{Errc::kNotFound, "exchange: one of the names is gone"};
   if (is_local_name(one) || is_local_name(other))
     return Error{Errc::kInvalid, "exchange: a file that never leaves this machine cannot change places"};
-  for (const InodePtr& inode : {one, other})
-    if (auto late = Publishing::outlast_cut_off(inode); !late) return late;
+  if (auto late = publishing.cut_off().outlast({*one_path, *other_path}); !late) return late.error();
   Side first(*this, one), second(*this, other);
   if (auto here = first.bring_here(); !here) {
     first.stay();

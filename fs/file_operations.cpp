@@ -272,11 +272,11 @@ void Filesystem::release(HandleId id) {
 
 void FilesystemCore::let_go_of(const FileHandle& handle) {
   const InodePtr& inode = handle.inode;
-  bool is_left = false;
+  bool is_left = false, is_last_writer = false;
   std::optional<Error> spoilt, keeps_promises;
   {
     const std::lock_guard lock(inode->mutex);
-    if (handle.may_write) --inode->writers;
+    is_last_writer = handle.may_write && --inode->writers == 0;
     const Staging& staging = inode->staging;
     is_left = staging.dirty && inode->writers == 0 && !inode->is_deleted && staging.wait == Wait::kClose;
     // The writer was told so at write and at close; the lake keeps its version.
@@ -297,7 +297,7 @@ void FilesystemCore::let_go_of(const FileHandle& handle) {
     if (auto settled = settle(inode); !settled) note_failure("release", settled.error(), true);
   }
   tree.drop_handle(inode);
-  release_journals(inode);
+  if (is_last_writer) release_journals(tree.last_path(inode));
   publishing.drop_if_clean(inode);
   tree.tidy(inode);
 }

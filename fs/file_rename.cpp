@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "client/nonce.h"
-#include "fs/cut_off.h"
 #include "fs/filesystem_core.h"
 
 namespace lakefuse {
@@ -173,6 +172,75 @@ struct FileRename {
            !(inode->version && goes_out_of_sight());
   }
 
+  // A file that has a promised place, as it was before it got another name.
+  struct Before {
+    Before(FilesystemCore& core, const InodePtr& inode)
+        : name(core.tree.parent_and_name(inode).second), key(core.tree.key_of(inode)) {
+      const std::lock_guard lock(inode->mutex);
+      const Staging& staging = inode->staging;
+      version = inode->version;
+      expected = staging.expected;
+      nonce = staging.nonce;
+      exclusive = staging.exclusive;
+      may_be_linked = staging.may_be_linked;
+      wait = staging.wait;
+      due = staging.due;
+      order = staging.order;
+    }
+    std::string name, key;
+    std::optional<ObjectInfo> version;
+    Expectation expected;
+    std::string nonce;
+    bool exclusive = false, may_be_linked = false;
+    Wait wait = Wait::kNothing;
+    Moment due{};
+    WriteQueue::Order order = 0;
+  };
+
+  // The new name could neither be promised nor made: nothing has changed. What may be on the lake there all
+  // the same is known by the nonce for the replaced file's (rule 1).
+  void move_back(const Before& before) {
+    {
+      const std::lock_guard naming(core.naming);
+      core.tree.move(inode, from_directory, before.name, before.key);
+      if (replaced != nullptr) core.tree.move(replaced, to.directory, to.name, to.key);
+    }
+    const auto queue_again = [&](const InodePtr& one) {
+      bool is_queued = false;
+      {
+        const std::lock_guard lock(one->mutex);
+        is_queued = one->staging.dirty && (one->staging.wait == Wait::kQueue || one->staging.sealed);
+      }
+      if (is_queued) core.publishing.post(one);  // Its job may have found nothing to do meanwhile.
+    };
+    {
+      const std::lock_guard lock(inode->mutex);
+      Staging& staging = inode->staging;
+      inode->version = before.version;
+      inode->is_ours = true;
+      staging.expected = before.expected;
+      staging.nonce = before.nonce;
+      staging.exclusive = before.exclusive;
+      staging.may_be_linked = before.may_be_linked;
+      staging.wait = before.wait;
+      staging.due = before.due;
+      staging.order = before.order;
+      ++staging.generation;
+    }
+    core.publishing.save(inode);
+    queue_again(inode);
+    if (replaced != nullptr) {
+      {
+        const std::lock_guard lock(replaced->mutex);
+        replaced->is_deleted = false;
+        replaced->staging.may_be_linked |= replaced->staging.dirty;
+      }
+      queue_again(replaced);
+    }
+    core.view.distrust(from_directory, before.key);
+    core.view.distrust(to.directory, to.key);
+  }
+
   // The closed bytes are promised under the new name; what the lake holds under the old one goes after that.
   Result<> move_behind() {
     const auto old_path = core.tree.path(inode);
@@ -196,6 +264,7 @@ struct FileRename {
     auto under_it = on_lake();
     RemovalRecord old_name{.path = *old_path};
     bool is_on_lake = false;
+    const Before before(core, inode);
     {
       const std::lock_guard lock(inode->mutex);
       Staging& staging = inode->staging;
@@ -215,11 +284,15 @@ struct FileRename {
     }
     if (!old_name.version) leave_unpublished();
     change_names(std::nullopt);
-    auto promised =
+    const auto promised =
         core.stays_here(inode) ? false : core.publishing.publish_behind(inode, WriteQueue::Kind::kBarrier);
-    if (!promised) return promised.error();
-    if (!*promised)
-      if (auto done = core.settle_in_turn(inode); !done) return done;
+    const auto done = !promised   ? Result<>(promised.error())
+                      : *promised ? Result<>()
+                                  : core.settle_in_turn(inode);
+    if (!done) {
+      move_back(before);
+      return told(done.error());
+    }
     core.publishing.queue().hurry();  // An upload that was dropped has nothing to come again for.
     if (replaced != nullptr) core.bury(replaced);
     if (is_on_lake && !core.remove_behind(old_name, SpoolFile::Safety::kDurable)) {
@@ -376,9 +449,9 @@ Result<std::vector<Turns::Held>> FilesystemCore::take_turns(std::vector<InodePtr
 Result<bool> FilesystemCore::rename_behind(const InodePtr& inode, const InodePtr& from, const Place& to,
                                            bool may_replace) {
   if (options.writeback == Writeback::kOff) return false;
-  for (const InodePtr& one : {inode, to.replaced})
-    if (auto late = one == nullptr ? Result<>() : Publishing::outlast_cut_off(one); !late)
-      return late.error();
+  const auto late =
+      publishing.cut_off().outlast({tree.last_path(inode), tree.path_below(to.directory, to.key)});
+  if (!late) return late.error();
   const auto no_rename = directory_renames.take();  // Of a directory above: the paths stay.
   if (!no_rename) return no_rename.error();
   const auto vacant = to.replaced == nullptr ? vacancy(tree.path_below(to.directory, to.key))
@@ -408,8 +481,8 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   if (to.replaced != nullptr) both.push_back(to.replaced);
   const auto turns = take_turns(both);
   if (!turns) return turns.error();
-  for (const InodePtr& one : both)
-    if (auto late = Publishing::outlast_cut_off(one); !late) return late;
+  const std::vector<std::string> paths{tree.last_path(inode), tree.path_below(to.directory, to.key)};
+  if (auto late = publishing.cut_off().outlast(paths); !late) return late.error();
   const auto vacant = to.replaced == nullptr ? vacancy(tree.path_below(to.directory, to.key))
                                              : Vacancy{Expectation::absent()};
   if (!vacant) return vacant.error();
@@ -427,8 +500,8 @@ Result<> FilesystemCore::rename_file(const InodePtr& inode, const InodePtr& from
   if (!is_dirty && !version)
     return Error{Errc::kNotFound, "rename of " + tree.last_path(inode) + ": it is gone"};
   const Result<> done = is_dirty ? change.move_staged(is_open) : change.move_published(*version);
-  for (const InodePtr& one : both)
-    if (!done) may_come_later(*this, one, done.error());
+  if (!done)
+    for (const std::string& path : paths) publishing.cut_off().may_come_later(path, done.error());
   return done;
 }
 

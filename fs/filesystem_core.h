@@ -146,11 +146,18 @@ class FilesystemCore {
   Result<> check_size(const InodePtr& inode, std::uint64_t size) const;
   bool is_local_name(const InodePtr& inode) const;
   bool is_held_name(const InodePtr& inode) const;
-  bool is_journal_in_use(const InodePtr& inode) const;
+  // What keeps a journal: its database, where that is open or waits for a person (W9). Published by itself
+  // it would stand beside an older one, which opening then corrupts.
+  enum class Database { kNone, kOpen, kWaits };
+  Database database_of(const InodePtr& journal) const;
   // Whether its name keeps it from the lake for now.
   bool stays_here(const InodePtr& inode) const;
-  // The last writer of a database is gone: journals that were held back with it are its own now.
-  void release_journals(const InodePtr& database);
+  // Journals that were held back, and whose database is not open any more: of the database at that path,
+  // whose last writer is gone; and all of them, of databases that were removed or renamed. Under no lock.
+  void release_journals(const std::string& database);
+  void release_all_journals();
+  void settle_journal(const InodePtr& journal);
+  Result<> wait_with_database(const InodePtr& journal);
   Result<> close_file(const std::shared_ptr<FileHandle>& handle, const Caller& caller);
   // What closing means under this name: publish, hold back or keep.
   Result<> settle(const InodePtr& inode);
@@ -255,6 +262,8 @@ class FilesystemCore {
   void settle_left_exchange(RenameJournal& journal, std::vector<LeftBehind>& left);
   // Names that are changing places are there all the time: who asks for one of them waits until they have.
   Result<> wait_for_exchange(const InodePtr& directory, std::string_view name);
+  // Nor does it find what a call that a signal cut off is about to change.
+  Result<> wait_for_cut_off(const InodePtr& directory, std::string_view name);
   // By us: what this mount knew of that path, vacated or met, is no more.
   void removed_from_lake(const std::string& path);
   // --writeback (fs/unlink_behind.cpp): the name is gone for this mount, and the lake's object goes in its
@@ -263,6 +272,9 @@ class FilesystemCore {
   // What may be on the lake under that path goes in its turn; promised when this returns.
   // kSoon: a power cut may undo it until the next sync of anything here.
   Result<> remove_behind(RemovalRecord removal, SpoolFile::Safety safety);
+  // Its halves: the promise, which changes nothing yet and gives the removal its place; and what it means.
+  Result<> promise_removal(RemovalRecord& removal, SpoolFile::Safety safety);
+  void will_remove(RemovalRecord removal);
   // What the lake held at that path is gone, or hidden: its directory's view says so.
   void name_is_gone(const std::string& path);
   // What the write queue does of those: directories that they empty stay, as they do on any disk.

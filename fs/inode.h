@@ -170,14 +170,13 @@ struct Inode {
   bool claimed_by_us = false;  // Its version was made with O_EXCL by this mount: unlinked only after a look.
   std::shared_ptr<SpoolFile> claim;  // The claim's record on disk, until its first close.
   bool may_be_removed = false;       // From the lake, by an unlink that failed.
-  Moment cut_off{};                // When a change of it on the lake was last interrupted, and may yet come.
-  bool is_kept_here = false;       // Its name goes, or went: who has it open reads the staged bytes.
-  bool is_being_unlinked = false;  // Stays so once it is.
-  bool is_deleted = false;         // Unlinked here: never published again.
-  unsigned writers = 0;            // Handles that may write.
-  pid_t opener = 0;                // The process that last opened it for writing.
-  StopOnDemand publish_stop;       // Ends a running upload: unlink drops it.
-  unsigned droppers = 0;           // Who waits for the turn, and wants no other publish to begin before.
+  bool is_kept_here = false;         // Its name goes, or went: who has it open reads the staged bytes.
+  bool is_being_unlinked = false;    // Stays so once it is.
+  bool is_deleted = false;           // Unlinked here: never published again.
+  unsigned writers = 0;              // Handles that may write.
+  pid_t opener = 0;                  // The process that last opened it for writing.
+  StopOnDemand publish_stop;         // Ends a running upload: unlink drops it.
+  unsigned droppers = 0;             // Who waits for the turn, and wants no other publish to begin before.
   Staging staging;
 };
 

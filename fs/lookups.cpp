@@ -37,6 +37,7 @@ Result<InodePtr> FilesystemCore::directory_to_change(NodeId node) const {
 Result<FilesystemCore::Found> FilesystemCore::find(const InodePtr& directory, std::string_view name) {
   if (auto fine = check_name(name); !fine) return fine.error();
   if (auto over = wait_for_exchange(directory, name); !over) return over.error();
+  if (auto over = wait_for_cut_off(directory, name); !over) return over.error();
   while (true) {
     auto found = try_find(directory, std::string(name));
     if (!found) return found.error();
@@ -44,6 +45,18 @@ Result<FilesystemCore::Found> FilesystemCore::find(const InodePtr& directory, st
     if ((*found)->inode != nullptr) (*found)->key = tree.key_of((*found)->inode);
     return **found;
   }
+}
+
+Result<> FilesystemCore::wait_for_cut_off(const InodePtr& directory, std::string_view name) {
+  CutOff& cut_off = publishing.cut_off();
+  if (cut_off.is_idle()) return {};
+  for (const std::string& key : {std::string(name), key_beside(name).value_or("")}) {
+    if (key.empty()) continue;
+    const auto has_waited = cut_off.outlast({tree.path_below(directory, key)});
+    if (!has_waited) return has_waited.error();
+    if (*has_waited) view.distrust(directory, key);
+  }
+  return {};
 }
 
 Result<std::optional<FilesystemCore::Found>> FilesystemCore::try_find(const InodePtr& directory,

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "fs/cut_off.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
 
@@ -57,6 +56,7 @@ Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const 
                                                  const std::string& nonce) {
   auto legal = ObjectPath::make(path);
   if (!legal) return legal.error();
+  if (auto late = publishing.cut_off().outlast({path}); !late) return late.error();
   auto linked = publisher.publish({.path = *std::move(legal),
                                    .meta = {.mtime_seconds = attributes.mtime.tv_sec,
                                             .content_type = {},
@@ -65,7 +65,10 @@ Result<ObjectInfo> FilesystemCore::publish_empty(const std::string& path, const 
                                    .look_again = kind == Empty::kClaim,
                                    .nonce = nonce},
                                   NoBytes{});
-  if (linked) publishing.versions().is_ours_now(linked->physical_address);
+  if (linked)
+    publishing.versions().is_ours_now(linked->physical_address);
+  else if (kind == Empty::kEntry)  // A claim is looked for by itself (release_later).
+    publishing.cut_off().may_come_later(path, linked.error());
   return linked;
 }
 
@@ -123,9 +126,9 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
   if (!stands) return stands.error();
   const auto turn = core.take_turn_from_upload(inode);  // Its bytes are not wanted any more.
   if (!turn) return turn.error();
-  if (auto late = Publishing::outlast_cut_off(inode); !late) return late;
   const auto text = core.tree.path(inode);
   if (!text) return Error{Errc::kNotFound, "unlink: the name is gone"};
+  if (auto late = core.publishing.cut_off().outlast({*text}); !late) return late.error();
   auto path = ObjectPath::make(*text);
   if (!path) return path.error();
 
@@ -144,7 +147,7 @@ Result<> Filesystem::unlink(NodeId parent, std::string_view name) {
         const std::lock_guard lock(inode->mutex);
         inode->may_be_removed |= may_be_done(removed.error().code);
       }
-      may_come_later(core, inode, removed.error());
+      core.publishing.cut_off().may_come_later(*text, removed.error());
       core.view.distrust(*directory, inode->key);
       if (removed.error().code == Errc::kNotFound) core.tree.unname(inode);
       return removed.error();
@@ -199,7 +202,7 @@ Result<NodeEntry> FilesystemCore::make_node(const InodePtr& directory, std::stri
     bury(inode);
     tree.unname(inode);
     tree.forget(inode->node, 1);
-    view.distrust(directory, key);
+    publishing.give_back(directory, std::string(name));  // It may be there a moment later.
     return made.error();
   }
   view.changed_time(directory);

@@ -104,26 +104,9 @@ Result<> Publishing::publish_in_turn(const InodePtr& inode, const std::optional<
     const auto done = guarded([&] { return try_publish(inode, aim); });
     if (done) return done;
     if (!aim && rebases < kMostRebases && rebase(inode, done.error())) continue;
+    cut_off_.may_come_later(aim ? aim->path : tree_.last_path(inode), done.error());
     return failed(inode, done.error(), generation, aim.has_value());
   }
-}
-
-Result<> Publishing::outlast_cut_off(const InodePtr& inode) {
-  Moment until{};
-  {
-    const std::lock_guard lock(inode->mutex);
-    until = inode->cut_off + kUntilSecondLook;
-  }
-  const auto left = std::chrono::ceil<milliseconds>(until - clock_now());
-  if (left.count() <= 0 || sleep_out(Patience::current(), left)) return {};
-  return Error{Errc::kInterrupted, "a signal ended the wait for what an interrupted call may have done"};
-}
-
-// By who waited for it: what is only unwanted ends before its link.
-void Publishing::may_be_cut_off(const InodePtr& inode, const Error& why) {
-  if (why.code != Errc::kInterrupted || !Patience::current().stop_requested()) return;
-  const std::lock_guard lock(inode->mutex);
-  inode->cut_off = clock_now();
 }
 
 bool Publishing::is_dropped(const InodePtr& inode, const Error& why) const {
@@ -142,7 +125,8 @@ Result<> Publishing::try_publish(const InodePtr& inode, const std::optional<Aim>
     unwanted = inode->publish_stop.get_token();
   }
   std::optional<PatienceUntil> patience(unwanted);
-  if (auto late = outlast_cut_off(inode); !late) return late;
+  const auto late = cut_off_.outlast({aim ? aim->path : tree_.last_path(inode)});
+  if (!late) return late.error();
   auto taken = snapshot(inode, aim, which);
   if (!taken) return taken.error();
   if (!taken->job) return {};
@@ -406,7 +390,6 @@ Error Publishing::failed_untried(const InodePtr& inode, const Error& why, std::u
 Error Publishing::failed(const InodePtr& inode, const Error& why, std::uint64_t generation, bool is_rename) {
   bool lost_a_race = false;
   Error told = why;
-  may_be_cut_off(inode, why);
   {
     const std::lock_guard lock(inode->mutex);
     Staging& staging = inode->staging;
@@ -628,6 +611,34 @@ Result<> Publishing::complete(SpoolFile& file, const std::optional<ObjectInfo>& 
       return filled.error();
   }
   return {};
+}
+
+Result<std::size_t> Publishing::read_past(const InodePtr& inode, SpoolFile& file, std::uint64_t offset,
+                                          std::span<std::byte> out) {
+  std::vector<ByteRange> lakes;  // Asked for first: what is written meanwhile is a later state.
+  for (std::uint64_t at = offset, end = offset + out.size(); at < end; at = lakes.back().end) {
+    const auto missing = file.bytes().missing(at, end - at);
+    if (!missing) break;
+    lakes.push_back(*missing);
+  }
+  std::optional<ObjectInfo> base;
+  {
+    const std::lock_guard lock(inode->mutex);
+    base = inode->staging.base;
+  }
+  const auto here = file.bytes().read(offset, out);
+  if (!here || lakes.empty()) return here;
+  if (!base) return Error{Errc::kLocalIo, "the staged file lacks bytes of a version that is not known"};
+  for (const ByteRange& range : lakes) {
+    const std::uint64_t end = std::min(range.end, offset + *here);
+    for (std::uint64_t at = range.begin; at < end;) {
+      const auto got = lake_.read(*base, at, out.subspan(at - offset, end - at));
+      if (!got) return got.error();
+      if (*got == 0) return Error{Errc::kUntrustworthy, "the object " + base->path + " ends before its size"};
+      at += *got;
+    }
+  }
+  return here;
 }
 
 std::vector<InodePtr> Publishing::staged() const {

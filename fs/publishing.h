@@ -4,11 +4,13 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "cache/workers.h"
 #include "client/publisher.h"
+#include "fs/cut_off.h"
 #include "fs/known_versions.h"
 #include "fs/lake_view.h"
 #include "fs/mount_control.h"
@@ -43,11 +45,6 @@ class Publishing {
     std::string nonce = {};
   };
   Result<> publish_in_turn(const InodePtr& inode, const std::optional<Aim>& aim = std::nullopt);
-  // What an interrupted call asked for may be done a moment later (rule 1): whoever changes the inode's path
-  // on the lake next does so after that. kInterrupted.
-  static Result<> outlast_cut_off(const InodePtr& inode);
-  // To be said of a change that failed; only of one that was interrupted it is noted.
-  static void may_be_cut_off(const InodePtr& inode, const Error& why);
   // Whether that failed only for another's sake, who waits for the turn to take the name. REQUIRES: the turn.
   [[nodiscard]] bool is_dropped(const InodePtr& inode, const Error& why) const;
   // What was closed could not even be tried: it is kept and tried again, as after a publish that failed,
@@ -114,6 +111,11 @@ class Publishing {
   // Bytes of the base that a range of the staged file still lacks come from the lake. Under no lock.
   Result<> complete(const InodePtr& inode, std::uint64_t offset, std::uint64_t length);
 
+  // Fills `out` with what a read of those bytes sees, and keeps nothing of what comes from the lake: where
+  // this disk is full. Answers how many. Under no lock.
+  Result<std::size_t> read_past(const InodePtr& inode, SpoolFile& file, std::uint64_t offset,
+                                std::span<std::byte> out);
+
   // For status and flush.
   [[nodiscard]] std::vector<InodePtr> staged() const;
   [[nodiscard]] PendingFile describe(const InodePtr& inode) const;
@@ -123,6 +125,7 @@ class Publishing {
 
   [[nodiscard]] KnownVersions& versions() { return versions_; }
   [[nodiscard]] WriteQueue& queue() { return queue_; }
+  [[nodiscard]] CutOff& cut_off() { return cut_off_; }
   // Of bytes that nobody needs any more. With the queue, whatever relies on it syncs first.
   [[nodiscard]] SpoolFile::Safety safety_of_ends() const {
     return options_.writeback == Writeback::kOff ? SpoolFile::Safety::kDurable : SpoolFile::Safety::kSoon;
@@ -168,6 +171,7 @@ class Publishing {
   Tree& tree_;
   LakeView& view_;
   StandingPaths& standing_;
+  CutOff cut_off_;
   Turns slots_;  // Publishes at once: fewer than the threads that answer the kernel.
 
   mutable std::mutex mutex_;  // A leaf. Guards all below, up to the threads.

@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 #include <utility>
+#include <vector>
 
+#include "client/byte_source.h"
 #include "client/nonce.h"
 #include "fs/beside_name.h"
 #include "fs/filesystem_core.h"
@@ -30,7 +33,7 @@ bool is_nothing(const LeftBehind& left) {
   return left.record.state == State::kOpen && left.file->bytes().size() == 0;
 }
 
-std::string database_of(const std::string& path) {
+std::string database_path(const std::string& path) {
   const auto slash = path.rfind('/');
   const std::size_t begin = slash == path.npos ? 0 : slash + 1;
   const std::string_view name = database_of_journal(std::string_view(path).substr(begin));
@@ -83,6 +86,48 @@ void drop_superseded(std::vector<LeftBehind>& left, bool is_bound) {
   });
 }
 
+// In hex, as the lake says it. Empty: they cannot be read, or not all of them are here.
+std::string md5_of(SpoolFile& file) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  constexpr std::size_t kChunk = 1 << 20;
+  const auto bytes = file.bytes().freeze();
+  auto md5 = RunningMd5::begin();
+  if (!bytes || !md5) return "";
+  std::vector<std::byte> chunk(kChunk);
+  while (md5->size() < (*bytes)->size()) {
+    const auto got = (*bytes)->read(md5->size(), chunk);
+    if (!got || *got == 0) return "";
+    md5->add(std::span(chunk).first(*got));
+  }
+  std::string hex;
+  for (const std::byte byte : md5->value()) {
+    hex += kDigits[std::to_integer<std::size_t>(byte >> 4)];
+    hex += kDigits[std::to_integer<std::size_t>(byte & std::byte{15})];
+  }
+  return hex;
+}
+
+// A kill -9 that comes between a link and what the record would have said of it leaves bytes for a person
+// that the lake has: all of them, by us.
+void drop_where_published(FilesystemCore& core, const InodePtr& inode) {
+  const auto theirs = core.publishing.look_at_theirs(inode);
+  if (!theirs || !theirs->object) return;
+  const ObjectInfo& there = *theirs->object;
+  const auto turn = inode->turn.take();
+  if (!turn) return;
+  std::shared_ptr<SpoolFile> file;
+  {
+    const std::lock_guard lock(inode->mutex);
+    const Staging& staging = inode->staging;
+    const bool is_ours = is_nonce(nonce_of(there.metadata), staging.nonce, there.physical_address,
+                                  core.lake.facts().can_presign);
+    if (is_ours && staging.wait == Wait::kPerson) file = staging.spool;
+  }
+  if (file == nullptr || file->bytes().size() != there.size_bytes || md5_of(*file) != there.checksum) return;
+  log_info(there.path + " of an earlier mount was on the lake already");
+  core.bury(inode);
+}
+
 }  // namespace
 
 void FilesystemCore::recover_all(std::vector<LeftBehind> left, std::vector<RemovalRecord> removals) {
@@ -106,7 +151,7 @@ void FilesystemCore::recover_all(std::vector<LeftBehind> left, std::vector<Remov
     if (!may_be_published(one.record)) stay_here.insert(one.record.path);
   for (LeftBehind& one : left) {
     // A newer journal beside an old database corrupts it on opening (W9): they wait together.
-    const std::string database = database_of(one.record.path);
+    const std::string database = database_path(one.record.path);
     const bool is_alone = !database.empty() && stay_here.contains(database);
     // Half of a change over what was closed before would be a mixture, on the lake or not yet.
     const bool is_half = one.record.state == State::kSynced && promised.contains(one.record.path);
@@ -182,7 +227,7 @@ void FilesystemCore::recover(LeftBehind left, const std::string& obstacle) {
   }
   publishing.remember(inode);
   if (!may_publish && !is_litter) {
-    publishing.look_at_theirs_behind(inode);
+    publishing.workers().post([this, inode] { drop_where_published(*this, inode); });
     log_warn("bytes of " + record.path + " wait for a person; see `lakefuse pending`");
     return;
   }

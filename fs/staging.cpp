@@ -118,7 +118,13 @@ Result<BytesRead> FilesystemCore::read_bytes(const InodePtr& inode, std::uint64_
         view.distrust(directory, key);
       return got;
     }
-    if (auto whole = publishing.complete(inode, offset, room.size()); !whole) return whole.error();
+    if (auto whole = publishing.complete(inode, offset, room.size()); !whole) {
+      if (whole.error().code != Errc::kNoSpace) return whole.error();
+      // Without room for them here the lake's bytes go to their reader only.
+      auto got = publishing.read_past(inode, *file, offset, room);
+      if (!got) return got.error();
+      return BytesRead{.bytes = room.first(*got)};
+    }
     // Another has taken its place where appends went above another version meanwhile.
     if (file->bytes().missing(offset, room.size())) continue;
     const auto filled = file->bytes().read(offset, room);
@@ -206,22 +212,19 @@ FilesystemCore::Unlinking::~Unlinking() {
 }
 
 Result<> FilesystemCore::outlast_unlink(const InodePtr& inode) {
-  const auto is_being_unlinked = [&] {
+  enum class Unlink { kNone, kUnderWay, kDone };
+  const auto unlink = [&] {
     const std::lock_guard lock(inode->mutex);
-    return inode->is_being_unlinked;
+    return !inode->is_being_unlinked ? Unlink::kNone : inode->is_deleted ? Unlink::kDone : Unlink::kUnderWay;
   };
-  const auto is_gone = [&] {
-    const std::lock_guard lock(inode->mutex);
-    return inode->is_deleted;
-  };
-  if (!is_being_unlinked() || keep_readable(inode)) return {};
-  while (is_being_unlinked() && !is_gone()) {
+  if (unlink() == Unlink::kNone || keep_readable(inode)) return {};
+  Unlink now = unlink();
+  for (; now == Unlink::kUnderWay; now = unlink())
     if (!sleep_out(Patience::current(), kUntilItIsTaken))
       return Error{Errc::kInterrupted, "open: while the file was being removed"};
-  }
+  if (now == Unlink::kNone) return {};
   // By /proc/PID/fd it can be opened yet: what was kept for who has it open, such as a URL, is there for all.
   std::byte first{};
-  if (!is_gone()) return {};
   const auto read = read_bytes(inode, 0, std::span(&first, 1));
   if (read || read.error().code != Errc::kStale) return {};
   return Error{Errc::kStale, "open: the file was removed"};
@@ -254,35 +257,59 @@ bool FilesystemCore::is_held_name(const InodePtr& inode) const {
   return rules.is_temporary(name, inode->made_exclusively) && !is_claim;
 }
 
-// A journal belongs to a database that is open: published with it or not at all (W9).
-bool FilesystemCore::is_journal_in_use(const InodePtr& inode) const {
-  const auto [directory, name] = tree.parent_and_name(inode);
+FilesystemCore::Database FilesystemCore::database_of(const InodePtr& journal) const {
+  const auto [directory, name] = tree.parent_and_name(journal);
   const auto database_name = database_of_journal(name);
-  if (directory == nullptr || database_name.empty()) return false;
-  const InodePtr database = tree.child(directory, database_name);
-  if (database == nullptr) return false;
-  const std::lock_guard lock(database->mutex);
-  return database->writers > 0;
+  if (directory == nullptr || database_name.empty()) return Database::kNone;
+  if (const InodePtr database = tree.child(directory, database_name)) {
+    const std::lock_guard lock(database->mutex);
+    if (database->writers > 0) return Database::kOpen;
+  }
+  const std::string path = tree.path_below(directory, database_name);
+  for (const InodePtr& staged : publishing.staged()) {
+    if (tree.last_path(staged) != path) continue;
+    const std::lock_guard lock(staged->mutex);
+    if (staged->staging.wait == Wait::kPerson)
+      return staged->writers > 0 ? Database::kOpen : Database::kWaits;
+  }
+  return Database::kNone;
 }
 
-void FilesystemCore::release_journals(const InodePtr& database) {
-  {
-    const std::lock_guard lock(database->mutex);
-    if (database->writers > 0) return;
-  }
-  const auto [directory, name] = tree.parent_and_name(database);
-  if (directory == nullptr) return;
-  for (const char* ending : {"-journal", "-wal", "-shm"}) {
-    const InodePtr journal = tree.child(directory, name + ending);
-    if (journal == nullptr) continue;
-    bool is_held = false;
+void FilesystemCore::release_journals(const std::string& database) {
+  const auto [directory, name] = nearest_directory(database);
+  if (name.empty() || name.find('/') != name.npos) return;
+  for (const char* ending : {"-journal", "-wal", "-shm"})
+    if (const InodePtr journal = tree.child(directory, name + ending)) settle_journal(journal);
+}
+
+void FilesystemCore::release_all_journals() {
+  for (const InodePtr& inode : publishing.staged()) {
     {
-      const std::lock_guard lock(journal->mutex);
-      is_held = journal->staging.wait == Wait::kRename && journal->writers == 0;
+      const std::lock_guard lock(inode->mutex);
+      if (inode->staging.wait != Wait::kRename || inode->staging.due != Moment::max()) continue;
     }
-    if (!is_held) continue;
-    if (auto done = settle(journal); !done) log_warn("a journal is not on the lake: " + done.error().message);
+    if (database_of_journal(tree.parent_and_name(inode).second).empty()) continue;
+    if (database_of(inode) != Database::kOpen && !inode->turn.are_taken())
+      publishing.workers().post([this, inode] { settle_journal(inode); });
   }
+}
+
+void FilesystemCore::settle_journal(const InodePtr& journal) {
+  const auto is_held = [&] {
+    const std::lock_guard lock(journal->mutex);
+    return journal->staging.wait == Wait::kRename && journal->writers == 0;
+  };
+  if (!is_held()) return;
+  const auto settled = [&]() -> Result<> {
+    const auto stands = standing.hold({journal});
+    if (!stands) return stands.error();
+    const auto turn = journal->turn.take();
+    if (!turn) return turn.error();
+    if (!is_held()) return {};
+    const auto promised = is_written_back(journal) ? publishing.publish_behind(journal) : false;
+    return promised && *promised ? Result<>() : settle_in_turn(journal);
+  }();
+  if (!settled) log_warn("a journal is not on the lake: " + settled.error().message);
 }
 
 bool FilesystemCore::is_written_back(const InodePtr& inode) const {
@@ -319,7 +346,18 @@ Result<> FilesystemCore::settle(const InodePtr& inode) {
 }
 
 bool FilesystemCore::stays_here(const InodePtr& inode) const {
-  return is_local_name(inode) || is_journal_in_use(inode) || is_held_name(inode);
+  return is_local_name(inode) || database_of(inode) != Database::kNone || is_held_name(inode);
+}
+
+Result<> FilesystemCore::wait_with_database(const InodePtr& journal) {
+  {
+    const std::lock_guard lock(journal->mutex);
+    if (!journal->staging.dirty) return {};
+  }
+  const Error why{Errc::kConflict,
+                  "publish of " + tree.last_path(journal) + ": its database waits for a person"};
+  publishing.set_aside(journal, why);
+  return why;
 }
 
 Result<> FilesystemCore::settle_in_turn(const InodePtr& inode) {
@@ -327,7 +365,14 @@ Result<> FilesystemCore::settle_in_turn(const InodePtr& inode) {
     publishing.keep_here(inode);
     return {};
   }
-  if (is_journal_in_use(inode)) return publishing.hold_back(inode, false);
+  switch (database_of(inode)) {
+    case Database::kNone:
+      break;
+    case Database::kOpen:
+      return publishing.hold_back(inode, false);
+    case Database::kWaits:
+      return wait_with_database(inode);
+  }
   if (is_held_name(inode)) return publishing.hold_back(inode, true);
   return publishing.publish_in_turn(inode);
 }

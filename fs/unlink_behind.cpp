@@ -11,6 +11,15 @@
 #include "fs/log.h"
 
 namespace lakefuse {
+namespace {
+
+bool says_the_same(const RemovalRecord& one, const RemovalRecord& other) {
+  const bool is_same = one.version && other.version ? same_version(*one.version, *other.version)
+                                                    : one.version.has_value() == other.version.has_value();
+  return is_same && one.nonce == other.nonce;
+}
+
+}  // namespace
 
 Result<> FilesystemCore::catch_up(const std::string& path) {
   if (options.writeback == Writeback::kOff && !vacated.hides_below(path)) return {};
@@ -24,40 +33,43 @@ Result<> FilesystemCore::keep_order_on_disk() {
 }
 
 Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const InodePtr& inode) {
-  if (auto late = Publishing::outlast_cut_off(inode); !late) return late.error();
+  if (auto late = publishing.cut_off().outlast({tree.last_path(inode)}); !late) return late.error();
   const Unlinking unlinking(*this, inode);
   const auto no_rename = directory_renames.take();  // Of a directory above: the path stays.
   if (!no_rename) return no_rename.error();
   const auto path = tree.path(inode);
   if (!path) return Error{Errc::kNotFound, "unlink: the name is gone"};
-  RemovalRecord removal{.path = *path};
   const bool is_vacated = left_at(*path).has_value();
-  bool is_on_lake = false, may_be_there = false;
-  {
-    const std::lock_guard lock(inode->mutex);
-    if (is_vacated && may_be_linked_at(*inode, *path)) return false;
-    inode->is_deleted = true;  // No publish begins any more,
-    inode->publish_stop.request_stop();
-    removal.version = inode->version;
-    removal.nonce = inode->staging.nonce;  // and of one that has begun this tells what it made.
-    is_on_lake = removal.version.has_value();
-    may_be_there = is_on_lake || inode->staging.may_be_linked;
+  // The promise first, for where there is no room for it nothing has changed: what is being written stays so.
+  std::optional<RemovalRecord> promised;
+  bool is_on_lake = false;
+  while (true) {
+    RemovalRecord removal{.path = *path};
+    bool may_be_there = false, may_wait = true;
+    {
+      const std::lock_guard lock(inode->mutex);
+      removal.version = inode->version;
+      removal.nonce = inode->staging.nonce;  // Of a publish that has begun this tells what it made.
+      is_on_lake = removal.version.has_value();
+      may_be_there = is_on_lake || inode->staging.may_be_linked;
+      may_wait = !is_vacated || !may_be_linked_at(*inode, *path);
+      if (may_wait && (!may_be_there || (promised && says_the_same(*promised, removal)))) {
+        inode->is_deleted = true;  // No publish begins any more.
+        inode->publish_stop.request_stop();
+        break;
+      }
+    }
+    if (promised) spool->end_removal(promised->order);  // Published meanwhile.
+    if (!may_wait) return false;
+    if (auto noted = promise_removal(removal, SpoolFile::Safety::kSoon); !noted) {
+      log_warn(noted.error().message + "; it waits for the lake");
+      return false;
+    }
+    promised = std::move(removal);
   }
   // Before it goes: whether the directory stays is judged by what is left in it.
   view.changed_object(directory, inode->key, std::nullopt);
-  if (may_be_there) {
-    if (auto promised = remove_behind(std::move(removal), SpoolFile::Safety::kSoon); !promised) {
-      {
-        const std::lock_guard lock(inode->mutex);
-        inode->is_deleted = false;
-        if (inode->staging.wait == Wait::kQueue) inode->staging.wait = Wait::kClose;
-      }
-      view.distrust(directory, inode->key);
-      std::ignore = settle(inode);
-      log_warn(promised.error().message + "; it waits for the lake");
-      return false;
-    }
-  }
+  if (promised) will_remove(*std::move(promised));
   if (!is_on_lake) keep_without(directory, inode);
   view.changed_time(directory);
   tree.unname(inode);
@@ -65,22 +77,28 @@ Result<bool> FilesystemCore::unlink_behind(const InodePtr& directory, const Inod
   return true;
 }
 
-Result<> FilesystemCore::remove_behind(RemovalRecord removal, SpoolFile::Safety safety) {
+Result<> FilesystemCore::promise_removal(RemovalRecord& removal, SpoolFile::Safety safety) {
   removal.order = publishing.queue().next();
+  auto promised = spool->begin_removal(removal);
+  if (promised && safety == SpoolFile::Safety::kDurable) promised = spool->sync();
+  if (promised) return {};
+  spool->end_removal(removal.order);
+  return promised.error().in("unlink of " + removal.path);
+}
+
+void FilesystemCore::will_remove(RemovalRecord removal) {
   // What takes the name next finds nothing there, but for what is left of a file that was renamed away.
   const auto left = left_at(removal.path);
   if (left && removal.version && same_version(*left, *removal.version)) vacated.forget(removal.path);
   publishing.versions().removed(removal.path);
   vacated.hide(removal);
-  auto promised = spool->begin_removal(removal);
-  if (promised && safety == SpoolFile::Safety::kDurable) promised = spool->sync();
-  if (!promised) {
-    spool->end_removal(removal.order);
-    vacated.unhide(removal);
-    return promised.error().in("unlink of " + removal.path);
-  }
   name_is_gone(removal.path);  // Whoever asked before it was hidden was told of what is still there.
   publishing.queue().post_removal(std::move(removal));
+}
+
+Result<> FilesystemCore::remove_behind(RemovalRecord removal, SpoolFile::Safety safety) {
+  if (auto promised = promise_removal(removal, safety); !promised) return promised;
+  will_remove(std::move(removal));
   return {};
 }
 

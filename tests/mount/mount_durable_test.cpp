@@ -1,6 +1,7 @@
 // W3 and W4: what is on this machine only outlives it, and comes back as what it was.
 
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -307,6 +308,56 @@ TEST_CASE("W9: a journal waits beside its database, that an old one is never ope
   CHECK(mount.pending() == Pending{{"base.db", "conflict"}, {"base.db-journal", "conflict"}});
   std::this_thread::sleep_for(1s);
   CHECK(lake.keys() == std::vector<std::string>{"base.db"});
+}
+
+TEST_CASE(
+    "W9: a journal waits for a person with its database, whose writer was killed, and is never published "
+    "alone") {
+  TestLake lake;
+  lake.put("base.db", "old pages");
+  Mounted mount(lake);
+  for (const bool database_first : {true, false}) {
+    CAPTURE(database_first);
+    Actor program;
+    const auto open = [&](bool is_database) {
+      const std::string order = is_database ? "open 1 rw " + (mount / "base.db").string()
+                                            : "open 2 w,creat " + (mount / "base.db-journal").string();
+      REQUIRE(program(order) == "ok");
+    };
+    open(database_first);
+    open(!database_first);
+    REQUIRE(program("write 2 pages") == "ok");
+    REQUIRE(program("write 1 new") == "ok");
+    program.signal(SIGKILL);
+    CHECK(program.wait() == 128 + SIGKILL);
+    const Pending both{{"base.db", "conflict"}, {"base.db-journal", "conflict"}};
+    CHECK(eventually([&] { return mount.pending() == both; }));
+    CHECK(lake.keys() == std::vector<std::string>{"base.db"});
+    for (const auto& [path, state] : both)
+      CHECK(mount.lakefuse({"discard", (mount / path).string()}).exit_code == 0);
+  }
+}
+
+TEST_CASE("W9: a journal whose database is no more waits for nothing") {
+  TestLake lake;
+  lake.put("base.db", "old pages");
+  Mounted mount(lake);
+  OpenFile database(mount / "base.db", O_RDWR);
+  CHECK(database.write("new") == kOk);
+  REQUIRE(write_file(mount / "base.db-journal", "pages") == kOk);
+  REQUIRE(lake.read("base.db-journal") == "<none>");
+  SUBCASE("removed") {
+    CHECK(remove_file(mount / "base.db") == kOk);
+  }
+  SUBCASE("renamed") {
+    CHECK(rename_file(mount / "base.db", mount / "other.db") == kOk);
+  }
+  SUBCASE("replaced") {
+    CHECK(write_file(mount / "other", "other") == kOk);
+    CHECK(rename_file(mount / "other", mount / "base.db") == kOk);
+  }
+  CHECK(eventually([&] { return lake.read("base.db-journal") == "pages"; }, 2s));
+  CHECK(database.close() == kOk);
 }
 
 TEST_CASE("a mount takes as many descriptors as the system allows, for each pending file holds one") {

@@ -1,11 +1,13 @@
 // Names: rename, directories, symlinks, and what POSIX knows of a file, kept on the lake in lakectl's words.
 
+#include <dirent.h>
 #include <doctest/doctest.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <memory>
 #include <optional>
 #include <thread>
 
@@ -341,6 +343,23 @@ TEST_CASE("rename: a directory goes with its files that are open and not publish
   CHECK(look(mount / "d") == "stat: ENOENT");
 }
 
+TEST_CASE(
+    "rename: a directory keeps its name where what is written in it would be too long a key by the new one") {
+  TestLake lake;
+  Mounted mount(lake, {.flags = {"--writeback"}});
+  std::string deep = "d";
+  for (const char letter : {'a', 'b', 'c', 'd'}) deep += "/" + std::string(200, letter);
+  std::filesystem::create_directories(mount / deep);
+  deep += "/" + std::string(200, 'f');
+  OpenFile file(mount / deep, O_WRONLY | O_CREAT);
+  CHECK(file.write("bytes") == kOk);
+  CHECK(rename_file(mount / "d", mount / std::string(100, 'n')) == "rename: ENAMETOOLONG");
+  CHECK(rename_file(mount / "d", mount / "e") == kOk);
+  CHECK(file.close() == kOk);
+  CHECK(flush(mount) == 0);
+  CHECK(lake.read("e" + deep.substr(1)) == "bytes");
+}
+
 TEST_CASE("rename: in a directory that took another one's place, files are replaced as anywhere") {
   TestLake lake;
   Mounted mount(lake);
@@ -375,6 +394,28 @@ TEST_CASE("directories: mkdir and rmdir answer as on a disk, and a marker stays 
   CHECK(remove_directory(mount / "prefix") == kOk);
   CHECK(remove_directory(mount / "d") == "rmdir: ENOENT");
   CHECK(lake.keys().empty());
+}
+
+TEST_CASE(
+    "directories: a removed one that is open is empty, takes nothing but a mode, and `..` has its number") {
+  TestLake lake;
+  Mounted mount(lake);
+  REQUIRE(make_directory(mount / "d") == kOk);
+  REQUIRE(make_directory(mount / "d/gone") == kOk);
+  const std::unique_ptr<DIR, int (*)(DIR*)> listed(::opendir((mount / "d/gone").c_str()), ::closedir);
+  REQUIRE(listed != nullptr);
+  const int fd = ::dirfd(listed.get());
+  while (const dirent* const entry = ::readdir(listed.get()))
+    CHECK(entry->d_ino == facts_of(mount / (entry->d_name == std::string("..") ? "d" : "d/gone")).st_ino);
+  CHECK(remove_directory(mount / "d/gone") == kOk);
+  CHECK(::fchmod(fd, 0700) == 0);
+  CHECK(::openat(fd, "f", O_WRONLY | O_CREAT, 0644) == -1);
+  CHECK(errno == ENOENT);
+  CHECK(::mkdirat(fd, "d", 0755) == -1);
+  CHECK(errno == ENOENT);
+  ::rewinddir(listed.get());
+  CHECK(::readdir(listed.get()) == nullptr);
+  CHECK(lake.keys() == std::vector<std::string>{"d/"});
 }
 
 TEST_CASE("directories: one that is only a prefix stays when the directory in it goes, by rename or rmdir") {

@@ -48,6 +48,22 @@ TEST_CASE(
     CHECK(read_file(mount / "d/gone") == "old");
     CHECK(lake.read("d/gone") == "old");
   }
+  SUBCASE("an unlink that the lake refuses, of what is being written") {
+    OpenFile written(mount / "d/old", O_WRONLY | O_TRUNC);
+    CHECK(written.write("half ") == kOk);
+    disk.fill(".removals");
+    lake.server().add_fault(
+        {.kind = Fault::Kind::kStatus, .operation = "delete_object", .times = 0, .status = 403});
+    CHECK(remove_file(mount / "d/old") == "unlink: EACCES");
+    CHECK(mount.pending() == std::map<std::string, std::string>{{"d/old", "open"}});
+    CHECK(flush(mount) == 0);
+    CHECK(lake.read("d/old") == "old");
+    disk.fill("");
+    CHECK(written.write("and half") == kOk);
+    CHECK(written.close() == kOk);
+    CHECK(flush(mount) == 0);
+    CHECK(lake.read("d/old") == "half and half");
+  }
   SUBCASE("a rename") {
     Gate put = lake.server().hold("store_put");
     CHECK(write_file(mount / "d/old", "newer") == kOk);
@@ -91,6 +107,32 @@ TEST_CASE("W2 --writeback=all: an O_EXCL close that can neither be promised nor 
   CHECK(mount.pending().empty());
   CHECK(lake.read("mine") == "bytes");
   CHECK(lake.read("before") == "b");
+}
+
+TEST_CASE("W2 --writeback: a rename that can neither be promised nor done changes nothing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  const FragileDisk disk;
+  lake.put("old", "v0");
+  Mounted mount(lake,
+                {.flags = {"--writeback"}, .state_dir = disk.state_dir(), .environment = disk.environment()});
+  REQUIRE(names_in(mount.at()).size() == 1);
+  lake.fail_all_links();
+  CHECK(write_file(mount / "old", "kept") == kOk);
+  CHECK(write_file(mount / "new", "newer") == kOk);
+  disk.fill(".journal");
+  CHECK(rename_file(mount / "new", mount / "old") == "rename: EIO");
+  CHECK(read_file(mount / "old") == "kept");
+  CHECK(read_file(mount / "new") == "newer");
+  disk.fill("");
+  lake.server().clear_faults();
+  CHECK(flush(mount) == 0);
+  for (int n = 0; n < 2; ++n) {
+    CHECK(lake.read("old") == "kept");
+    CHECK(lake.read("new") == "newer");
+    mount.remount();
+    CHECK(flush(mount) == 0);
+  }
 }
 
 TEST_CASE(

@@ -72,6 +72,32 @@ TEST_CASE(
   CHECK(lake.read("f") == "begun" + std::string(995, '\0'));
 }
 
+TEST_CASE(
+    "F2: a file that was changed in part is read as ever where the disk is full, and its close keeps the "
+    "change") {
+  TestLake lake;
+  TinyDisk disk("24m");
+  NEEDS_DISK(disk);
+  std::string bytes = pattern(3 * kMebi);
+  lake.put("f", bytes);
+  Mounted mount(lake, {.state_dir = disk.path() / "state"});
+  OpenFile file(mount / "f", O_RDWR);
+  for (const std::uint64_t at : {std::uint64_t{10}, kMebi + 5000, 3 * kMebi - 3}) {
+    CHECK(file.write_at(at, "new") == kOk);
+    bytes.replace(at, 3, "new");
+  }
+  const auto others = disk.path() / "of others";
+  write_local(others, std::string(disk.free_bytes(), 'x'));
+  REQUIRE(disk.free_bytes() == 0);
+  CHECK((file.read_all() == bytes));
+  CHECK((read_file(mount / "f") == bytes));
+  CHECK(file.close() == "close: ENOSPC");
+  CHECK((read_file(mount / "f") == bytes));
+  CHECK(std::filesystem::remove(others));
+  CHECK(flush(mount) == 0);
+  CHECK((lake.read("f") == bytes));
+}
+
 TEST_CASE("a full disk under the cache means reading past it, right bytes and no error") {
   TestLake lake;
   TinyDisk disk("8m");
