@@ -147,7 +147,9 @@ Result<std::string> normalised_endpoint(const std::string& endpoint) {
   }
   if (endpoint.find_first_of("?#") != std::string::npos)
     return invalid("the endpoint has a '?' or '#'; it is scheme, host and at most a path");
-  return to_string(url->origin) + (url->target == "/" ? "/api/v1" : url->target);
+  std::string path = url->target;
+  while (path.ends_with('/')) path.pop_back();
+  return to_string(url->origin) + (path.empty() ? "/api/v1" : path);
 }
 
 Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& environment) {

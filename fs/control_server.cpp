@@ -29,9 +29,13 @@ struct ControlServer::Caller {
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(const MountRegistry& registry,
                                                            ControlledMount mount) {
-  auto listener = LineSocket::listen(registry.socket_for(mount.facts.mountpoint));
-  if (!listener) return listener.error();
+  // In this order: a mount that ends at this place just now sees whose it is.
   if (auto added = registry.add(mount.facts); !added) return added.error();
+  auto listener = LineSocket::listen(registry.socket_for(mount.facts.mountpoint));
+  if (!listener) {
+    registry.remove(mount.facts.mountpoint);
+    return listener.error();
+  }
   return std::unique_ptr<ControlServer>(new ControlServer(registry, std::move(mount), *std::move(listener)));
 }
 
@@ -216,7 +220,7 @@ void ControlServer::finish(const FlushReport& report) {
     if (!caller->has_asked) caller->line.wake();
   }
   callers.clear();  // Joins them; what they do for the network is under its deadlines.
-  registry_.remove(mount_.facts.mountpoint);
+  registry_.remove_own(mount_.facts);
 }
 
 }  // namespace lakefuse

@@ -26,8 +26,14 @@ Result<InodePtr> find_pending(FilesystemCore& core, const std::string& which) {
     const PendingFile file = core.publishing.describe(inode);
     if (file.state == "clean" || (file.path != path && file.kept_in != which)) continue;
     found.push_back(inode);
-    kept += "\n  " + file.kept_in;
+    kept += (kept.empty() ? " " : ", ") + file.kept_in;
   }
+  for (const WriteQueue::Waiting& removal : core.publishing.queue().removals())
+    if (found.empty() && removal.record.path == path)
+      return Error{Errc::kInvalid,
+                   path +
+                       " was removed here, and is removed on the lake as soon as it can be; what is "
+                       "to stay has to be written anew"};
   if (found.empty())
     return Error{Errc::kNotFound, "nothing is pending for " + which + "; `lakefuse pending` lists what is"};
   if (found.size() > 1)

@@ -100,6 +100,12 @@ void MountRegistry::remove(const stdfs::path& mountpoint) const {
   ::unlink(socket_for(mountpoint).c_str());
 }
 
+void MountRegistry::remove_own(const MountFacts& facts) const {
+  const auto now = find(facts.mountpoint);
+  const bool is_ours = !now || (now->pid == facts.pid && now->since_seconds == facts.since_seconds);
+  if (is_ours) remove(facts.mountpoint);
+}
+
 std::optional<MountFacts> MountRegistry::find(const stdfs::path& mountpoint) const {
   auto facts = read_facts(directory_ / (name_of(mountpoint) + ".json"));
   if (!facts || facts->mountpoint != mountpoint) return std::nullopt;

@@ -48,6 +48,8 @@ class MountRegistry {
 
   Result<> add(const MountFacts& facts) const;
   void remove(const std::filesystem::path& mountpoint) const;
+  // The same, unless another mount has taken that place since: one that was unmounted may publish for long.
+  void remove_own(const MountFacts& facts) const;
   [[nodiscard]] std::optional<MountFacts> find(const std::filesystem::path& mountpoint) const;
   [[nodiscard]] std::vector<MountFacts> all() const;
 

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <sstream>
@@ -233,9 +234,20 @@ constexpr const char* kMountOrStateDirectory =
     "A mount point, any directory below one, or a state directory (all of your mounts)";
 constexpr const char* kThisDirectory = "A mount point or any directory below one (the working directory)";
 
+// "  --claim-names      *.lock,*.lck,..." for each, as they would be typed.
+std::string built_in_lists() {
+  const auto line = [](std::string text, const std::vector<std::string>& names) {
+    for (const auto& name : names) text += (&name == &names.front() ? "" : ",") + name;
+    return text + "\n";
+  };
+  return "Built-in are:\n" + line("  --claim-names      ", default_claim_names()) +
+         line("  --temporary-names  ", default_temporary_names()) +
+         line("  --local-names      ", default_local_names());
+}
+
 CLI::App* declare_mount(CLI::App& program, Drafts& drafts, std::string& uri) {
   auto* mount = program.add_subcommand("mount", "Mount a branch, tag or commit as a directory");
-  mount->footer(kMountHelp);
+  mount->footer(kMountHelp + built_in_lists());
   mount->add_option("URI", uri, "lakefs://REPO/REF[/PREFIX]")->required()->type_name("");
   add(mount, "MOUNTPOINT", drafts.mount.mountpoint, absolute_path, "An empty directory")
       ->required()
@@ -398,6 +410,20 @@ stdfs::path default_cache_dir(const Environment& environment) {
   return base_directory(environment, "XDG_CACHE_HOME", ".cache");
 }
 
+namespace {
+
+// CLI11 takes "[a,b]" and "{}" for lists where several words may stand; to prefetch they are names.
+std::vector<std::string> words_of(int argc, const char* const* argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  const bool takes_several = !words.empty() && words.front() == "prefetch";
+  for (auto& word : words)
+    if (takes_several && (word.starts_with('[') || word.starts_with('{'))) word.insert(0, "./");
+  std::reverse(words.begin(), words.end());  // As CLI11 wants them.
+  return words;
+}
+
+}  // namespace
+
 std::variant<Command, Words> parse_command_line(int argc, const char* const* argv,
                                                 const Environment& environment) {
   Drafts drafts = fresh_drafts(environment);
@@ -411,7 +437,7 @@ std::variant<Command, Words> parse_command_line(int argc, const char* const* arg
   declare_others(program, drafts);
   declare_decisions(program, drafts);
   try {
-    program.parse(argc, argv);
+    program.parse(words_of(argc, argv));
     if (mount->parsed()) {
       if (auto finished = finish_mount(drafts, uri); !finished)
         throw CLI::ValidationError(finished.error().message);

@@ -5,15 +5,16 @@
 #include <algorithm>
 
 #include "client/config.h"
-#include "fs/mount_table.h"
 
 namespace lakefuse {
 namespace {
 
 namespace stdfs = std::filesystem;
 
-bool answers(const stdfs::path& socket) {
-  return LineSocket::connect(socket).has_value();
+// A process that is stopped listens, too.
+bool somebody_listens(const stdfs::path& socket) {
+  const auto line = LineSocket::connect(socket);
+  return line || line.error().code == Errc::kTimeout;
 }
 
 FoundMount with_facts(const MountEntry& entry) {
@@ -23,7 +24,7 @@ FoundMount with_facts(const MountEntry& entry) {
     if (!facts) continue;
     found.facts = *std::move(facts);
     found.socket = registry.socket_for(entry.mountpoint);
-    if (answers(found.socket)) return found;  // Else another directory may know better.
+    if (somebody_listens(found.socket)) return found;  // Else another directory may know better.
   }
   if (!found.socket.empty()) return found;
   found.facts.mountpoint = entry.mountpoint;
@@ -40,7 +41,7 @@ void add_ending_mounts(std::vector<FoundMount>& found) {
       });
       if (known) continue;
       auto socket = registry.socket_for(facts.mountpoint);
-      if (!answers(socket)) {
+      if (!somebody_listens(socket)) {
         registry.remove(facts.mountpoint);
         continue;
       }
@@ -65,6 +66,26 @@ Result<FoundMount> find_mount(const stdfs::path& directory) {
   }
   return Error{Errc::kNotFound, resolved->path.string() +
                                     " is not inside a lakefuse mount; `lakefuse status` lists your mounts"};
+}
+
+Result<FoundMount> serving(FoundMount mount) {
+  auto view = look_at(std::move(mount));
+  if (view.trouble.empty()) return std::move(view.mount);
+  const std::string place = view.mount.mountpoint.string();
+  if (view.life != MountView::Life::kDead) return Error{Errc::kLocalIo, place + ": " + view.trouble};
+  return Error{Errc::kLocalIo, place + " is dead (" + view.trouble +
+                                   "): `lakefuse umount` clears it, `lakefuse mount` replaces it"};
+}
+
+Result<FoundMount> find_serving_mount(const stdfs::path& directory) {
+  auto found = find_mount(directory);
+  if (!found) return found;
+  return serving(*std::move(found));
+}
+
+bool is_served(const MountEntry& entry) {
+  const auto found = with_facts(entry);
+  return !found.socket.empty() && somebody_listens(found.socket);
 }
 
 Result<std::vector<FoundMount>> find_mounts() {

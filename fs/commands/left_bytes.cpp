@@ -33,7 +33,11 @@ Result<> check_state_directory(const std::filesystem::path& directory) {
 }
 
 Result<LeftBytes> left_by_default() {
-  LeftBytes left{default_state_dir(process_environment()), {}};
+  return left_in(default_state_dir(process_environment()));
+}
+
+Result<LeftBytes> left_in(const std::filesystem::path& state_dir) {
+  LeftBytes left{state_dir, {}};
   if (left.state_dir.empty()) return left;
   auto files = read_spools(left.state_dir);
   if (!files) return files.error();

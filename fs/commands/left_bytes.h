@@ -20,8 +20,9 @@ struct LeftBytes {
 // kNotFound, with a sentence: it is not there, or no mount ever kept anything in it.
 Result<> check_state_directory(const std::filesystem::path& directory);
 
-// In the state directory that mounts of this user have by default; nothing where there is none. Litter is
-// left out: it never leaves this machine.
+// In a state directory, and in the one that mounts of this user have by default; nothing where there is none.
+// Litter is left out: it never leaves this machine.
+Result<LeftBytes> left_in(const std::filesystem::path& state_dir);
 Result<LeftBytes> left_by_default();
 
 // How many files of other branches and repositories, or of other mounts of the same branch that have ended,

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "fs/commands/found_mount.h"
 #include "fs/log.h"
 #include "fs/mount_table.h"
 
@@ -237,7 +238,7 @@ Checked<stdfs::path> check_mountpoint(const MountCommand& mount) {
         return tl::unexpected(usable.error());
       return place;
     }
-    if (!mounted->is_lakefuse() || !is_dead_mount(place)) {
+    if (!mounted->is_lakefuse() || is_served(*mounted) || !is_dead_mount(place)) {
       return refuse(kLocalTrouble, place.string() + " is a mount point already (of " +
                                        printable(mounted->source) +
                                        "); unmount that first, or name another directory");

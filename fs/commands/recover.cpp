@@ -139,7 +139,7 @@ int run(const RecoverCommand& command) {
     }
   }
   for (auto& owner : owners) note(Recovery(command, std::move(owner)).run());
-  if (files->empty()) std::printf("nothing waits in %s\n", command.directory.c_str());
+  if (files->empty()) std::printf("nothing waits in %s\n", printable(command.directory.string()).c_str());
   return code;
 }
 

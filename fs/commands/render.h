@@ -29,6 +29,9 @@ bool is_failure(const PendingFile& file);
 bool is_final(Errc cause);
 bool has_failures(const MountStatus& status);
 
+// What the program ends with where the lake refused or failed an ask, as for `mount`.
+int exit_code_of(Errc cause);
+
 // A sentence on stderr, "lakefuse: ..."; control characters are escaped.
 void complain(const std::string& sentence);
 

@@ -163,6 +163,8 @@ TEST_CASE("config: an endpoint becomes what lakectl makes of it") {
   CHECK(normalised_endpoint("http://lake:8000").value() == "http://lake:8000/api/v1");
   CHECK(normalised_endpoint("http://lake:8000/").value() == "http://lake:8000/api/v1");
   CHECK(normalised_endpoint("https://LAKE/some/path").value() == "https://lake/some/path");
+  // One lake: what waits for it under one spelling is published under the other.
+  CHECK(normalised_endpoint("https://lake/api/v1/").value() == "https://lake/api/v1");
   CHECK_FALSE(normalised_endpoint("http://lake?x=y"));
   CHECK_FALSE(normalised_endpoint("ftp://lake"));
   CHECK_FALSE(normalised_endpoint(""));

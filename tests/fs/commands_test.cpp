@@ -2,6 +2,7 @@
 
 #include <fstream>
 
+#include "client/object_path.h"
 #include "fs/commands/mount_plan.h"
 #include "fs/commands/render.h"
 #include "tests/cache/support.h"
@@ -246,6 +247,37 @@ TEST_CASE("status: a dead mount is told as dead, with where its bytes wait") {
   const auto text = render(view);
   CHECK(text.find("dead") != std::string::npos);
   CHECK(text.find("lakefuse pending /state") != std::string::npos);
+}
+
+TEST_CASE(
+    "status: of very many files it shows a screen or two, what failed first, and where the rest is told") {
+  MountView view;
+  view.life = MountView::Life::kServing;
+  view.mount.mountpoint = "/mnt/lake";
+  view.status.pending.assign(10'000, {"waits", "queued", 1, "", "", 1, "/spool/1.data"});
+  view.status.pending.back() = {"a/b", "failed", 2048, "unavailable", "PUT a/b: 503", 1, "/spool/2.data"};
+  const auto text = render(view);
+  CHECK(text.size() < 10'000);
+  CHECK(text.find("PUT a/b: 503") != std::string::npos);
+  CHECK(text.find("10000: 1 failed, 9999 queued") != std::string::npos);
+  CHECK(text.find("and 9950 more: `lakefuse pending /mnt/lake` lists them") != std::string::npos);
+}
+
+TEST_CASE("status: --json is JSON, whatever bytes a path has") {
+  const std::string odd = "/mnt/\xff\xc3\xa4\xed\xa0\x80\xf0\x9f\x98\x80 \"\n\xe2\x82";
+  MountView view;
+  view.life = MountView::Life::kServing;
+  view.mount.mountpoint = view.mount.facts.state_dir = odd;
+  view.status.pending = {{odd, "failed", 1, "unavailable", odd, 1, odd}};
+  SpooledFile left;
+  left.data_path = odd;
+  for (const auto& text : {render_json({view}, {odd, {left}}), render_pending_json({view}, {left}),
+                           render_json(std::vector<SpooledFile>{left})}) {
+    CHECK(is_utf8(text));
+    CHECK(text.find("\xEF\xBF\xBD\xc3\xa4") !=
+          std::string::npos);  // The odd byte, and the good one behind it.
+    CHECK(text.find("\xf0\x9f\x98\x80 \\\"\\n\xEF\xBF\xBD\xEF\xBF\xBD\"") != std::string::npos);
+  }
 }
 
 TEST_CASE("status: F4 a hostile name cannot draw on the terminal") {

@@ -167,6 +167,22 @@ TEST_CASE("options: commit takes a message, metadata and what to do about others
   CHECK(complaint_of({"commit", "-m", "x", "--metadata", "nothing"}).find("KEY=VALUE") != std::string::npos);
 }
 
+TEST_CASE("options: words that mean something elsewhere are names and texts where those are wanted") {
+  for (const char* text : {"[WIP] a,b", "[WIP]", "{}", "status", "", "- a list"}) {
+    CAPTURE(text);
+    CHECK(command_of<CommitCommand>({"commit", "-m", text}).message == text);
+  }
+  CHECK(command_of<CommitCommand>({"commit", "--message=-5 rows"}).message == "-5 rows");
+  const auto here = std::filesystem::current_path();
+  CHECK(command_of<UmountCommand>({"umount", "status"}).mountpoint == here / "status");
+  CHECK(command_of<UmountCommand>({"umount", "--", "-m"}).mountpoint == here / "-m");
+  CHECK(command_of<ResolveCommand>({"resolve", "[a]", "--mine"}).path == here / "[a]");
+  std::vector<std::string> names;
+  for (const auto& path : command_of<PrefetchCommand>({"prefetch", "[a,b]", "{}", "mount"}).paths)
+    names.push_back(path.filename());
+  CHECK(names == std::vector<std::string>{"[a,b]", "{}", "mount"});
+}
+
 TEST_CASE("options: the other commands") {
   CHECK(command_of<UmountCommand>({"umount", "/m", "--umount-timeout", "5s"}).timeout == 5s);
   CHECK(command_of<StatusCommand>({"status"}).directory.empty());
@@ -254,6 +270,9 @@ TEST_CASE("options: help teaches examples, exit codes and the environment; F3 no
   }
   const auto help = std::get<Words>(parse({"--help"})).text;
   CHECK(help.find("Exit codes:") != std::string::npos);
+  const auto mount_help = std::get<Words>(parse({"mount", "--help"})).text;
+  for (const auto& names : {default_claim_names(), default_temporary_names(), default_local_names()})
+    for (const auto& name : names) CHECK(mount_help.find(name) != std::string::npos);
   CHECK(help.find("LAKECTL_SERVER_ENDPOINT_URL") != std::string::npos);
   CHECK(std::get<Words>(parse({"--version"})).text.find(LAKEFUSE_VERSION) != std::string::npos);
 }
