@@ -40,8 +40,8 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(const MountRegistry& 
 }
 
 ControlServer::ControlServer(const MountRegistry& registry, ControlledMount mount, LineSocket listener)
-    : registry_(registry),
-      mount_(std::move(mount)),
+    : mount_(std::move(mount)),
+      registry_(registry),
       listener_(std::move(listener)),
       listening_([this] { listen(); }) {}
 
@@ -51,11 +51,13 @@ ControlServer::~ControlServer() {
 
 void ControlServer::listen() {
   for (;;) {
-    auto line = listener_.accept();
+    auto line = listener_.accept(mount_.look_after);
+    stay_registered();
     std::lock_guard lock(mutex_);
     if (closing_) return;
     if (!line) {
       if (line.error().code == Errc::kInterrupted) return;
+      if (line.error().code == Errc::kTimeout) continue;
       log_warn("control socket: " + line.error().message);
       ::usleep(100'000);  // Out of descriptors, most likely: not in a tight loop.
       continue;
@@ -65,6 +67,22 @@ void ControlServer::listen() {
     auto& caller = *callers_.emplace_back(std::make_unique<Caller>(*std::move(line)));
     caller.thread = std::jthread([this, &caller] { serve(caller); });
   }
+}
+
+// No command finds a mount whose files in the registry are gone.
+void ControlServer::stay_registered() {
+  const Moment now = std::chrono::steady_clock::now();
+  if (now - looked_ < mount_.look_after) return;
+  looked_ = now;
+  if (registry_.who_holds(mount_.facts) != MountRegistry::Held::kLost) return;
+  const auto registry = registry_.anew();
+  std::lock_guard lock(mutex_);
+  if (closing_ || !registry || !registry->add(mount_.facts)) return;
+  auto listener = LineSocket::listen(registry->socket_for(mount_.facts.mountpoint));
+  if (!listener) return;
+  log_info("registered anew: what other programs had of it was removed");
+  registry_ = *registry;
+  listener_ = *std::move(listener);
 }
 
 // REQUIRES: mutex_ is held.
@@ -212,9 +230,9 @@ void ControlServer::finish(const FlushReport& report) {
     end_ = report;
     closing_ = true;
     callers.swap(callers_);
+    listener_.wake();
   }
   changed_.notify_all();
-  listener_.wake();
   listening_.join();
   for (const auto& caller : callers) {
     if (!caller->has_asked) caller->line.wake();

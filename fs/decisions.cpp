@@ -19,6 +19,9 @@ std::string name_beside(const std::string& path, int n) {
 }
 
 Result<InodePtr> find_pending(FilesystemCore& core, const std::string& which) {
+  if (which.empty() || which == ".")
+    return Error{Errc::kInvalid,
+                 "name a file that is pending, not all of the mount; `lakefuse pending` lists them"};
   const std::string path = core.options.prefix + which;
   std::vector<InodePtr> found;
   std::string kept;

@@ -74,7 +74,10 @@ Result<LineSocket> LineSocket::listen(const std::filesystem::path& socket) {
   return line;
 }
 
-Result<LineSocket> LineSocket::accept() {
+Result<LineSocket> LineSocket::accept(std::chrono::milliseconds timeout) {
+  pollfd waiting{fd_.get(), POLLIN, 0};
+  if (::poll(&waiting, 1, static_cast<int>(timeout.count())) == 0)
+    return Error{Errc::kTimeout, "nobody calls"};
   for (;;) {
     UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (fd) return LineSocket(std::move(fd));

@@ -26,8 +26,8 @@ class LineSocket {
   // Listens; whatever was left at that path is replaced. Sockets are made with mode 0600.
   static Result<LineSocket> listen(const std::filesystem::path& socket);
 
-  // The next caller; kInterrupted after wake().
-  Result<LineSocket> accept();
+  // The next caller; kTimeout where none comes, kInterrupted after wake().
+  Result<LineSocket> accept(std::chrono::milliseconds timeout);
 
   [[nodiscard]] Result<uid_t> peer_user() const;
 

@@ -50,7 +50,7 @@ Result<stdfs::path> absolute_path(const std::string& text) {
   if (text.empty()) return Error{Errc::kInvalid, "an empty path"};
   std::error_code error;
   auto path = stdfs::absolute(text, error);
-  if (error) return Error{Errc::kInvalid, error.message()};
+  if (error) return Error{Errc::kInvalid, "the working directory is gone: " + error.message()};
   // "mnt/" and "mnt" are one place.
   if (!path.has_filename() && path.has_parent_path() && path != path.root_path()) path = path.parent_path();
   return path;

@@ -48,6 +48,9 @@ int decide(const stdfs::path& path, Decision decision) {
     std::puts(printable(*said).c_str());
     return kDone;
   }
+  std::error_code failed;
+  if (!stdfs::exists(addressee->which, failed) && !failed)
+    return complain(path.string() + " is not there; `lakefuse pending` lists what waits"), kFailed;
   if (decision != Decision::kDiscard)
     return complain(path.string() +
                     " is in no mount: mount its branch with this state directory to resolve it"),

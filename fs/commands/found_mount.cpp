@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 
 #include "client/config.h"
 
@@ -30,6 +32,13 @@ FoundMount with_facts(const MountEntry& entry) {
   found.facts.mountpoint = entry.mountpoint;
   found.facts.uri = entry.source;
   return found;
+}
+
+bool is_dead(const FoundMount& mount) {
+  if (is_dead_mount(mount.mountpoint)) return true;
+  // Of another user's mount even root is told only that it may not look.
+  const auto process = static_cast<pid_t>(mount.facts.pid);
+  return process > 0 && ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
 // Registered, but mounted no more: publishing what is left, or a process that was killed after its unmount.
@@ -135,7 +144,7 @@ MountView look_at(FoundMount mount, Ask ask) {
   } else if (report.error().code != Errc::kUnavailable) {
     view.life = MountView::Life::kSilent;
     view.trouble = "it does not answer: " + report.error().message;
-  } else if (view.mount.is_mounted && !is_dead_mount(view.mount.mountpoint)) {
+  } else if (view.mount.is_mounted && !is_dead(view.mount)) {
     view.life = MountView::Life::kSilent;
     view.trouble =
         "it is served, but not registered where this command looks (was it mounted with another "

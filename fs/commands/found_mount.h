@@ -42,8 +42,9 @@ Result<std::vector<FoundMount>> find_mounts_of(const std::filesystem::path& dire
 // Takes a dead mount out of the registry, once it is unmounted.
 void forget(const FoundMount& mount);
 
-// One mount as a command sees it: serving, ending (unmounted, still publishing), silent (somebody serves it,
-// but does not answer here), or dead (its process was killed and left the mount point behind).
+// One mount as a command sees it: serving, ending (unmounted and still publishing, or of another mount
+// namespace), silent (somebody serves it, but does not answer here), or dead (its process was killed and left
+// the mount point behind).
 struct MountView {
   FoundMount mount;
   enum class Life { kServing, kEnding, kSilent, kDead } life = Life::kDead;

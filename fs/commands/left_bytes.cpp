@@ -1,6 +1,7 @@
 #include "fs/commands/left_bytes.h"
 
 #include <algorithm>
+#include <span>
 
 #include "fs/commands/render.h"
 #include "fs/filesystem.h"
@@ -62,10 +63,12 @@ std::string what_to_do(const std::filesystem::path& state_dir) {
          "discard` drops it\n";
 }
 
-std::string render(const LeftBytes& left) {
+std::string render(const LeftBytes& left, std::size_t most) {
   if (left.files.empty()) return {};
   std::string text = printable(left.state_dir.string()) + "  no mount serves these\n";
-  for (const auto& file : left.files) text += render(file);
+  for (const auto& file : std::span(left.files).first(std::min(most, left.files.size())))
+    text += render(file);
+  if (left.files.size() > most) text += and_more(left.files.size(), left.state_dir);
   return text + what_to_do(left.state_dir);
 }
 

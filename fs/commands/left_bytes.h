@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,6 @@ Result<std::size_t> count_others(const MountFacts& mount);
 std::string what_to_do(const std::filesystem::path& state_dir);
 
 // For people: the directory, the files, and what to do with them; empty where there are none.
-std::string render(const LeftBytes& left);
+std::string render(const LeftBytes& left, std::size_t most = std::numeric_limits<std::size_t>::max());
 
 }  // namespace lakefuse

@@ -82,15 +82,12 @@ std::string line(const std::string& label, const std::string& text) {
   return "  " + label + std::string(label.size() < 10 ? 10 - label.size() : 1, ' ') + printable(text) + "\n";
 }
 
-// A screen or two; what a person must know first.
+// What a person must know first.
 std::string first_of(std::vector<PendingFile> files, const std::filesystem::path& mountpoint) {
-  constexpr std::size_t kMostShown = 50;
   std::stable_partition(files.begin(), files.end(), is_failure);
   std::string text;
   for (const auto& file : std::span(files).first(std::min(files.size(), kMostShown))) text += render(file);
-  if (files.size() > kMostShown)
-    text += "    and " + std::to_string(files.size() - kMostShown) + " more: `lakefuse pending " +
-            printable(mountpoint.string()) + "` lists them\n";
+  text += and_more(files.size(), mountpoint);
   return text;
 }
 
@@ -150,6 +147,12 @@ json::array array_of(const std::vector<SpooledFile>& files) {
 
 }  // namespace
 
+std::string and_more(std::size_t files, const std::filesystem::path& where) {
+  if (files <= kMostShown) return {};
+  return "    and " + std::to_string(files - kMostShown) + " more: `lakefuse pending " +
+         printable(where.string()) + "` lists them\n";
+}
+
 std::string render(const PendingFile& file) {
   std::string text = "    " + file.state +
                      std::string(file.state.size() < 10 ? 10 - file.state.size() : 1, ' ') +
@@ -183,7 +186,10 @@ std::string render(const MountView& view) {
                      (facts.read_only ? "  read-only" : "  read-write") + "\n";
   if (view.life == MountView::Life::kDead) return text + dead_text(view);
   if (!view.trouble.empty()) return text + line("trouble", view.trouble);
-  if (view.life == MountView::Life::kEnding) text += line("ending", "unmounted, still publishing");
+  if (view.life == MountView::Life::kEnding)
+    text += line(
+        "ending",
+        "not mounted here any more, still publishing (or mounted where another mount namespace sees it)");
   text += line("served by", "process " + std::to_string(facts.pid) + " since " +
                                 format_time(facts.since_seconds) + ", lake " + facts.endpoint);
   text +=

@@ -13,9 +13,13 @@
 
 namespace lakefuse {
 
-std::string render(const MountView& view);
+std::string render(const MountView& view);    // Of very many files only the first.
 std::string render(const PendingFile& file);  // One or two lines.
 std::string render(const SpooledFile& file);
+
+// `status` shows a screen or two of files; and_more() says how many there are beyond, and what lists them.
+inline constexpr std::size_t kMostShown = 50;
+std::string and_more(std::size_t files, const std::filesystem::path& where);
 
 // JSON arrays, one element a mount or a file; what is left in a state directory is an element without a mount
 // point.

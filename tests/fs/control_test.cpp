@@ -86,7 +86,8 @@ struct Served {
                                                     if (busy) return Error{Errc::kBusy, "busy"};
                                                     stopped = true;
                                                     return {};
-                                                  }});
+                                                  },
+                                                  .look_after = 20ms});
     REQUIRE(opened);
     server = *std::move(opened);
     socket = registry->socket_for(facts.mountpoint);
@@ -194,6 +195,22 @@ TEST_CASE("control: a mount that ends leaves the registry to the one that has it
   REQUIRE(registry.find("/mnt/lake"));
   CHECK(registry.find("/mnt/lake")->pid == next.pid);
   CHECK(std::filesystem::exists(mount.socket));
+}
+
+TEST_CASE("control: a mount outlives the session's runtime directory, and is found again") {
+  Served mount;
+  const auto finds_it = [&] {
+    for (int tries = 0; tries < 500 && !mount.client().status(); ++tries) std::this_thread::sleep_for(10ms);
+    return mount.client().status().has_value();
+  };
+  const auto registry = MountRegistry::ours(mount.environment()).value();
+  std::filesystem::remove_all(mount.socket.parent_path());
+  CHECK(finds_it());
+  REQUIRE(registry.find("/mnt/lake"));
+  std::filesystem::remove(mount.socket);  // Somebody cleans up, a file at a time.
+  CHECK(finds_it());
+  mount.server->finish({});
+  CHECK_FALSE(registry.find("/mnt/lake"));
 }
 
 TEST_CASE("control: flush tells progress and then what it did") {
