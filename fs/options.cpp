@@ -8,6 +8,7 @@
 #include <optional>
 #include <sstream>
 
+#include "client/object_path.h"
 #include "fs/exit_code.h"
 #include "fs/help.h"
 #include "fs/quantity.h"
@@ -56,7 +57,14 @@ Result<stdfs::path> absolute_path(const std::string& text) {
   return path;
 }
 
+// What becomes JSON on its way to the lake.
+Result<std::string> utf8(const std::string& text) {
+  if (!is_utf8(text)) return Error{Errc::kInvalid, "the text is not UTF-8"};
+  return text;
+}
+
 Result<std::pair<std::string, std::string>> key_value(const std::string& text) {
+  if (auto good = utf8(text); !good) return good.error();
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
     return Error{Errc::kInvalid, "'" + text + "' is not KEY=VALUE"};
@@ -153,10 +161,11 @@ void declare_mount_place(CLI::App* app, MountCommand& mount) {
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
   add(app, "--state-dir", mount.state_dir, absolute_path,
-      "Where bytes wait that are not on the lake yet ($XDG_STATE_HOME/lakefuse)")
+      "Where bytes wait that are not on the lake yet ($XDG_STATE_HOME/lakefuse, else "
+      "~/.local/state/lakefuse)")
       ->type_name("DIR");
   add(app, "--cache-dir", mount.cache_dir, absolute_path,
-      "Where bytes are kept that were read ($XDG_CACHE_HOME/lakefuse)")
+      "Where bytes are kept that were read ($XDG_CACHE_HOME/lakefuse, else ~/.cache/lakefuse)")
       ->type_name("DIR");
   add(app, "--cache-size", mount.cache_bytes, parse_bytes, "Most disk that read bytes may take (10GiB)")
       ->type_name("SIZE");
@@ -222,7 +231,7 @@ void declare_mount_meaning(CLI::App* app, Drafts& drafts) {
 }
 
 CLI::Option* add_directory(CLI::App* app, stdfs::path& into, const std::string& help) {
-  return add(app, "DIR", into, absolute_path, help);
+  return add(app, "DIR", into, absolute_path, help)->type_name("");
 }
 
 void add_timeout(CLI::App* app, const std::string& name, std::chrono::milliseconds& into) {
@@ -262,6 +271,7 @@ void declare_decisions(CLI::App& program, Drafts& drafts) {
   constexpr const char* kPending =
       "A pending file's path in its mount, or the file that `pending` says it is kept in";
   auto* resolve = program.add_subcommand("resolve", "Settle a conflict: whose version the branch is to have");
+  resolve->footer(kResolveHelp);
   add(resolve, "PATH", drafts.resolve.path, absolute_path, kPending)->required()->type_name("");
   auto* choice = resolve->add_option_group("choice");
   const auto offer = [&](const char* flag, Decision decision, const char* help) {
@@ -274,10 +284,12 @@ void declare_decisions(CLI::App& program, Drafts& drafts) {
   choice->require_option(1);
 
   auto* discard = program.add_subcommand("discard", "Drop pending bytes: they are nowhere else");
+  discard->footer(kDiscardHelp);
   add(discard, "PATH", drafts.discard.path, absolute_path, kPending)->required()->type_name("");
 
   auto* recover = program.add_subcommand(
       "recover", "Publish what ended mounts left in a state directory, without a mount");
+  recover->footer(kRecoverHelp);
   add(recover, "DIR", drafts.recover.directory, absolute_path, "A state directory")
       ->required()
       ->type_name("");
@@ -287,6 +299,7 @@ void declare_decisions(CLI::App& program, Drafts& drafts) {
 
 void declare_others(CLI::App& program, Drafts& drafts) {
   auto* umount = program.add_subcommand("umount", "Publish what is not on the lake yet, then unmount");
+  umount->footer(kUmountHelp);
   add(umount, "MOUNTPOINT", drafts.umount.mountpoint, absolute_path, "Where it is mounted")
       ->required()
       ->type_name("");
@@ -294,23 +307,28 @@ void declare_others(CLI::App& program, Drafts& drafts) {
 
   auto* status =
       program.add_subcommand("status", "What is mounted, what is not on the lake yet, what failed");
+  status->footer(kStatusHelp);
   add_directory(status, drafts.status.directory, kMountOrStateDirectory);
   status->add_flag("--json", drafts.status.json, "As JSON");
 
   auto* pending =
       program.add_subcommand("pending", "Files whose bytes are not on the lake, and where they are kept");
+  pending->footer(kPendingHelp);
   add_directory(pending, drafts.pending.directory, kMountOrStateDirectory);
   pending->add_flag("--json", drafts.pending.json, "As JSON");
 
   auto* diff = program.add_subcommand("diff", "Uncommitted changes of the branch, by everybody");
+  diff->footer(kDiffHelp);
   add_directory(diff, drafts.diff.directory, kThisDirectory);
 
   auto* flush = program.add_subcommand("flush", "Publish now what is closed and not on the lake yet");
+  flush->footer(kFlushHelp);
   add_directory(flush, drafts.flush.directory, kThisDirectory);
   add_timeout(flush, "--timeout", drafts.flush.timeout);
 
   auto* prefetch =
       program.add_subcommand("prefetch", "Bring files into the read cache, before they are wanted");
+  prefetch->footer(kPrefetchHelp);
   prefetch
       ->add_option_function<std::vector<std::string>>(
           "PATH",
@@ -328,7 +346,7 @@ void declare_others(CLI::App& program, Drafts& drafts) {
   auto* commit = program.add_subcommand("commit", "Publish what is closed, then commit the branch");
   commit->footer(kCommitHelp);
   add_directory(commit, drafts.commit.directory, kThisDirectory);
-  commit->add_option("-m,--message", drafts.commit.message, "The commit's message")
+  add(commit, "-m,--message", drafts.commit.message, utf8, "The commit's message")
       ->required()
       ->type_name("TEXT");
   commit

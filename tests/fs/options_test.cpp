@@ -163,6 +163,8 @@ TEST_CASE("options: commit takes a message, metadata and what to do about others
   CHECK(commit.directory == "/mnt");
   CHECK(commit.all);
   CHECK(commit.strict);
+  CHECK(complaint_of({"commit", "-m", "\xff"}).find("--message: the text is not UTF-8") != std::string::npos);
+  CHECK(complaint_of({"commit", "-m", "x", "--metadata", "k=\xff"}).find("UTF-8") != std::string::npos);
   CHECK(complaint_of({"commit"}).find("message") != std::string::npos);
   CHECK(complaint_of({"commit", "-m", "x", "--metadata", "nothing"}).find("KEY=VALUE") != std::string::npos);
 }
@@ -270,6 +272,14 @@ TEST_CASE("options: help teaches examples, exit codes and the environment; F3 no
   }
   const auto help = std::get<Words>(parse({"--help"})).text;
   CHECK(help.find("Exit codes:") != std::string::npos);
+  // Of one command it says what concerns that one.
+  for (const char* command :
+       {"umount", "status", "pending", "diff", "flush", "resolve", "discard", "recover", "prefetch"}) {
+    CAPTURE(command);
+    const auto text = std::get<Words>(parse({command, "--help"})).text;
+    CHECK(text.find("A first session") == std::string::npos);
+    CHECK(text.find("TEXT") == std::string::npos);
+  }
   const auto mount_help = std::get<Words>(parse({"mount", "--help"})).text;
   for (const auto& names : {default_claim_names(), default_temporary_names(), default_local_names()})
     for (const auto& name : names) CHECK(mount_help.find(name) != std::string::npos);
