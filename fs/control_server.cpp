@@ -113,6 +113,9 @@ Result<std::string> ControlServer::answer(LineSocket& line, const ControlRequest
     return Error{Errc::kReadOnly,
                  mount_.facts.uri + " is no branch: it has no uncommitted changes and takes no commit"};
   }
+  const bool leads_to_a_change =
+      request.ask == Ask::kOthers || request.ask == Ask::kCommit || request.ask == Ask::kDecide;
+  if (leads_to_a_change && mount_.facts.read_only) return Error{Errc::kReadOnly, "this mount is read-only"};
   switch (request.ask) {
     case Ask::kPending:
       mount_.control->look_at_theirs();
@@ -129,14 +132,12 @@ Result<std::string> ControlServer::answer(LineSocket& line, const ControlRequest
     case Ask::kOthers:
       return others(line);
     case Ask::kCommit: {
-      if (mount_.facts.read_only) return Error{Errc::kReadOnly, "this mount is read-only"};
       const auto made = mount_.versions->commit(branch, request.message, request.metadata);
       if (!made) return made.error();
       log_info("committed " + made->id + " on " + branch);
       return done_line(*made);
     }
     case Ask::kDecide: {
-      if (mount_.facts.read_only) return Error{Errc::kReadOnly, "this mount is read-only"};
       const auto said = mount_.control->decide(request.which, request.decision);
       if (!said) return said.error();
       log_info(*said);

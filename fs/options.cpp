@@ -465,6 +465,10 @@ std::variant<Command, Words> parse_command_line(int argc, const char* const* arg
     std::ostringstream complaint;
     const bool asked = program.exit(error, out, complaint) == 0;
     if (asked) return Words{out.str(), kDone};
+    if (argc > 1 && std::string_view(argv[1]).starts_with("lakefs://"))
+      return Words{
+          "lakefuse: say what to do with it: `lakefuse mount " + std::string(argv[1]) + " MOUNTPOINT`\n",
+          kUsage};
     if (argc > 1 && argv[1][0] != '-' && program.get_subcommands().empty())
       return Words{
           "lakefuse: there is no command \"" + std::string(argv[1]) + "\"; `lakefuse --help` lists them\n",

@@ -242,6 +242,8 @@ TEST_CASE("options: --writeback stands alone or says how far it goes, and takes 
 TEST_CASE("options: a command that there is not is named") {
   CHECK(complaint_of({"frob", "/mnt/lake"}).find("no command \"frob\"") != std::string::npos);
   CHECK(complaint_of({}).find("subcommand") != std::string::npos);
+  CHECK(complaint_of({"lakefs://r/main", "/mnt"}).find("`lakefuse mount lakefs://r/main") !=
+        std::string::npos);
 }
 
 TEST_CASE("options: without a home, mount asks for the directories it needs") {

@@ -38,6 +38,15 @@ TEST_CASE("commands: diff and commit end with the code for why the lake refused,
   CHECK(commit() == 0);
 }
 
+TEST_CASE("commands: a commit through a read-only mount says so, before whose changes there are") {
+  TestLake lake;
+  lake.put("a", "x");
+  const Mounted mount(lake, {.flags = {"--read-only"}});
+  const Ran ran = mount.lakefuse({"commit", mount.at(), "-m", "m"});
+  CHECK(ran.exit_code == 6);
+  CHECK(ran.err == "lakefuse: nothing is committed: this mount is read-only\n");
+}
+
 TEST_CASE("commands: a commit that may have been made is not told as one that was not") {
   TestLake lake;
   NEEDS_DOUBLE(lake);
