@@ -302,6 +302,9 @@ TEST_CASE("quantity: sizes, times and modes as people write them") {
   CHECK(parse_duration("1s").value() == 1s);
   CHECK(parse_duration("1.5m").value() == 90s);
   CHECK(parse_duration("0").value() == 0ms);
+  CHECK(std::chrono::system_clock::now() + parse_duration("876000h").value() >
+        std::chrono::system_clock::now());
+  CHECK_FALSE(parse_duration("9999999h"));
   for (const auto* const bad : {"", "s", "-1s", "1d", "1 second"}) {
     CAPTURE(bad);
     CHECK_FALSE(parse_duration(bad));
