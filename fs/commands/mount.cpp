@@ -118,7 +118,10 @@ class Mounting {
 
   Checked<void> start_log() {
     auto opened = lakefuse::open_log({.level = command_.log_level, .file = log_file_});
-    if (!opened) return trouble(opened.error(), "--log-file");
+    if (!opened) {
+      log_file_.clear();  // The log is stderr still: once is enough.
+      return trouble(opened.error(), "--log-file");
+    }
     return {};
   }
 

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "tests/mount/mounted.h"
 
 using namespace lakefuse::test;
@@ -36,6 +38,13 @@ TEST_CASE("commands: diff and commit end with the code for why the lake refused,
   CHECK(commit() == 4);
   lake.server().start();
   CHECK(commit() == 0);
+}
+
+TEST_CASE("commands: a log file that cannot be is told once") {
+  TestLake lake;
+  const Ran ran = Mounted::refused(lake, {.flags = {"--log-file", "/dev/null/log"}});
+  CHECK(ran.exit_code == 7);
+  CHECK(std::count(ran.err.begin(), ran.err.end(), '\n') == 1);
 }
 
 TEST_CASE("commands: a commit through a read-only mount says so, before whose changes there are") {
