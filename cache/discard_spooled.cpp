@@ -5,6 +5,8 @@
 #include "cache/disk.h"
 #include "cache/left_files.h"
 #include "cache/private_directory.h"
+#include "cache/removal_journal.h"
+#include "cache/rename_journal.h"
 #include "cache/spool.h"
 
 namespace lakefuse {
@@ -14,7 +16,9 @@ Result<> discard_spooled(const std::filesystem::path& data_path) {
   const auto slot_path = room.parent_path();
   const std::string name = data_path.filename();
   const bool is_damaged = room.filename() == "damaged";
-  const std::string id = id_of(name, is_damaged ? data_path.extension().string() : ".data");
+  // A list of removals, or a rename that was cut short: read_spools() shows what is in them, too.
+  const bool is_list = !id_of(name, kRemovalsEnding).empty() || !id_of(name, kRenameEnding).empty();
+  const std::string id = id_of(name, is_damaged || is_list ? data_path.extension().string() : ".data");
   const Error none{Errc::kNotFound, data_path.string() + " is no file that lakefuse keeps"};
   const bool is_a_room = is_damaged || room.filename() == "spool";
   if (id.empty() || !is_a_room || !SpoolSlot::is_name(slot_path.filename())) return none;

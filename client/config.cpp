@@ -12,6 +12,7 @@ namespace lakefuse {
 namespace {
 
 constexpr const char* kCookieNames[] = {"internal_auth_session", "oidc_auth_session", "saml_auth_session"};
+constexpr const char* kConfigFile = "LAKECTL_CONFIG_FILE";
 constexpr const char* kHowToConfigure =
     "run `lakectl config`, or set LAKECTL_SERVER_ENDPOINT_URL, "
     "LAKECTL_CREDENTIALS_ACCESS_KEY_ID and LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY";
@@ -32,9 +33,9 @@ std::string variable(const Environment& environment, const std::string& name) {
 // The file that was named must be there; the one in the home directory may be missing.
 Result<LakectlYaml> read_file(const AccessFlags& flags, const Environment& environment) {
   if (!flags.config_file.empty()) return read_lakectl_yaml(flags.config_file);
-  if (const std::string named = variable(environment, "LAKECTL_CONFIG_FILE"); !named.empty()) {
+  if (const std::string named = variable(environment, kConfigFile); !named.empty()) {
     auto yaml = read_lakectl_yaml(named);
-    if (!yaml) return yaml.error().in("LAKECTL_CONFIG_FILE");
+    if (!yaml) return yaml.error().in(kConfigFile);
     return yaml;
   }
   const std::string home = variable(environment, "HOME");
@@ -147,10 +148,27 @@ Result<std::string> normalised_endpoint(const std::string& endpoint) {
   }
   if (endpoint.find_first_of("?#") != std::string::npos)
     return invalid("the endpoint has a '?' or '#'; it is scheme, host and at most a path");
-  return to_string(url->origin) + (url->target == "/" ? "/api/v1" : url->target);
+  std::string path = url->target;
+  while (path.ends_with('/')) path.pop_back();
+  return to_string(url->origin) + (path.empty() ? "/api/v1" : path);
 }
 
-Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& environment) {
+namespace {
+
+// A mount leaves its working directory, and reads the file again when a key is refused.
+Environment with_absolute_file(const Environment& environment) {
+  std::error_code gone;
+  return [environment, here = std::filesystem::current_path(gone)](const std::string& name) {
+    auto value = environment(name);
+    if (name == kConfigFile && value && !value->empty()) value = (here / *value).string();
+    return value;
+  };
+}
+
+}  // namespace
+
+Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& said) {
+  const Environment environment = with_absolute_file(said);
   auto yaml = read_file(flags, environment);
   if (!yaml) return yaml.error();
 

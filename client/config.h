@@ -28,8 +28,9 @@ Environment process_environment();
 // lakectl does. The access's renew_credentials reads the same places again.
 Result<LakeAccess> load_access(const AccessFlags& flags, const Environment& environment);
 
-// "http://host" and "http://host/" become "http://host/api/v1"; any other path is kept as it is (lakectl's
-// pkg/api/apiutil/endpoint.go). kInvalid: no http or https URL, or one with credentials in it.
+// "http://host" and "http://host/" become "http://host/api/v1"; any other path is kept, but for slashes at
+// its end (lakectl's pkg/api/apiutil/endpoint.go and its client). kInvalid: no http or https URL, or one with
+// credentials in it.
 Result<std::string> normalised_endpoint(const std::string& endpoint);
 
 // lakefs://REPO/REF[/PREFIX], percent-decoded as lakectl does (it parses a URL).

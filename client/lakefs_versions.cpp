@@ -172,14 +172,18 @@ Result<CommitInfo> LakefsVersions::commit(const std::string& branch, const std::
   for (int sealing = 1;; ++sealing) {
     auto committed = commit_once(branch, message, metadata);
     if (committed || !may_be_done(committed.error().code)) return committed;
+    const bool did_nothing = lost_to_another_commit(committed.error());  // In the server's own words.
+    const auto given_up = did_nothing
+                              ? committed.error()
+                              : committed.error().in("whether it was made is not sure, `lakectl log` tells");
     for (const auto wait : kLooks) {
       if (auto paused = pause_for(wait); !paused) return paused.error();
       auto found = find_since(branch, *old_head, message, metadata);
-      if (!found) return committed;  // The first failure tells more than that nobody can be asked.
+      if (!found) return given_up;  // The first failure tells more than that nobody can be asked.
       if (*found) return **found;
-      if (lost_to_another_commit(committed.error())) break;  // The server said that it did nothing.
+      if (did_nothing) break;
     }
-    if (!lost_to_another_commit(committed.error()) || sealing == kMaxSealings) return committed;
+    if (!did_nothing || sealing == kMaxSealings) return given_up;
   }
 }
 

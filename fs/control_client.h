@@ -12,8 +12,8 @@
 namespace lakefuse {
 
 // The commands' side of a control socket: one call, one connection. Calls wait for the mount's answer; one
-// that tells progress fails with kTimeout after a minute of silence. kUnavailable: nobody serves that mount
-// any more.
+// that tells progress fails after a minute of silence. Where the mount does not answer it is kLocalIo, of
+// status() kTimeout, and kUnavailable where nobody serves it any more.
 class ControlClient {
  public:
   using Progress = std::function<void(std::uint64_t waiting)>;

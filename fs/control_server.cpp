@@ -30,15 +30,19 @@ struct ControlServer::Caller {
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(const MountRegistry& registry,
                                                            ControlledMount mount) {
-  auto listener = LineSocket::listen(registry.socket_for(mount.facts.mountpoint));
-  if (!listener) return listener.error();
+  // In this order: a mount that ends at this place just now sees whose it is.
   if (auto added = registry.add(mount.facts); !added) return added.error();
+  auto listener = LineSocket::listen(registry.socket_for(mount.facts.mountpoint));
+  if (!listener) {
+    registry.remove(mount.facts.mountpoint);
+    return listener.error();
+  }
   return std::unique_ptr<ControlServer>(new ControlServer(registry, std::move(mount), *std::move(listener)));
 }
 
 ControlServer::ControlServer(const MountRegistry& registry, ControlledMount mount, LineSocket listener)
-    : registry_(registry),
-      mount_(std::move(mount)),
+    : mount_(std::move(mount)),
+      registry_(registry),
       listener_(std::move(listener)),
       listening_([this] { listen(); }) {}
 
@@ -48,11 +52,13 @@ ControlServer::~ControlServer() {
 
 void ControlServer::listen() {
   for (;;) {
-    auto line = listener_.accept();
+    auto line = listener_.accept(mount_.look_after);
+    stay_registered();
     std::lock_guard lock(mutex_);
     if (closing_) return;
     if (!line) {
       if (line.error().code == Errc::kInterrupted) return;
+      if (line.error().code == Errc::kTimeout) continue;
       log_warn("control socket: " + line.error().message);
       ::usleep(100'000);  // Out of descriptors, most likely: not in a tight loop.
       continue;
@@ -70,6 +76,22 @@ void ControlServer::listen() {
     });
     if (!begun) log_warn("control socket: " + begun.error().message);
   }
+}
+
+// No command finds a mount whose files in the registry are gone.
+void ControlServer::stay_registered() {
+  const Moment now = std::chrono::steady_clock::now();
+  if (now - looked_ < mount_.look_after) return;
+  looked_ = now;
+  if (registry_.who_holds(mount_.facts) != MountRegistry::Held::kLost) return;
+  const auto registry = registry_.anew();
+  std::lock_guard lock(mutex_);
+  if (closing_ || !registry || !registry->add(mount_.facts)) return;
+  auto listener = LineSocket::listen(registry->socket_for(mount_.facts.mountpoint));
+  if (!listener) return;
+  log_info("registered anew: what other programs had of it was removed");
+  registry_ = *registry;
+  listener_ = *std::move(listener);
 }
 
 // REQUIRES: mutex_ is held.
@@ -102,6 +124,9 @@ Result<std::string> ControlServer::answer(LineSocket& line, const ControlRequest
     return Error{Errc::kReadOnly,
                  mount_.facts.uri + " is no branch: it has no uncommitted changes and takes no commit"};
   }
+  const bool leads_to_a_change =
+      request.ask == Ask::kOthers || request.ask == Ask::kCommit || request.ask == Ask::kDecide;
+  if (leads_to_a_change && mount_.facts.read_only) return Error{Errc::kReadOnly, "this mount is read-only"};
   switch (request.ask) {
     case Ask::kPending:
       mount_.control->look_at_theirs();
@@ -118,14 +143,12 @@ Result<std::string> ControlServer::answer(LineSocket& line, const ControlRequest
     case Ask::kOthers:
       return others(line);
     case Ask::kCommit: {
-      if (mount_.facts.read_only) return Error{Errc::kReadOnly, "this mount is read-only"};
       const auto made = mount_.versions->commit(branch, request.message, request.metadata);
       if (!made) return made.error();
       log_info("committed " + made->id + " on " + branch);
       return done_line(*made);
     }
     case Ask::kDecide: {
-      if (mount_.facts.read_only) return Error{Errc::kReadOnly, "this mount is read-only"};
       const auto said = mount_.control->decide(request.which, request.decision);
       if (!said) return said.error();
       log_info(*said);
@@ -219,15 +242,15 @@ void ControlServer::finish(const FlushReport& report) {
     end_ = report;
     closing_ = true;
     callers.swap(callers_);
+    listener_.wake();
   }
   changed_.notify_all();
-  listener_.wake();
   listening_.join();
   for (const auto& caller : callers) {
     if (!caller->has_asked) caller->line.wake();
   }
   callers.clear();  // Joins them; what they do for the network is under its deadlines.
-  registry_.remove(mount_.facts.mountpoint);
+  registry_.remove_own(mount_.facts);
 }
 
 }  // namespace lakefuse

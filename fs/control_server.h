@@ -24,8 +24,9 @@ struct ControlledMount {
   MountFacts facts;
   MountControl* control = nullptr;
   VersionControl* versions = nullptr;
-  ObjectStore* lake = nullptr;     // Of the branch: asked for the addresses of changed paths.
-  std::function<Result<>()> stop;  // Unmounts, unless busy.
+  ObjectStore* lake = nullptr;                  // Of the branch: asked for the addresses of changed paths.
+  std::function<Result<>()> stop;               // Unmounts, unless busy.
+  std::chrono::milliseconds look_after{5'000};  // How often: is it still registered?
 };
 
 // The socket by which `lakefuse status`, `pending`, `flush`, `diff`, `commit` and `umount` reach a serving
@@ -51,6 +52,7 @@ class ControlServer {
   ControlServer(const MountRegistry& registry, ControlledMount mount, LineSocket listener);
 
   void listen();
+  void stay_registered();
   void serve(Caller& caller);
   Result<std::string> answer(LineSocket& line, const ControlRequest& request);
   Result<std::string> flush(LineSocket& line, const FlushOptions& options);
@@ -60,11 +62,12 @@ class ControlServer {
   bool tell(LineSocket& line, std::size_t waiting);
   void drop_finished_callers();
 
-  const MountRegistry registry_;
   const ControlledMount mount_;
-  LineSocket listener_;
+  std::chrono::steady_clock::time_point looked_ = {};  // Of the listening thread.
 
   std::mutex mutex_;
+  MountRegistry registry_;  // Guarded by mutex_; changed by the listening thread alone.
+  LineSocket listener_;     // The same.
   std::condition_variable changed_;
   std::list<std::unique_ptr<Caller>> callers_;  // Guarded by mutex_.
   std::optional<Moment> asked_end_;             // Guarded by mutex_.

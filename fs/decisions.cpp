@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "fs/beside_name.h"
 #include "fs/filesystem_core.h"
 
 namespace lakefuse {
@@ -19,15 +20,29 @@ std::string name_beside(const std::string& path, int n) {
 }
 
 Result<InodePtr> find_pending(FilesystemCore& core, const std::string& which) {
+  if (which.empty() || which == ".")
+    return Error{Errc::kInvalid,
+                 "name a file that is pending, not all of the mount; `lakefuse pending` lists them"};
   const std::string path = core.options.prefix + which;
   std::vector<InodePtr> found;
   std::string kept;
-  for (const InodePtr& inode : core.publishing.staged()) {
-    const PendingFile file = core.publishing.describe(inode);
-    if (file.state == "clean" || (file.path != path && file.kept_in != which)) continue;
-    found.push_back(inode);
-    kept += "\n  " + file.kept_in;
-  }
+  const auto look_for = [&](const std::string& key) {
+    for (const InodePtr& inode : core.publishing.staged()) {
+      const PendingFile file = core.publishing.describe(inode);
+      if (file.state == "clean" || (file.path != key && file.kept_in != which)) continue;
+      found.push_back(inode);
+      kept += (kept.empty() ? " " : ", ") + file.kept_in;
+    }
+  };
+  look_for(path);
+  const auto beside = key_beside(path);  // The object `a` is `a.lakefs-object` in the mount.
+  if (found.empty() && beside) look_for(*beside);
+  for (const WriteQueue::Waiting& removal : core.publishing.queue().removals())
+    if (found.empty() && removal.record.path == path)
+      return Error{Errc::kInvalid,
+                   path +
+                       " was removed here, and is removed on the lake as soon as it can be; what is "
+                       "to stay has to be written anew"};
   if (found.empty())
     return Error{Errc::kNotFound, "nothing is pending for " + which + "; `lakefuse pending` lists what is"};
   if (found.size() > 1)

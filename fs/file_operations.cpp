@@ -109,7 +109,8 @@ Result<FilesystemCore::Claim> FilesystemCore::claim(const std::string& path, con
   const std::string nonce = draw_nonce();
   record.meta.metadata.emplace(kNonceKey, nonce);
   auto noted = spool->create(record);
-  if (!noted) return noted.error();
+  if (!noted)
+    return noted.error().in("cannot note the claim of " + path + " in " + spool->directory().string());
   auto linked = publish_empty(path, attributes, expected, Empty::kClaim, nonce);
   if (!linked) {
     // After a lost answer it may be there all the same; the next mount, if need be, finds it by the record.

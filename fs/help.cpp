@@ -52,6 +52,58 @@ Lists of names (--claim-names, --temporary-names, --local-names) are globs with 
 begins with '+' is added to the built-in one, an empty list switches the rule off.
 )";
 
+const char* const kUmountHelp = R"(
+Refuses while a program has files open below it. Exit code 3: it is unmounted, and the files that are named could not
+be published; the next mount with the same --state-dir publishes what failed for a passing cause.
+)";
+
+const char* const kStatusHelp = R"(
+Exit code 3: bytes are not on the lake for a failure or a conflict, or something failed that no program could be told
+of. 1: a mount is dead or does not answer. --json: an array with an object for each mount.
+)";
+
+const char* const kPendingHelp = R"(
+  open, dirty, uploading, held, queued, removed    on their way to the lake
+  failed      is tried again by itself while it is mounted, and by the next mount
+  conflict    another version came in between, or half of a file was written: `lakefuse resolve` or `discard` settles it
+  damaged     cannot be read any more: `cp` copies it out, `lakefuse discard` drops it
+
+Exit code 3: something failed, waits for you, or is served by no mount. --json: an array with an object for each file.
+)";
+
+const char* const kDiffHelp = R"(
+"+" was added, "-" removed, "~" changed since the last commit, by whomever. Paths are the branch's.
+)";
+
+const char* const kFlushHelp = R"(
+Files that are open for writing or held back under a temporary name are left out. Exit code 3: some could not be
+published; they are named.
+)";
+
+const char* const kResolveHelp = R"(
+  lakefuse pending /mnt/lake                           # what is in conflict, with what, and where yours is kept
+  lakefuse resolve /mnt/lake/report.csv --keep-both
+
+It refuses where another version has come since you were told, and says which: say it again to decide about that one.
+)";
+
+const char* const kDiscardHelp = R"(
+There is no way back. `lakefuse pending` lists what there is, and `cp` copies it out.
+)";
+
+const char* const kRecoverHelp = R"(
+  lakefuse recover ~/.local/state/lakefuse
+
+Without an endpoint in the configuration it goes to the lake that the mount was told. Exit code 3: some of it could not
+be published; 4, 5, 6: why nothing of a branch could. Its bytes stay where they are.
+)";
+
+const char* const kPrefetchHelp = R"(
+  lakefuse prefetch /mnt/lake/models /mnt/lake/data/train.parquet
+
+They are read through their mount, eight at a time, and are in its cache from then on, over commits, branches and mounts.
+)";
+
 const char* const kCommitHelp = R"(
 Publishes what is closed and not on the lake yet, then commits all uncommitted changes of the branch. Files that are
 still open for writing or held back under a temporary name are left out and named. A commit takes everybody's changes

@@ -15,9 +15,9 @@
 namespace lakefuse {
 namespace {
 
-constexpr std::size_t kLongestLine = 16 << 20;
 constexpr int kBacklog = 16;
 constexpr std::chrono::seconds kWriteTimeout{10};  // A reader that stops reading must not hold a mount.
+constexpr timeval kConnectTimeout{1, 0};           // Whoever listens takes calls at once.
 
 Error trouble(const std::string& what) {
   const Errc code = errno == ECONNREFUSED || errno == ENOENT || errno == EPIPE || errno == ECONNRESET
@@ -52,7 +52,12 @@ class SocketAddress {
 Result<LineSocket> LineSocket::connect(const std::filesystem::path& socket) {
   LineSocket line{UniqueFd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0))};
   const SocketAddress address(socket);
+  // Where nobody takes calls (a stopped process) the queue is full after a few, and connect(2) waits for
+  // room.
+  if (line.fd_)
+    ::setsockopt(line.fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &kConnectTimeout, sizeof(kConnectTimeout));
   if (!line.fd_ || ::connect(line.fd_.get(), address.get(), SocketAddress::kSize) != 0) {
+    if (errno == EAGAIN) return Error{Errc::kTimeout, socket.string() + " takes no calls"};
     return trouble(socket.string());
   }
   return line;
@@ -69,7 +74,10 @@ Result<LineSocket> LineSocket::listen(const std::filesystem::path& socket) {
   return line;
 }
 
-Result<LineSocket> LineSocket::accept() {
+Result<LineSocket> LineSocket::accept(std::chrono::milliseconds timeout) {
+  pollfd waiting{fd_.get(), POLLIN, 0};
+  if (::poll(&waiting, 1, static_cast<int>(timeout.count())) == 0)
+    return Error{Errc::kTimeout, "nobody calls"};
   for (;;) {
     UniqueFd fd(::accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     if (fd) return LineSocket(std::move(fd));
@@ -86,7 +94,7 @@ Result<uid_t> LineSocket::peer_user() const {
   return peer.uid;
 }
 
-Result<std::string> LineSocket::read_line(std::chrono::milliseconds timeout) {
+Result<std::string> LineSocket::read_line(std::chrono::milliseconds timeout, std::size_t most_bytes) {
   const auto deadline = std::chrono::steady_clock::now() + timeout;
   for (std::size_t looked_at = 0;;) {
     if (const auto end = rest_.find('\n', looked_at); end != std::string::npos) {
@@ -94,7 +102,7 @@ Result<std::string> LineSocket::read_line(std::chrono::milliseconds timeout) {
       rest_.erase(0, end + 1);
       return line;
     }
-    if (rest_.size() > kLongestLine) return Error{Errc::kTooLarge, "a line without end"};
+    if (rest_.size() > most_bytes) return Error{Errc::kTooLarge, "a line without end"};
     looked_at = rest_.size();
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now())

@@ -20,19 +20,20 @@ class LineSocket {
  public:
   explicit LineSocket(UniqueFd fd) : fd_(std::move(fd)) {}
 
-  // kUnavailable: nobody listens there.
+  // kUnavailable: nobody listens there; kTimeout: somebody does, and has taken no call for a second.
   static Result<LineSocket> connect(const std::filesystem::path& socket);
 
   // Listens; whatever was left at that path is replaced. Sockets are made with mode 0600.
   static Result<LineSocket> listen(const std::filesystem::path& socket);
 
-  // The next caller; kInterrupted after wake().
-  Result<LineSocket> accept();
+  // The next caller; kTimeout where none comes, kInterrupted after wake().
+  Result<LineSocket> accept(std::chrono::milliseconds timeout);
 
   [[nodiscard]] Result<uid_t> peer_user() const;
 
-  // Without its newline. kTooLarge: over 16 MiB, no line of ours.
-  Result<std::string> read_line(std::chrono::milliseconds timeout);
+  // Without its newline. kTooLarge: over `most_bytes`, no line of ours.
+  static constexpr std::size_t kLongestLine = 16 << 20;
+  Result<std::string> read_line(std::chrono::milliseconds timeout, std::size_t most_bytes = kLongestLine);
   Result<> write_line(std::string_view line);
 
   // True when the other end has closed.

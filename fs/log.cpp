@@ -17,7 +17,7 @@ namespace lakefuse {
 namespace {
 
 // "2026-01-31T12:00:00.123+01:00 warn  text"
-constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%e%z %-5!l %v";
+constexpr const char* kPattern = "%Y-%m-%dT%H:%M:%S.%e%z %v";
 
 spdlog::level::level_enum to_spdlog(LogLevel level) {
   switch (level) {
@@ -85,10 +85,10 @@ Log& log() {
   return *the_log;
 }
 
-void write(spdlog::level::level_enum level, std::string_view text) {
+void write(spdlog::level::level_enum level, std::string_view word, std::string_view text) {
   const auto logger = log().logger();
   if (!logger->should_log(level)) return;
-  const std::string line = printable(text);
+  const std::string line = std::string(word) + " " + printable(text);
   logger->log(level, spdlog::string_view_t(line.data(), line.size()));
 }
 
@@ -119,16 +119,16 @@ Result<int> open_log_file(const std::filesystem::path& path) {
 }  // namespace
 
 void log_debug(std::string_view text) {
-  write(spdlog::level::debug, text);
+  write(spdlog::level::debug, "debug", text);
 }
 void log_info(std::string_view text) {
-  write(spdlog::level::info, text);
+  write(spdlog::level::info, "info ", text);
 }
 void log_warn(std::string_view text) {
-  write(spdlog::level::warn, text);
+  write(spdlog::level::warn, "warn ", text);
 }
 void log_error(std::string_view text) {
-  write(spdlog::level::err, text);
+  write(spdlog::level::err, "error", text);
 }
 
 bool log_is_on(LogLevel level) {
@@ -164,15 +164,20 @@ std::string printable(std::string_view text) {
   constexpr char kHex[] = "0123456789abcdef";
   std::string out;
   out.reserve(text.size());
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      out += c;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const auto next = static_cast<unsigned char>(i + 1 < text.size() ? text[i + 1] : 0);
+    const bool is_c1 =
+        byte == 0xc2 && next >= 0x80 && next < 0xa0;  // U+0080 to U+009F, terminals obey them, too.
+    if (byte >= 0x20 && byte != 0x7f && !is_c1) {
+      out += text[i];
       continue;
     }
+    const auto code = is_c1 ? next : byte;
     out += "\\x";
-    out += kHex[byte >> 4];
-    out += kHex[byte & 0xf];
+    out += kHex[code >> 4];
+    out += kHex[code & 0xf];
+    if (is_c1) ++i;
   }
   return out;
 }

@@ -1,4 +1,6 @@
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
 #include <variant>
 
@@ -19,7 +21,12 @@ int main(int argc, char** argv) {
       std::fputs(words->text.c_str(), words->exit_code == kDone ? stdout : stderr);
       return words->exit_code;
     }
-    return std::visit([](const auto& command) { return run(command); }, std::get<Command>(parsed));
+    const int outcome =
+        std::visit([](const auto& command) { return run(command); }, std::get<Command>(parsed));
+    // Half of a list looks like all of it.
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return outcome;
+    std::fprintf(stderr, "lakefuse: cannot write to stdout: %s\n", std::strerror(errno));
+    return outcome == kDone ? kFailed : outcome;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "lakefuse: %s\n", error.what());
     return kFailed;

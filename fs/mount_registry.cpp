@@ -100,6 +100,25 @@ void MountRegistry::remove(const stdfs::path& mountpoint) const {
   ::unlink(socket_for(mountpoint).c_str());
 }
 
+void MountRegistry::remove_own(const MountFacts& facts) const {
+  if (who_holds(facts) != Held::kAnothers) remove(facts.mountpoint);
+}
+
+MountRegistry::Held MountRegistry::who_holds(const MountFacts& facts) const {
+  const auto now = find(facts.mountpoint);
+  if (now && (now->pid != facts.pid || now->since_seconds != facts.since_seconds)) return Held::kAnothers;
+  struct stat found {};
+  return now && ::lstat(socket_for(facts.mountpoint).c_str(), &found) == 0 ? Held::kOurs : Held::kLost;
+}
+
+Result<MountRegistry> MountRegistry::anew() const {
+  struct stat above {};
+  const bool has_parent = ::stat(directory_.parent_path().c_str(), &above) == 0;
+  MountRegistry next(has_parent ? directory_ : fallback_directory(::geteuid()));
+  if (auto opened = open_private_directory(next.directory_); !opened) return opened.error();
+  return next;
+}
+
 std::optional<MountFacts> MountRegistry::find(const stdfs::path& mountpoint) const {
   auto facts = read_facts(directory_ / (name_of(mountpoint) + ".json"));
   if (!facts || facts->mountpoint != mountpoint) return std::nullopt;

@@ -47,7 +47,15 @@ class MountRegistry {
   [[nodiscard]] std::filesystem::path socket_for(const std::filesystem::path& mountpoint) const;
 
   Result<> add(const MountFacts& facts) const;
+  // Another directory for what was registered here, and is no more: the session's runtime directory goes with
+  // its last login, and a mount outlives that. This one, where it can be made anew, else the fallback of
+  // ours().
+  Result<MountRegistry> anew() const;
   void remove(const std::filesystem::path& mountpoint) const;
+  // The same, unless another mount has taken that place since: one that was unmounted may publish for long.
+  void remove_own(const MountFacts& facts) const;
+  enum class Held { kOurs, kAnothers, kLost };
+  [[nodiscard]] Held who_holds(const MountFacts& facts) const;
   [[nodiscard]] std::optional<MountFacts> find(const std::filesystem::path& mountpoint) const;
   [[nodiscard]] std::vector<MountFacts> all() const;
 

@@ -13,12 +13,15 @@
 #include <cstring>
 #include <deque>
 #include <fstream>
+#include <iterator>
 #include <sstream>
 
 namespace lakefuse {
 namespace {
 
 namespace stdfs = std::filesystem;
+
+constexpr const char* kBusyWords = " is busy: a program has files open, or its working directory, below it";
 
 // mountinfo writes space, tab, newline and backslash as \ooo.
 std::string unescape(std::string_view text) {
@@ -81,12 +84,17 @@ class Walk {
   }
 
  private:
-  std::optional<ResolvedPath> mount_here() const {
+  std::optional<ResolvedPath> mount_here() {
     auto entry = table_.at(here_);
     if (!entry || !entry->is_lakefuse()) return std::nullopt;
     stdfs::path below;
     for (const auto& part : todo_) below /= part;
-    return ResolvedPath{here_, std::move(entry), below.lexically_normal()};
+    below = below.lexically_normal();
+    if (below.empty() || *below.begin() != "..") return ResolvedPath{here_, std::move(entry), below};
+    // "../other", said in a mount, leads out of it.
+    here_ = here_.parent_path();
+    todo_.assign(std::next(below.begin()), below.end());
+    return std::nullopt;
   }
 
   Result<> step(const stdfs::path& part) {
@@ -120,8 +128,7 @@ class Walk {
 Result<> unmount_as_root(const stdfs::path& mountpoint, UnmountHow how) {
   if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (how == UnmountHow::kLazily ? MNT_DETACH : 0)) == 0)
     return {};
-  if (errno == EBUSY)
-    return Error{Errc::kBusy, mountpoint.string() + " is busy: a program has files open below it"};
+  if (errno == EBUSY) return Error{Errc::kBusy, mountpoint.string() + kBusyWords};
   return Error{Errc::kLocalIo, "cannot unmount " + mountpoint.string() + ": " + std::strerror(errno)};
 }
 
@@ -150,7 +157,7 @@ Result<> unmount_by_helper(const stdfs::path& mountpoint, UnmountHow how) {
     return Error{Errc::kLocalIo, "cannot run fusermount3: install the package fuse3"};
   }
   if (said.find("busy") != std::string::npos) {
-    return Error{Errc::kBusy, target + " is busy: a program has files open below it"};
+    return Error{Errc::kBusy, target + kBusyWords};
   }
   while (!said.empty() && said.back() == '\n') said.pop_back();
   return Error{Errc::kLocalIo, "cannot unmount " + target + ": " + said};

@@ -1,5 +1,6 @@
 #include "fs/mount_trouble.h"
 
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -62,6 +63,10 @@ std::string usual_reason(const SessionOptions& options) {
   if (helper.empty()) return "fusermount3 is missing: install the package fuse3";
   if (!is_set_uid_root(helper)) {
     return helper.string() + " is not set-user-ID root, so only root can mount: install the package fuse3";
+  }
+  if (::getpwuid(::geteuid()) == nullptr) {
+    return "fusermount3 wants a name for this user, and uid " + std::to_string(::geteuid()) +
+           " has none: add a line to /etc/passwd (a container that runs under any uid has to)";
   }
   if (lets_others_in(options) && others_are_forbidden()) {
     return "only root may let other users in, unless /etc/fuse.conf has a line 'user_allow_other'";

@@ -3,10 +3,12 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <sstream>
 
+#include "client/object_path.h"
 #include "fs/exit_code.h"
 #include "fs/help.h"
 #include "fs/quantity.h"
@@ -49,13 +51,20 @@ Result<stdfs::path> absolute_path(const std::string& text) {
   if (text.empty()) return Error{Errc::kInvalid, "an empty path"};
   std::error_code error;
   auto path = stdfs::absolute(text, error);
-  if (error) return Error{Errc::kInvalid, error.message()};
+  if (error) return Error{Errc::kInvalid, "the working directory is gone: " + error.message()};
   // "mnt/" and "mnt" are one place.
   if (!path.has_filename() && path.has_parent_path() && path != path.root_path()) path = path.parent_path();
   return path;
 }
 
+// What becomes JSON on its way to the lake.
+Result<std::string> utf8(const std::string& text) {
+  if (!is_utf8(text)) return Error{Errc::kInvalid, "the text is not UTF-8"};
+  return text;
+}
+
 Result<std::pair<std::string, std::string>> key_value(const std::string& text) {
+  if (auto good = utf8(text); !good) return good.error();
   const auto equals = text.find('=');
   if (equals == std::string::npos || equals == 0) {
     return Error{Errc::kInvalid, "'" + text + "' is not KEY=VALUE"};
@@ -152,10 +161,11 @@ void declare_mount_place(CLI::App* app, MountCommand& mount) {
       ->type_name("OPTIONS")
       ->allow_extra_args(false);
   add(app, "--state-dir", mount.state_dir, absolute_path,
-      "Where bytes wait that are not on the lake yet ($XDG_STATE_HOME/lakefuse)")
+      "Where bytes wait that are not on the lake yet ($XDG_STATE_HOME/lakefuse, else "
+      "~/.local/state/lakefuse)")
       ->type_name("DIR");
   add(app, "--cache-dir", mount.cache_dir, absolute_path,
-      "Where bytes are kept that were read ($XDG_CACHE_HOME/lakefuse)")
+      "Where bytes are kept that were read ($XDG_CACHE_HOME/lakefuse, else ~/.cache/lakefuse)")
       ->type_name("DIR");
   add(app, "--cache-size", mount.cache_bytes, parse_bytes, "Most disk that read bytes may take (10GiB)")
       ->type_name("SIZE");
@@ -221,7 +231,7 @@ void declare_mount_meaning(CLI::App* app, Drafts& drafts) {
 }
 
 CLI::Option* add_directory(CLI::App* app, stdfs::path& into, const std::string& help) {
-  return add(app, "DIR", into, absolute_path, help);
+  return add(app, "DIR", into, absolute_path, help)->type_name("");
 }
 
 void add_timeout(CLI::App* app, const std::string& name, std::chrono::milliseconds& into) {
@@ -233,9 +243,20 @@ constexpr const char* kMountOrStateDirectory =
     "A mount point, any directory below one, or a state directory (all of your mounts)";
 constexpr const char* kThisDirectory = "A mount point or any directory below one (the working directory)";
 
+// "  --claim-names      *.lock,*.lck,..." for each, as they would be typed.
+std::string built_in_lists() {
+  const auto line = [](std::string text, const std::vector<std::string>& names) {
+    for (const auto& name : names) text += (&name == &names.front() ? "" : ",") + name;
+    return text + "\n";
+  };
+  return "Built-in are:\n" + line("  --claim-names      ", default_claim_names()) +
+         line("  --temporary-names  ", default_temporary_names()) +
+         line("  --local-names      ", default_local_names());
+}
+
 CLI::App* declare_mount(CLI::App& program, Drafts& drafts, std::string& uri) {
   auto* mount = program.add_subcommand("mount", "Mount a branch, tag or commit as a directory");
-  mount->footer(kMountHelp);
+  mount->footer(kMountHelp + built_in_lists());
   mount->add_option("URI", uri, "lakefs://REPO/REF[/PREFIX]")->required()->type_name("");
   add(mount, "MOUNTPOINT", drafts.mount.mountpoint, absolute_path, "An empty directory")
       ->required()
@@ -250,6 +271,7 @@ void declare_decisions(CLI::App& program, Drafts& drafts) {
   constexpr const char* kPending =
       "A pending file's path in its mount, or the file that `pending` says it is kept in";
   auto* resolve = program.add_subcommand("resolve", "Settle a conflict: whose version the branch is to have");
+  resolve->footer(kResolveHelp);
   add(resolve, "PATH", drafts.resolve.path, absolute_path, kPending)->required()->type_name("");
   auto* choice = resolve->add_option_group("choice");
   const auto offer = [&](const char* flag, Decision decision, const char* help) {
@@ -262,10 +284,12 @@ void declare_decisions(CLI::App& program, Drafts& drafts) {
   choice->require_option(1);
 
   auto* discard = program.add_subcommand("discard", "Drop pending bytes: they are nowhere else");
+  discard->footer(kDiscardHelp);
   add(discard, "PATH", drafts.discard.path, absolute_path, kPending)->required()->type_name("");
 
   auto* recover = program.add_subcommand(
       "recover", "Publish what ended mounts left in a state directory, without a mount");
+  recover->footer(kRecoverHelp);
   add(recover, "DIR", drafts.recover.directory, absolute_path, "A state directory")
       ->required()
       ->type_name("");
@@ -275,6 +299,7 @@ void declare_decisions(CLI::App& program, Drafts& drafts) {
 
 void declare_others(CLI::App& program, Drafts& drafts) {
   auto* umount = program.add_subcommand("umount", "Publish what is not on the lake yet, then unmount");
+  umount->footer(kUmountHelp);
   add(umount, "MOUNTPOINT", drafts.umount.mountpoint, absolute_path, "Where it is mounted")
       ->required()
       ->type_name("");
@@ -282,23 +307,28 @@ void declare_others(CLI::App& program, Drafts& drafts) {
 
   auto* status =
       program.add_subcommand("status", "What is mounted, what is not on the lake yet, what failed");
+  status->footer(kStatusHelp);
   add_directory(status, drafts.status.directory, kMountOrStateDirectory);
   status->add_flag("--json", drafts.status.json, "As JSON");
 
   auto* pending =
       program.add_subcommand("pending", "Files whose bytes are not on the lake, and where they are kept");
+  pending->footer(kPendingHelp);
   add_directory(pending, drafts.pending.directory, kMountOrStateDirectory);
   pending->add_flag("--json", drafts.pending.json, "As JSON");
 
   auto* diff = program.add_subcommand("diff", "Uncommitted changes of the branch, by everybody");
+  diff->footer(kDiffHelp);
   add_directory(diff, drafts.diff.directory, kThisDirectory);
 
   auto* flush = program.add_subcommand("flush", "Publish now what is closed and not on the lake yet");
+  flush->footer(kFlushHelp);
   add_directory(flush, drafts.flush.directory, kThisDirectory);
   add_timeout(flush, "--timeout", drafts.flush.timeout);
 
   auto* prefetch =
       program.add_subcommand("prefetch", "Bring files into the read cache, before they are wanted");
+  prefetch->footer(kPrefetchHelp);
   prefetch
       ->add_option_function<std::vector<std::string>>(
           "PATH",
@@ -316,7 +346,7 @@ void declare_others(CLI::App& program, Drafts& drafts) {
   auto* commit = program.add_subcommand("commit", "Publish what is closed, then commit the branch");
   commit->footer(kCommitHelp);
   add_directory(commit, drafts.commit.directory, kThisDirectory);
-  commit->add_option("-m,--message", drafts.commit.message, "The commit's message")
+  add(commit, "-m,--message", drafts.commit.message, utf8, "The commit's message")
       ->required()
       ->type_name("TEXT");
   commit
@@ -398,6 +428,20 @@ stdfs::path default_cache_dir(const Environment& environment) {
   return base_directory(environment, "XDG_CACHE_HOME", ".cache");
 }
 
+namespace {
+
+// CLI11 takes "[a,b]" and "{}" for lists where several words may stand; to prefetch they are names.
+std::vector<std::string> words_of(int argc, const char* const* argv) {
+  std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  const bool takes_several = !words.empty() && words.front() == "prefetch";
+  for (auto& word : words)
+    if (takes_several && (word.starts_with('[') || word.starts_with('{'))) word.insert(0, "./");
+  std::reverse(words.begin(), words.end());  // As CLI11 wants them.
+  return words;
+}
+
+}  // namespace
+
 std::variant<Command, Words> parse_command_line(int argc, const char* const* argv,
                                                 const Environment& environment) {
   Drafts drafts = fresh_drafts(environment);
@@ -411,7 +455,7 @@ std::variant<Command, Words> parse_command_line(int argc, const char* const* arg
   declare_others(program, drafts);
   declare_decisions(program, drafts);
   try {
-    program.parse(argc, argv);
+    program.parse(words_of(argc, argv));
     if (mount->parsed()) {
       if (auto finished = finish_mount(drafts, uri); !finished)
         throw CLI::ValidationError(finished.error().message);
@@ -421,6 +465,10 @@ std::variant<Command, Words> parse_command_line(int argc, const char* const* arg
     std::ostringstream complaint;
     const bool asked = program.exit(error, out, complaint) == 0;
     if (asked) return Words{out.str(), kDone};
+    if (argc > 1 && std::string_view(argv[1]).starts_with("lakefs://"))
+      return Words{
+          "lakefuse: say what to do with it: `lakefuse mount " + std::string(argv[1]) + " MOUNTPOINT`\n",
+          kUsage};
     if (argc > 1 && argv[1][0] != '-' && program.get_subcommands().empty())
       return Words{
           "lakefuse: there is no command \"" + std::string(argv[1]) + "\"; `lakefuse --help` lists them\n",

@@ -53,6 +53,8 @@ Result<std::uint64_t> parse_bytes(std::string_view text) {
 }
 
 Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
+  constexpr double kLongestMilliseconds =
+      3600e3 * 24 * 365 * 100;  // Clocks reckon in nanoseconds, up to 292 years.
   Amount amount{};
   if (!split(text, amount)) return no(text, "time", "1s or 500ms");
   static constexpr std::array<std::pair<std::string_view, double>, 5> kUnits{
@@ -60,7 +62,7 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text) {
   for (const auto& [unit, milliseconds] : kUnits) {
     if (amount.unit != unit) continue;
     const double total = amount.number * milliseconds;
-    if (total > 1e15) break;
+    if (total > kLongestMilliseconds) break;
     return std::chrono::milliseconds(static_cast<std::int64_t>(total));
   }
   return no(text, "time", "1s or 500ms");

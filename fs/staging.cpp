@@ -48,7 +48,8 @@ Result<std::shared_ptr<SpoolFile>> FilesystemCore::stage(const InodePtr& inode, 
     staging.since_seconds = std::time(nullptr);
     staging.wait = why == Stage::kToChange ? Wait::kClose : Wait::kNothing;
     auto made = spool->create(record_of(*inode, path, options));
-    if (!made) return made.error();
+    if (!made)
+      return made.error().in("cannot keep the bytes of " + path + " in " + spool->directory().string());
     staging.spool = *std::move(made);
     if (!is_litter) publishing.digest_ahead(*inode);
     file = staging.spool;

@@ -99,7 +99,8 @@ class Committing {
 
   int commit() {
     const auto made = client_.commit(command_.message, command_.metadata);
-    if (!made) return fail(made.error());
+    // Whether it was made nobody may know: the answer can be lost.
+    if (!made) return complain("the commit failed: " + made.error().message), exit_code_of(made.error().code);
     std::printf("committed %s on %s\n", made->id.c_str(), printable(mount_.facts.branch).c_str());
     if (!failed_.empty()) return kNotOnLake;
     if (unseen_ == 0) return kDone;
@@ -110,7 +111,7 @@ class Committing {
 
   int fail(const Error& error) const {
     complain("nothing is committed: " + error.message);
-    return kFailed;
+    return exit_code_of(error.code);
   }
 
   const CommitCommand& command_;
@@ -124,7 +125,7 @@ class Committing {
 }  // namespace
 
 int run(const CommitCommand& command) {
-  auto mount = find_mount(command.directory);
+  auto mount = find_serving_mount(command.directory);
   if (!mount) return complain(mount.error().message), kFailed;
   return Committing(command, *std::move(mount)).run();
 }

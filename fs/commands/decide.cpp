@@ -5,6 +5,7 @@
 #include "fs/commands/found_mount.h"
 #include "fs/commands/render.h"
 #include "fs/exit_code.h"
+#include "fs/log.h"
 #include "fs/mount_table.h"
 
 namespace lakefuse {
@@ -24,7 +25,7 @@ Result<Addressee> find_addressee(const stdfs::path& path) {
   const auto resolved = resolve_path(path, *table);
   if (!resolved) return resolved.error();
   if (resolved->mount) {
-    auto mount = find_mount(resolved->path);
+    auto mount = find_serving_mount(resolved->path);
     if (!mount) return mount.error();
     return Addressee{*std::move(mount), resolved->below.string()};
   }
@@ -44,15 +45,18 @@ int decide(const stdfs::path& path, Decision decision) {
   if (addressee->mount) {
     const auto said = addressee->mount->client().decide(addressee->which, decision);
     if (!said) return complain(said.error().message), kFailed;
-    std::puts(said->c_str());
+    std::puts(printable(*said).c_str());
     return kDone;
   }
+  std::error_code failed;
+  if (!stdfs::exists(addressee->which, failed) && !failed)
+    return complain(path.string() + " is not there; `lakefuse pending` lists what waits"), kFailed;
   if (decision != Decision::kDiscard)
     return complain(path.string() +
                     " is in no mount: mount its branch with this state directory to resolve it"),
            kFailed;
   if (auto gone = discard_spooled(addressee->which); !gone) return complain(gone.error().message), kFailed;
-  std::printf("%s is dropped\n", path.c_str());
+  std::printf("%s is dropped\n", printable(path.string()).c_str());
   return kDone;
 }
 

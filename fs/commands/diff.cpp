@@ -24,11 +24,13 @@ char sign_of(ChangeKind kind) {  // lakectl's signs.
 }  // namespace
 
 int run(const DiffCommand& command) {
-  const auto mount = find_mount(command.directory);
+  const auto mount = find_serving_mount(command.directory);
   if (!mount) return complain(mount.error().message), kFailed;
   for (std::string after;;) {
     const auto page = mount->client().uncommitted(after);
-    if (!page) return complain(mount->mountpoint.string() + ": " + page.error().message), kFailed;
+    if (!page)
+      return complain(mount->mountpoint.string() + ": " + page.error().message),
+             exit_code_of(page.error().code);
     for (const auto& change : page->changes) {
       std::printf("%c %s\n", sign_of(change.kind), printable(change.path).c_str());
     }

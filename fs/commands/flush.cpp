@@ -9,13 +9,15 @@
 namespace lakefuse {
 namespace {
 
-int flush(const FoundMount& mount, std::chrono::milliseconds timeout) {
+int flush(const FoundMount& found, std::chrono::milliseconds timeout) {
+  const auto mount = serving(found);
+  if (!mount) return complain(mount.error().message), kFailed;
   Result<FlushReport> report;
   {
     ProgressLine progress("still to publish");
-    report = mount.client().flush({.patience = timeout}, [&](std::uint64_t n) { progress.show(n); });
+    report = mount->client().flush({.patience = timeout}, [&](std::uint64_t n) { progress.show(n); });
   }
-  if (!report) return complain(mount.mountpoint.string() + ": " + report.error().message), kFailed;
+  if (!report) return complain(mount->mountpoint.string() + ": " + report.error().message), kFailed;
   std::printf("%s published", count_of(report->published.size(), "file").c_str());
   if (!report->left_out.empty()) {
     std::printf(", %s left out (open or held back)", count_of(report->left_out.size(), "file").c_str());

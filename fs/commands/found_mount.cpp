@@ -3,17 +3,20 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 
 #include "client/config.h"
-#include "fs/mount_table.h"
 
 namespace lakefuse {
 namespace {
 
 namespace stdfs = std::filesystem;
 
-bool answers(const stdfs::path& socket) {
-  return LineSocket::connect(socket).has_value();
+// A process that is stopped listens, too.
+bool somebody_listens(const stdfs::path& socket) {
+  const auto line = LineSocket::connect(socket);
+  return line || line.error().code == Errc::kTimeout;
 }
 
 FoundMount with_facts(const MountEntry& entry) {
@@ -23,12 +26,19 @@ FoundMount with_facts(const MountEntry& entry) {
     if (!facts) continue;
     found.facts = *std::move(facts);
     found.socket = registry.socket_for(entry.mountpoint);
-    if (answers(found.socket)) return found;  // Else another directory may know better.
+    if (somebody_listens(found.socket)) return found;  // Else another directory may know better.
   }
   if (!found.socket.empty()) return found;
   found.facts.mountpoint = entry.mountpoint;
   found.facts.uri = entry.source;
   return found;
+}
+
+bool is_dead(const FoundMount& mount) {
+  if (is_dead_mount(mount.mountpoint)) return true;
+  // Of another user's mount even root is told only that it may not look.
+  const auto process = static_cast<pid_t>(mount.facts.pid);
+  return process > 0 && ::kill(process, 0) != 0 && errno == ESRCH;
 }
 
 // Registered, but mounted no more: publishing what is left, or a process that was killed after its unmount.
@@ -40,7 +50,7 @@ void add_ending_mounts(std::vector<FoundMount>& found) {
       });
       if (known) continue;
       auto socket = registry.socket_for(facts.mountpoint);
-      if (!answers(socket)) {
+      if (!somebody_listens(socket)) {
         registry.remove(facts.mountpoint);
         continue;
       }
@@ -65,6 +75,26 @@ Result<FoundMount> find_mount(const stdfs::path& directory) {
   }
   return Error{Errc::kNotFound, resolved->path.string() +
                                     " is not inside a lakefuse mount; `lakefuse status` lists your mounts"};
+}
+
+Result<FoundMount> serving(FoundMount mount) {
+  auto view = look_at(std::move(mount));
+  if (view.trouble.empty()) return std::move(view.mount);
+  const std::string place = view.mount.mountpoint.string();
+  if (view.life != MountView::Life::kDead) return Error{Errc::kLocalIo, place + ": " + view.trouble};
+  return Error{Errc::kLocalIo, place + " is dead (" + view.trouble +
+                                   "): `lakefuse umount` clears it, `lakefuse mount` replaces it"};
+}
+
+Result<FoundMount> find_serving_mount(const stdfs::path& directory) {
+  auto found = find_mount(directory);
+  if (!found) return found;
+  return serving(*std::move(found));
+}
+
+bool is_served(const MountEntry& entry) {
+  const auto found = with_facts(entry);
+  return !found.socket.empty() && somebody_listens(found.socket);
 }
 
 Result<std::vector<FoundMount>> find_mounts() {
@@ -114,7 +144,7 @@ MountView look_at(FoundMount mount, Ask ask) {
   } else if (report.error().code != Errc::kUnavailable) {
     view.life = MountView::Life::kSilent;
     view.trouble = "it does not answer: " + report.error().message;
-  } else if (view.mount.is_mounted && !is_dead_mount(view.mount.mountpoint)) {
+  } else if (view.mount.is_mounted && !is_dead(view.mount)) {
     view.life = MountView::Life::kSilent;
     view.trouble =
         "it is served, but not registered where this command looks (was it mounted with another "

@@ -7,6 +7,7 @@
 #include "fs/control_client.h"
 #include "fs/control_wire.h"
 #include "fs/mount_registry.h"
+#include "fs/mount_table.h"
 
 namespace lakefuse {
 
@@ -23,6 +24,14 @@ struct FoundMount {
 // The mount that `directory` is in; empty: the working directory. kNotFound, with a sentence.
 Result<FoundMount> find_mount(const std::filesystem::path& directory);
 
+// For what only a mount that answers can do: kLocalIo, with what to do, where it is dead or silent.
+Result<FoundMount> serving(FoundMount mount);
+Result<FoundMount> find_serving_mount(const std::filesystem::path& directory);
+
+// True where somebody takes calls for that mount, so that it is not dead. Does not ask the mount itself,
+// which may hang.
+bool is_served(const MountEntry& entry);
+
 // All mounts of this user (root sees everybody's); forgets registered ones that are gone without a trace.
 Result<std::vector<FoundMount>> find_mounts();
 
@@ -33,8 +42,9 @@ Result<std::vector<FoundMount>> find_mounts_of(const std::filesystem::path& dire
 // Takes a dead mount out of the registry, once it is unmounted.
 void forget(const FoundMount& mount);
 
-// One mount as a command sees it: serving, ending (unmounted, still publishing), silent (somebody serves it,
-// but does not answer here), or dead (its process was killed and left the mount point behind).
+// One mount as a command sees it: serving, ending (unmounted and still publishing, or of another mount
+// namespace), silent (somebody serves it, but does not answer here), or dead (its process was killed and left
+// the mount point behind).
 struct MountView {
   FoundMount mount;
   enum class Life { kServing, kEnding, kSilent, kDead } life = Life::kDead;

@@ -1,6 +1,7 @@
 #include "fs/commands/left_bytes.h"
 
 #include <algorithm>
+#include <span>
 
 #include "fs/commands/render.h"
 #include "fs/filesystem.h"
@@ -33,7 +34,11 @@ Result<> check_state_directory(const std::filesystem::path& directory) {
 }
 
 Result<LeftBytes> left_by_default() {
-  LeftBytes left{default_state_dir(process_environment()), {}};
+  return left_in(default_state_dir(process_environment()));
+}
+
+Result<LeftBytes> left_in(const std::filesystem::path& state_dir) {
+  LeftBytes left{state_dir, {}};
   if (left.state_dir.empty()) return left;
   auto files = read_spools(left.state_dir);
   if (!files) return files.error();
@@ -58,10 +63,12 @@ std::string what_to_do(const std::filesystem::path& state_dir) {
          "discard` drops it\n";
 }
 
-std::string render(const LeftBytes& left) {
+std::string render(const LeftBytes& left, std::size_t most) {
   if (left.files.empty()) return {};
   std::string text = printable(left.state_dir.string()) + "  no mount serves these\n";
-  for (const auto& file : left.files) text += render(file);
+  for (const auto& file : std::span(left.files).first(std::min(most, left.files.size())))
+    text += render(file);
+  if (left.files.size() > most) text += and_more(left.files.size(), left.state_dir);
   return text + what_to_do(left.state_dir);
 }
 

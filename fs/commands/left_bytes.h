@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,9 @@ struct LeftBytes {
 // kNotFound, with a sentence: it is not there, or no mount ever kept anything in it.
 Result<> check_state_directory(const std::filesystem::path& directory);
 
-// In the state directory that mounts of this user have by default; nothing where there is none. Litter is
-// left out: it never leaves this machine.
+// In a state directory, and in the one that mounts of this user have by default; nothing where there is none.
+// Litter is left out: it never leaves this machine.
+Result<LeftBytes> left_in(const std::filesystem::path& state_dir);
 Result<LeftBytes> left_by_default();
 
 // How many files of other branches and repositories, or of other mounts of the same branch that have ended,
@@ -32,6 +34,6 @@ Result<std::size_t> count_others(const MountFacts& mount);
 std::string what_to_do(const std::filesystem::path& state_dir);
 
 // For people: the directory, the files, and what to do with them; empty where there are none.
-std::string render(const LeftBytes& left);
+std::string render(const LeftBytes& left, std::size_t most = std::numeric_limits<std::size_t>::max());
 
 }  // namespace lakefuse

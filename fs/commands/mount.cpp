@@ -121,7 +121,10 @@ class Mounting {
   Checked<void> start_log() {
     tell_of_escaped_exceptions([](std::string_view what) { log_error(what); });
     auto opened = lakefuse::open_log({.level = command_.log_level, .file = log_file_});
-    if (!opened) return trouble(opened.error(), "--log-file");
+    if (!opened) {
+      log_file_.clear();  // The log is stderr still: once is enough.
+      return trouble(opened.error(), "--log-file");
+    }
     return {};
   }
 

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "client/object_path.h"
+#include "fs/commands/found_mount.h"
 #include "fs/log.h"
 #include "fs/mount_table.h"
 
@@ -42,6 +44,16 @@ tl::unexpected<Refusal> refuse(const Lake& lake, const Error& error) {
     default:
       return refuse(kFailed, error.message);
   }
+}
+
+// By names that programs can say, from the root of the branch on.
+bool can_be_reached(std::string_view prefix) {
+  while (!prefix.empty()) {
+    const auto end = prefix.find('/');
+    if (!is_posix_name(prefix.substr(0, end))) return false;
+    prefix.remove_prefix(end + 1);  // It ends in '/'.
+  }
+  return true;
 }
 
 std::string in_quotes(const std::string& text) {
@@ -176,6 +188,12 @@ class Planning {
       return refuse(kWrongRef, "there is nothing below " + in_quotes(prefix) + " in " +
                                    in_quotes(mount_.uri.ref) + ", and nothing can come: check the prefix");
     }
+    if (!can_be_reached(prefix)) {
+      return refuse(kWrongRef,
+                    "there is nothing below " + in_quotes(prefix) +
+                        ", and no mount of what is above could show it: check the prefix for '//', "
+                        "'.' and '..'");
+    }
     warn("nothing lies below " + in_quotes(prefix) + " yet: the mount starts empty");
     return {};
   }
@@ -237,7 +255,7 @@ Checked<stdfs::path> check_mountpoint(const MountCommand& mount) {
         return tl::unexpected(usable.error());
       return place;
     }
-    if (!mounted->is_lakefuse() || !is_dead_mount(place)) {
+    if (!mounted->is_lakefuse() || is_served(*mounted) || !is_dead_mount(place)) {
       return refuse(kLocalTrouble, place.string() + " is a mount point already (of " +
                                        printable(mounted->source) +
                                        "); unmount that first, or name another directory");

@@ -24,7 +24,8 @@ int show_state_directory(const PendingCommand& command) {
     std::fputs(render_json(*files).c_str(), stdout);
   } else {
     for (const auto& file : *files) std::fputs(render(file).c_str(), stdout);
-    if (files->empty()) std::printf("nothing is pending in %s\n", command.directory.c_str());
+    if (files->empty())
+      std::printf("nothing is pending in %s\n", printable(command.directory.string()).c_str());
     if (std::any_of(files->begin(), files->end(), [](const SpooledFile& file) { return !file.in_use; }))
       std::fputs(what_to_do(command.directory).c_str(), stdout);
   }
@@ -42,10 +43,23 @@ int show_dead(const MountView& view, bool json) {
   return show_state_directory({.directory = view.mount.facts.state_dir, .json = json});
 }
 
+// What a dead mount kept in a state directory of its own.
+Result<> add_left_by_dead(const MountView& view, std::vector<LeftBytes>& lefts) {
+  const auto& facts = view.mount.facts;
+  if (view.life != MountView::Life::kDead || facts.state_dir.empty() || facts.read_only) return {};
+  for (const auto& known : lefts)
+    if (known.state_dir == facts.state_dir) return {};
+  auto left = left_in(facts.state_dir);
+  if (!left) return left.error();
+  lefts.push_back(*std::move(left));
+  return {};
+}
+
 // Whether the mounts' state directories hold what these mounts do not publish; each such directory is named.
 bool tell_others(const std::vector<MountView>& views) {
   std::set<std::filesystem::path> told;
   for (const auto& view : views) {
+    if (view.life == MountView::Life::kDead) continue;  // All that is there has been listed.
     const auto& facts = view.mount.facts;
     const auto others = count_others(facts);
     if (!others) complain(others.error().message);
@@ -61,14 +75,14 @@ bool tell_others(const std::vector<MountView>& views) {
 
 int run(const PendingCommand& command) {
   std::vector<FoundMount> mounts;
-  LeftBytes left;
+  std::vector<LeftBytes> lefts;
   int code = kDone;
   if (command.directory.empty()) {
     auto found = find_mounts();
     if (!found) return complain(found.error().message), kFailed;
     mounts = *std::move(found);
     if (auto unserved = left_by_default())
-      left = *std::move(unserved);
+      lefts.push_back(*std::move(unserved));
     else
       complain(unserved.error().message), code = kFailed;
   } else {
@@ -88,22 +102,26 @@ int run(const PendingCommand& command) {
     if (!view.trouble.empty()) {
       complain(view.mount.mountpoint.string() + ": " + view.trouble);
       if (code == kDone) code = kFailed;
+      if (auto read = add_left_by_dead(view, lefts); !read) complain(read.error().message);
     }
     if (std::any_of(view.status.pending.begin(), view.status.pending.end(), is_failure)) code = kNotOnLake;
   }
-  if (!left.files.empty()) code = kNotOnLake;
+  std::vector<SpooledFile> left_files;
+  for (const auto& left : lefts) left_files.insert(left_files.end(), left.files.begin(), left.files.end());
+  if (!left_files.empty()) code = kNotOnLake;
   if (command.json) {
-    std::fputs(render_pending_json(views, left.files).c_str(), stdout);
+    std::fputs(render_pending_json(views, left_files).c_str(), stdout);
     return code;
   }
   bool any = false;
   for (const auto& view : views) {
     if (view.status.pending.empty()) continue;
     any = true;
-    std::printf("%s  %s\n", view.mount.mountpoint.c_str(), view.mount.facts.uri.c_str());
+    std::printf("%s  %s\n", printable(view.mount.mountpoint.string()).c_str(),
+                printable(view.mount.facts.uri).c_str());
     for (const auto& file : view.status.pending) std::fputs(render(file).c_str(), stdout);
   }
-  std::fputs(render(left).c_str(), stdout);
+  for (const auto& left : lefts) std::fputs(render(left).c_str(), stdout);
   const bool has_others = tell_others(views);
   if (any || code != kDone) return code;
   if (!has_others)

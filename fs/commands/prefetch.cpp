@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -73,25 +74,42 @@ class ProgressBar {
   std::uint64_t shown_ = 0;  // Guarded by mutex_.
 };
 
-// All regular files at or below a path.
-Result<> gather(const stdfs::path& path, std::vector<Wanted>& files) {
-  std::error_code wrong;
-  const auto take = [&](const stdfs::directory_entry& entry) {
-    if (entry.is_symlink(wrong) || !entry.is_regular_file(wrong)) return;
-    files.push_back({entry.path(), entry.file_size(wrong)});
-  };
-  const stdfs::directory_entry top(path, wrong);
-  if (!wrong && !top.exists(wrong) && !wrong)
-    wrong = std::make_error_code(std::errc::no_such_file_or_directory);
-  if (!wrong && top.is_directory(wrong)) {
+// All regular files of the mount at or below a path, and those that a symlink there leads to (a model hub's
+// snapshots are nothing else); what a symlink leads out of the mount to is no business of its cache.
+class Gathering {
+ public:
+  Result<> gather(const stdfs::path& path) {
+    struct stat top {};
+    if (::stat(path.c_str(), &top) != 0) return failed(path, errno);
+    device_ = top.st_dev;
+    if (!S_ISDIR(top.st_mode)) return take(path);
+    std::error_code wrong;
     auto at = stdfs::recursive_directory_iterator(path, wrong);
-    for (; !wrong && at != stdfs::recursive_directory_iterator(); at.increment(wrong)) take(*at);
-  } else if (!wrong) {
-    take(top);
+    for (; !wrong && at != stdfs::recursive_directory_iterator(); at.increment(wrong))
+      if (auto taken = take(at->path()); !taken) return taken;
+    if (wrong) return Error{Errc::kNotFound, path.string() + ": " + wrong.message()};
+    return {};
   }
-  if (wrong) return Error{Errc::kNotFound, path.string() + ": " + wrong.message()};
-  return {};
-}
+
+  std::vector<Wanted> files;
+
+ private:
+  Result<> take(const stdfs::path& path) {
+    struct stat facts {};
+    // Removed meanwhile, or a symlink to nothing.
+    if (::stat(path.c_str(), &facts) != 0)
+      return errno == ENOENT || errno == ELOOP ? Result<>() : failed(path, errno);
+    if (S_ISREG(facts.st_mode) && facts.st_dev == device_)
+      files.push_back({path, static_cast<std::uint64_t>(facts.st_size)});
+    return {};
+  }
+
+  static Error failed(const stdfs::path& path, int error_number) {
+    return {Errc::kNotFound, path.string() + ": " + std::generic_category().message(error_number)};
+  }
+
+  dev_t device_ = 0;
+};
 
 Result<> read_through(const Wanted& file, ProgressBar& progress) {
   // With O_RSYNC the mount keeps all of it, however slow this disk is.
@@ -115,11 +133,16 @@ Result<> read_through(const Wanted& file, ProgressBar& progress) {
 }  // namespace
 
 int run(const PrefetchCommand& command) {
-  std::vector<Wanted> files;
+  Gathering gathering;
   for (const auto& path : command.paths) {
-    if (auto mount = find_mount(path); !mount) return complain(mount.error().message), kFailed;
-    if (auto gathered = gather(path, files); !gathered) return complain(gathered.error().message), kFailed;
+    auto mount = find_mount(path);
+    if (!mount) return complain(mount.error().message), kFailed;
+    // Another user's mount does not answer us, and is read all the same.
+    if (!mount->socket.empty())
+      if (mount = serving(*std::move(mount)); !mount) return complain(mount.error().message), kFailed;
+    if (auto gathered = gathering.gather(path); !gathered) return complain(gathered.error().message), kFailed;
   }
+  const std::vector<Wanted>& files = gathering.files;
   std::uint64_t bytes = 0;
   for (const auto& file : files) bytes += file.bytes;
 

@@ -93,7 +93,8 @@ class Recovery {
     if (!access) return tl::unexpected(no_way_in(access.error()));
     auto lake = Lake::open(*std::move(access));
     if (!lake) return tl::unexpected(Refusal{kUnreachable, lake.error().message});
-    if ((*lake)->endpoint() != owner_.endpoint) {
+    // Written down before slashes at its end were dropped.
+    if ((*lake)->endpoint() != normalised_endpoint(owner_.endpoint).value_or(owner_.endpoint)) {
       return tl::unexpected(Refusal{
           kUnreachable, "it belongs to " + owner_.endpoint + ", and the configured endpoint is " +
                             (*lake)->endpoint() + "; name the other with --endpoint, and its credentials"});
@@ -139,7 +140,7 @@ int run(const RecoverCommand& command) {
     }
   }
   for (auto& owner : owners) note(Recovery(command, std::move(owner)).run());
-  if (files->empty()) std::printf("nothing waits in %s\n", command.directory.c_str());
+  if (files->empty()) std::printf("nothing waits in %s\n", printable(command.directory.string()).c_str());
   return code;
 }
 

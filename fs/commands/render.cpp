@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <span>
 
+#include "client/object_path.h"
 #include "fs/control_json.h"
+#include "fs/exit_code.h"
 #include "fs/log.h"
 #include "fs/quantity.h"
 
@@ -79,6 +82,15 @@ std::string line(const std::string& label, const std::string& text) {
   return "  " + label + std::string(label.size() < 10 ? 10 - label.size() : 1, ' ') + printable(text) + "\n";
 }
 
+// What a person must know first.
+std::string first_of(std::vector<PendingFile> files, const std::filesystem::path& mountpoint) {
+  std::stable_partition(files.begin(), files.end(), is_failure);
+  std::string text;
+  for (const auto& file : std::span(files).first(std::min(files.size(), kMostShown))) text += render(file);
+  text += and_more(files.size(), mountpoint);
+  return text;
+}
+
 std::string dead_text(const MountView& view) {
   std::string text =
       line("dead", view.trouble + ": `lakefuse umount` clears it, `lakefuse mount` replaces it");
@@ -92,6 +104,24 @@ std::string dead_text(const MountView& view) {
 std::string cache_text(const MountStatus& status) {
   return format_bytes(status.cache_bytes) + ", " + count_of(status.cache_hits, "hit") + ", " +
          std::to_string(status.cache_misses) + " fetched";
+}
+
+// JSON is UTF-8, and a path on this machine need not be: what is none becomes U+FFFD.
+std::string with_valid_utf8(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    std::size_t length = 1;
+    while (length < std::min<std::size_t>(4, text.size()) && !is_utf8(text.substr(0, length))) ++length;
+    const bool is_character = is_utf8(text.substr(0, length));
+    if (!is_character) length = 1;
+    out += is_character ? text.substr(0, length) : "\xEF\xBF\xBD";
+    text.remove_prefix(length);
+  }
+  return out;
+}
+
+std::string text_of(const json::array& array) {
+  return with_valid_utf8(json::serialize(array)) + "\n";
 }
 
 json::object json_of(const MountView& view) {
@@ -116,6 +146,12 @@ json::array array_of(const std::vector<SpooledFile>& files) {
 }
 
 }  // namespace
+
+std::string and_more(std::size_t files, const std::filesystem::path& where) {
+  if (files <= kMostShown) return {};
+  return "    and " + std::to_string(files - kMostShown) + " more: `lakefuse pending " +
+         printable(where.string()) + "` lists them\n";
+}
 
 std::string render(const PendingFile& file) {
   std::string text = "    " + file.state +
@@ -150,7 +186,10 @@ std::string render(const MountView& view) {
                      (facts.read_only ? "  read-only" : "  read-write") + "\n";
   if (view.life == MountView::Life::kDead) return text + dead_text(view);
   if (!view.trouble.empty()) return text + line("trouble", view.trouble);
-  if (view.life == MountView::Life::kEnding) text += line("ending", "unmounted, still publishing");
+  if (view.life == MountView::Life::kEnding)
+    text += line(
+        "ending",
+        "not mounted here any more, still publishing (or mounted where another mount namespace sees it)");
   text += line("served by", "process " + std::to_string(facts.pid) + " since " +
                                 format_time(facts.since_seconds) + ", lake " + facts.endpoint);
   text +=
@@ -164,7 +203,7 @@ std::string render(const MountView& view) {
     text += line("local", count_of(status.local_files, "file") + " that never leave this machine");
   }
   if (!status.pending.empty()) text += line("pending", summary(status.pending));
-  for (const auto& file : status.pending) text += render(file);
+  text += first_of(status.pending, view.mount.mountpoint);
   if (status.unseen_failures > 0) {
     text += line("unseen", count_of(status.unseen_failures, "failure") + " that no program could be told of");
   }
@@ -184,7 +223,7 @@ std::string render_json(const std::vector<MountView>& views, const LeftBytes& le
                                  {"state", "not mounted"},
                                  {"state_dir", left.state_dir.string()},
                                  {"status", {{"pending", array_of(left.files)}}}});
-  return json::serialize(array) + "\n";
+  return text_of(array);
 }
 
 std::string render_pending_json(const std::vector<MountView>& views, const std::vector<SpooledFile>& left) {
@@ -196,11 +235,11 @@ std::string render_pending_json(const std::vector<MountView>& views, const std::
       array.push_back(std::move(object));
     }
   }
-  return json::serialize(array) + "\n";
+  return text_of(array);
 }
 
 std::string render_json(const std::vector<SpooledFile>& files) {
-  return json::serialize(array_of(files)) + "\n";
+  return text_of(array_of(files));
 }
 
 bool is_failure(const PendingFile& file) {
@@ -214,6 +253,24 @@ bool is_final(Errc cause) {
 
 bool has_failures(const MountStatus& status) {
   return status.unseen_failures > 0 || std::any_of(status.pending.begin(), status.pending.end(), is_failure);
+}
+
+int exit_code_of(Errc cause) {
+  switch (cause) {
+    case Errc::kUnauthenticated:
+    case Errc::kDenied:
+      return kNoAccess;
+    case Errc::kUnavailable:
+    case Errc::kTimeout:
+    case Errc::kTooManyRequests:
+    case Errc::kUntrustworthy:
+      return kUnreachable;
+    case Errc::kNotFound:
+    case Errc::kReadOnly:
+      return kWrongRef;
+    default:
+      return kFailed;
+  }
 }
 
 void complain(const std::string& sentence) {

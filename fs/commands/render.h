@@ -13,9 +13,13 @@
 
 namespace lakefuse {
 
-std::string render(const MountView& view);
+std::string render(const MountView& view);    // Of very many files only the first.
 std::string render(const PendingFile& file);  // One or two lines.
 std::string render(const SpooledFile& file);
+
+// `status` shows a screen or two of files; and_more() says how many there are beyond, and what lists them.
+inline constexpr std::size_t kMostShown = 50;
+std::string and_more(std::size_t files, const std::filesystem::path& where);
 
 // JSON arrays, one element a mount or a file; what is left in a state directory is an element without a mount
 // point.
@@ -28,6 +32,9 @@ bool is_failure(const PendingFile& file);
 // True where no mount publishes it as things are: the branch is gone or protected, or the rights are.
 bool is_final(Errc cause);
 bool has_failures(const MountStatus& status);
+
+// What the program ends with where the lake refused or failed an ask, as for `mount`.
+int exit_code_of(Errc cause);
 
 // A sentence on stderr, "lakefuse: ..."; control characters are escaped.
 void complain(const std::string& sentence);

@@ -33,7 +33,7 @@ int run(const StatusCommand& command) {
   } else {
     if (views.empty()) std::puts("nothing is mounted");
     for (const auto& view : views) std::fputs(render(view).c_str(), stdout);
-    std::fputs(render(left).c_str(), stdout);
+    std::fputs(render(left, kMostShown).c_str(), stdout);
   }
   if (!left.files.empty() || std::any_of(views.begin(), views.end(),
                                          [](const MountView& view) { return has_failures(view.status); })) {

@@ -86,6 +86,22 @@ TEST_CASE("discard_spooled drops one file that no mount has, and nothing else") 
   CHECK(read_spools(fixture.state())->size() == 1);
 }
 
+TEST_CASE(
+    "discard_spooled drops what no mount will do any more: a cut-short rename, and a list of removals") {
+  SpoolFixture fixture;
+  ChildProcess([&](const auto& stay) {
+    auto spool = fixture.open();
+    const bool is_promised =
+        spool->begin_removal({.path = "gone", .version = {}, .nonce = "n", .order = 1}).has_value();
+    const auto journal = spool->begin_rename(some_rename());
+    stay(is_promised && journal);
+  });
+  const auto rows = read_spools(fixture.state());
+  REQUIRE(rows->size() == 2);
+  for (const auto& row : *rows) CHECK(discard_spooled(row.data_path));
+  CHECK(read_spools(fixture.state())->empty());
+}
+
 TEST_CASE("what the lake has as well is gone with the mount that kept it for a writer") {
   SpoolFixture fixture;
   fixture.leave(record_of("a", SpoolRecord::State::kClean), "bytes");

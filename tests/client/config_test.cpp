@@ -159,10 +159,26 @@ TEST_CASE("config: renewed credentials come from the same places, read again") {
   CHECK(std::get<BasicCredentials>(access.renew_credentials().value()).access_key_id == "AKIANEW");
 }
 
+TEST_CASE("config: LAKECTL_CONFIG_FILE is read again where it was, from another working directory, too") {
+  Home home;
+  home.write("named.yaml", kYaml);
+  home.variables["LAKECTL_CONFIG_FILE"] = "named.yaml";
+  const auto here = std::filesystem::current_path();
+  std::filesystem::current_path(home.directory.path());
+  const auto access = home.load();
+  std::filesystem::current_path(here);
+  REQUIRE(access);
+  const auto renewed = access->renew_credentials();
+  REQUIRE(renewed);
+  CHECK(std::get<BasicCredentials>(*renewed).access_key_id == "AKIAFILE");
+}
+
 TEST_CASE("config: an endpoint becomes what lakectl makes of it") {
   CHECK(normalised_endpoint("http://lake:8000").value() == "http://lake:8000/api/v1");
   CHECK(normalised_endpoint("http://lake:8000/").value() == "http://lake:8000/api/v1");
   CHECK(normalised_endpoint("https://LAKE/some/path").value() == "https://lake/some/path");
+  // One lake: what waits for it under one spelling is published under the other.
+  CHECK(normalised_endpoint("https://lake/api/v1/").value() == "https://lake/api/v1");
   CHECK_FALSE(normalised_endpoint("http://lake?x=y"));
   CHECK_FALSE(normalised_endpoint("ftp://lake"));
   CHECK_FALSE(normalised_endpoint(""));

@@ -1,7 +1,10 @@
 #include <doctest/doctest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 
+#include "client/object_path.h"
 #include "fs/commands/mount_plan.h"
 #include "fs/commands/render.h"
 #include "tests/cache/support.h"
@@ -184,6 +187,18 @@ TEST_CASE("mount: a prefix without objects is allowed on a branch, with a warnin
   CHECK(plan.error().exit_code == kWrongRef);
 }
 
+TEST_CASE("mount: a prefix that no path leads to is refused, unless something lies there already") {
+  for (const std::string prefix : {"/", "a//b/", "../x/", "a/./"}) {
+    CAPTURE(prefix);
+    const auto lake = std::make_shared<FakeLake>();
+    const auto plan = plan_mount(of("main", prefix), *lake);
+    REQUIRE_FALSE(plan);
+    CHECK(plan.error().exit_code == kWrongRef);
+    lake->store->put(prefix + "there", "x");
+    CHECK(plan_mount(of("main", prefix), *lake));
+  }
+}
+
 TEST_CASE("mount: says what an old server, plain http and a store without presigning mean") {
   const auto lake = std::make_shared<FakeLake>();
   lake->url = "http://lake/api/v1";
@@ -238,6 +253,18 @@ TEST_CASE("status: names the failed file, why, and where its bytes are kept") {
   CHECK(has_failures(view.status));
 }
 
+TEST_CASE("status: a mount that may not be looked at is dead where its process is gone, else it is silent") {
+  const ScratchDirectory scratch;
+  const pid_t ended = ::fork();
+  if (ended == 0) ::_exit(0);
+  REQUIRE(::waitpid(ended, nullptr, 0) == ended);
+  FoundMount mount{scratch.path(), true, {}, scratch.path() / "none.sock"};
+  mount.facts.pid = ended;
+  CHECK(look_at(mount).life == MountView::Life::kDead);
+  mount.facts.pid = ::getpid();
+  CHECK(look_at(mount).life == MountView::Life::kSilent);
+}
+
 TEST_CASE("status: a dead mount is told as dead, with where its bytes wait") {
   MountView view;
   view.mount.mountpoint = "/mnt/lake";
@@ -246,6 +273,41 @@ TEST_CASE("status: a dead mount is told as dead, with where its bytes wait") {
   const auto text = render(view);
   CHECK(text.find("dead") != std::string::npos);
   CHECK(text.find("lakefuse pending /state") != std::string::npos);
+}
+
+TEST_CASE(
+    "status: of very many files it shows a screen or two, what failed first, and where the rest is told") {
+  MountView view;
+  view.life = MountView::Life::kServing;
+  view.mount.mountpoint = "/mnt/lake";
+  view.status.pending.assign(10'000, {"waits", "queued", 1, "", "", 1, "/spool/1.data"});
+  view.status.pending.back() = {"a/b", "failed", 2048, "unavailable", "PUT a/b: 503", 1, "/spool/2.data"};
+  const auto text = render(view);
+  CHECK(text.size() < 10'000);
+  CHECK(text.find("PUT a/b: 503") != std::string::npos);
+  CHECK(text.find("10000: 1 failed, 9999 queued") != std::string::npos);
+  CHECK(text.find("and 9950 more: `lakefuse pending /mnt/lake` lists them") != std::string::npos);
+  const LeftBytes left{"/state", std::vector<SpooledFile>(10'000)};
+  CHECK(render(left, kMostShown).find("and 9950 more: `lakefuse pending /state` lists them") !=
+        std::string::npos);
+  CHECK(render(left).find("more") == std::string::npos);
+}
+
+TEST_CASE("status: --json is JSON, whatever bytes a path has") {
+  const std::string odd = "/mnt/\xff\xc3\xa4\xed\xa0\x80\xf0\x9f\x98\x80 \"\n\xe2\x82";
+  MountView view;
+  view.life = MountView::Life::kServing;
+  view.mount.mountpoint = view.mount.facts.state_dir = odd;
+  view.status.pending = {{odd, "failed", 1, "unavailable", odd, 1, odd}};
+  SpooledFile left;
+  left.data_path = odd;
+  for (const auto& text : {render_json({view}, {odd, {left}}), render_pending_json({view}, {left}),
+                           render_json(std::vector<SpooledFile>{left})}) {
+    CHECK(is_utf8(text));
+    CHECK(text.find("\xEF\xBF\xBD\xc3\xa4") !=
+          std::string::npos);  // The odd byte, and the good one behind it.
+    CHECK(text.find("\xf0\x9f\x98\x80 \\\"\\n\xEF\xBF\xBD\xEF\xBF\xBD\"") != std::string::npos);
+  }
 }
 
 TEST_CASE("status: F4 a hostile name cannot draw on the terminal") {

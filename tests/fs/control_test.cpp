@@ -86,7 +86,8 @@ struct Served {
                                                     if (busy) return Error{Errc::kBusy, "busy"};
                                                     stopped = true;
                                                     return {};
-                                                  }});
+                                                  },
+                                                  .look_after = 20ms});
     REQUIRE(opened);
     server = *std::move(opened);
     socket = registry->socket_for(facts.mountpoint);
@@ -144,6 +145,72 @@ TEST_CASE("control: status comes through whole, names with odd characters includ
   CHECK(report->status.pending[0].kept_in == "/spool/x.data");
   REQUIRE(report->status.failures.size() == 1);
   CHECK(report->status.failures[0].message == "link a: 500");
+}
+
+TEST_CASE("control: as many files wait as a process can have open, and all of them come through") {
+  Served mount;
+  mount.control.now.pending.assign(18'000, pending(std::string(1'000, 'n'), "queued"));
+  mount.control.report.published.assign(18'000, std::string(1'000, 'n'));
+  const auto report = mount.client().status();
+  REQUIRE(report);
+  CHECK(report->status.pending.size() == 18'000);
+  const auto flushed = mount.client().flush({}, kNothing);
+  REQUIRE(flushed);
+  CHECK(flushed->published.size() == 18'000);
+}
+
+TEST_CASE("control: a mount that is stopped keeps no command waiting, however many have asked it") {
+  const ScratchDirectory scratch;
+  const auto socket = scratch.path() / "a.sock";
+  const auto listener = LineSocket::listen(socket);
+  REQUIRE(listener);
+  std::vector<LineSocket> waiting;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int n = 0; n < 100; ++n) {
+    auto line = LineSocket::connect(socket);
+    if (!line) {
+      CHECK(line.error().code == Errc::kTimeout);
+      break;
+    }
+    waiting.push_back(*std::move(line));
+  }
+  CHECK(waiting.size() < 100);
+  CHECK(std::chrono::steady_clock::now() - begin < 5s);
+}
+
+TEST_CASE("control: what keeps us from the mount is not told as the lake's") {
+  Served mount;
+  mount.server->finish({});
+  CHECK(mount.client().status().error().code == Errc::kUnavailable);
+  CHECK(mount.client().commit("m", {{"k", "v"}}).error().code == Errc::kLocalIo);
+}
+
+TEST_CASE("control: a mount that ends leaves the registry to the one that has its place by now") {
+  Served mount;
+  const auto registry = MountRegistry::ours(mount.environment()).value();
+  MountFacts next = *registry.find("/mnt/lake");
+  next.pid += 1;
+  REQUIRE(registry.add(next));
+  mount.server->finish({});
+  REQUIRE(registry.find("/mnt/lake"));
+  CHECK(registry.find("/mnt/lake")->pid == next.pid);
+  CHECK(std::filesystem::exists(mount.socket));
+}
+
+TEST_CASE("control: a mount outlives the session's runtime directory, and is found again") {
+  Served mount;
+  const auto finds_it = [&] {
+    for (int tries = 0; tries < 500 && !mount.client().status(); ++tries) std::this_thread::sleep_for(10ms);
+    return mount.client().status().has_value();
+  };
+  const auto registry = MountRegistry::ours(mount.environment()).value();
+  std::filesystem::remove_all(mount.socket.parent_path());
+  CHECK(finds_it());
+  REQUIRE(registry.find("/mnt/lake"));
+  std::filesystem::remove(mount.socket);  // Somebody cleans up, a file at a time.
+  CHECK(finds_it());
+  mount.server->finish({});
+  CHECK_FALSE(registry.find("/mnt/lake"));
 }
 
 TEST_CASE("control: flush tells progress and then what it did") {

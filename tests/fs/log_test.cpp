@@ -33,10 +33,12 @@ TEST_CASE("log: a line is written at once, with its level, and lines below the l
   REQUIRE(open_log({.level = LogLevel::kInfo, .file = file}));
   log_debug("too quiet");
   log_info("it serves");
+  log_warn("it may");
   log_error("it does not");
   const auto text = text_of(file);
   CHECK(text.find("too quiet") == std::string::npos);
   CHECK(text.find("info  it serves\n") != std::string::npos);
+  CHECK(text.find(" warn  it may\n") != std::string::npos);
   CHECK(text.find("error it does not\n") != std::string::npos);
   CHECK_FALSE(log_is_on(LogLevel::kDebug));
   CHECK(log_is_on(LogLevel::kWarn));
@@ -51,6 +53,14 @@ TEST_CASE("log: F4 a name from the server can neither forge a line nor be taken 
   const auto text = text_of(file);
   CHECK(std::count(text.begin(), text.end(), '\n') == 1);
   CHECK(text.find("a\\x0a2026-01-01 error b {} %s \\x1b[2J") != std::string::npos);
+}
+
+TEST_CASE("log: F4 what a terminal obeys is shown and not done, in UTF-8's two bytes, too") {
+  CHECK(printable("\xc2\x9b"
+                  "2J\xc2\xa0\xc3\x9b\x7f") ==
+        "\\x9b"
+        "2J\xc2\xa0\xc3\x9b\\x7f");
+  CHECK(printable("\xc2") == "\xc2");
 }
 
 TEST_CASE("log: F3 nobody else may read the file, and a symlink in its place is refused") {

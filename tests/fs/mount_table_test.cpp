@@ -50,6 +50,28 @@ TEST_CASE("mount table: a directory below a mount leads to the mount, without as
   CHECK(resolved->path == "/mnt/with space");
 }
 
+TEST_CASE("mount table: a way that leads out of a mount again leads to where it ends") {
+  const auto table = MountTable::parse(
+      "50 22 0:50 / /mnt/one rw - fuse.lakefuse lakefs://r/one/ rw,user_id=0\n"
+      "51 22 0:51 / /mnt/two rw - fuse.lakefuse lakefs://r/two/ rw,user_id=0\n");
+  for (const char* way :
+       {"/mnt/one/../two", "/mnt/one/a/../../two", "/mnt/one/../one/./../two/", "/mnt/one/../two/b"}) {
+    CAPTURE(way);
+    const auto resolved = resolve_path(way, table);
+    REQUIRE(resolved);
+    REQUIRE(resolved->mount);
+    CHECK(resolved->mount->source == "lakefs://r/two/");
+  }
+  const auto inside = resolve_path("/mnt/one/a/../b", table);
+  REQUIRE(inside);
+  CHECK(inside->path == "/mnt/one");
+  CHECK(inside->below == "b");
+  const auto outside = resolve_path("/mnt/one/..", table);
+  REQUIRE(outside);
+  CHECK_FALSE(outside->mount);
+  CHECK(outside->path == "/mnt");
+}
+
 TEST_CASE("mount table: symlinks on the way are followed, and loops of them end") {
   const ScratchDirectory scratch;
   const auto root = std::filesystem::canonical(scratch.path());

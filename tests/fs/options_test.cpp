@@ -163,8 +163,26 @@ TEST_CASE("options: commit takes a message, metadata and what to do about others
   CHECK(commit.directory == "/mnt");
   CHECK(commit.all);
   CHECK(commit.strict);
+  CHECK(complaint_of({"commit", "-m", "\xff"}).find("--message: the text is not UTF-8") != std::string::npos);
+  CHECK(complaint_of({"commit", "-m", "x", "--metadata", "k=\xff"}).find("UTF-8") != std::string::npos);
   CHECK(complaint_of({"commit"}).find("message") != std::string::npos);
   CHECK(complaint_of({"commit", "-m", "x", "--metadata", "nothing"}).find("KEY=VALUE") != std::string::npos);
+}
+
+TEST_CASE("options: words that mean something elsewhere are names and texts where those are wanted") {
+  for (const char* text : {"[WIP] a,b", "[WIP]", "{}", "status", "", "- a list"}) {
+    CAPTURE(text);
+    CHECK(command_of<CommitCommand>({"commit", "-m", text}).message == text);
+  }
+  CHECK(command_of<CommitCommand>({"commit", "--message=-5 rows"}).message == "-5 rows");
+  const auto here = std::filesystem::current_path();
+  CHECK(command_of<UmountCommand>({"umount", "status"}).mountpoint == here / "status");
+  CHECK(command_of<UmountCommand>({"umount", "--", "-m"}).mountpoint == here / "-m");
+  CHECK(command_of<ResolveCommand>({"resolve", "[a]", "--mine"}).path == here / "[a]");
+  std::vector<std::string> names;
+  for (const auto& path : command_of<PrefetchCommand>({"prefetch", "[a,b]", "{}", "mount"}).paths)
+    names.push_back(path.filename());
+  CHECK(names == std::vector<std::string>{"[a,b]", "{}", "mount"});
 }
 
 TEST_CASE("options: the other commands") {
@@ -224,6 +242,8 @@ TEST_CASE("options: --writeback stands alone or says how far it goes, and takes 
 TEST_CASE("options: a command that there is not is named") {
   CHECK(complaint_of({"frob", "/mnt/lake"}).find("no command \"frob\"") != std::string::npos);
   CHECK(complaint_of({}).find("subcommand") != std::string::npos);
+  CHECK(complaint_of({"lakefs://r/main", "/mnt"}).find("`lakefuse mount lakefs://r/main") !=
+        std::string::npos);
 }
 
 TEST_CASE("options: without a home, mount asks for the directories it needs") {
@@ -254,6 +274,17 @@ TEST_CASE("options: help teaches examples, exit codes and the environment; F3 no
   }
   const auto help = std::get<Words>(parse({"--help"})).text;
   CHECK(help.find("Exit codes:") != std::string::npos);
+  // Of one command it says what concerns that one.
+  for (const char* command :
+       {"umount", "status", "pending", "diff", "flush", "resolve", "discard", "recover", "prefetch"}) {
+    CAPTURE(command);
+    const auto text = std::get<Words>(parse({command, "--help"})).text;
+    CHECK(text.find("A first session") == std::string::npos);
+    CHECK(text.find("TEXT") == std::string::npos);
+  }
+  const auto mount_help = std::get<Words>(parse({"mount", "--help"})).text;
+  for (const auto& names : {default_claim_names(), default_temporary_names(), default_local_names()})
+    for (const auto& name : names) CHECK(mount_help.find(name) != std::string::npos);
   CHECK(help.find("LAKECTL_SERVER_ENDPOINT_URL") != std::string::npos);
   CHECK(std::get<Words>(parse({"--version"})).text.find(LAKEFUSE_VERSION) != std::string::npos);
 }
@@ -271,6 +302,9 @@ TEST_CASE("quantity: sizes, times and modes as people write them") {
   CHECK(parse_duration("1s").value() == 1s);
   CHECK(parse_duration("1.5m").value() == 90s);
   CHECK(parse_duration("0").value() == 0ms);
+  CHECK(std::chrono::system_clock::now() + parse_duration("876000h").value() >
+        std::chrono::system_clock::now());
+  CHECK_FALSE(parse_duration("9999999h"));
   for (const auto* const bad : {"", "s", "-1s", "1d", "1 second"}) {
     CAPTURE(bad);
     CHECK_FALSE(parse_duration(bad));

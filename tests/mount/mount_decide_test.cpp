@@ -56,6 +56,20 @@ TEST_CASE("W2: pending shows a conflict with both versions, and resolve --mine m
   CHECK(exit_of(mount, {"resolve", "--mine", (mount / "a.txt").string()}) == 1);  // Nothing is pending.
 }
 
+TEST_CASE("W2: an object beside a directory is resolved by the name that it has in the mount") {
+  TestLake lake;
+  lake.put("a", "old");
+  lake.put("a/below", "x");
+  Mounted mount(lake);
+  OpenFile file(mount / "a.lakefs-object", O_WRONLY | O_TRUNC);
+  CHECK(file.write("mine") == kOk);
+  lake.put("a", "theirs");
+  CHECK(file.close() == "close: ESTALE");
+  CHECK(mount.pending() == Pending{{"a", "conflict"}});
+  CHECK(exit_of(mount, {"resolve", "--mine", (mount / "a.lakefs-object").string()}) == 0);
+  CHECK(lake.read("a") == "mine");
+}
+
 TEST_CASE("W2: bytes that wait for a person go along when a directory above them is renamed") {
   bool is_looked_at = false, is_remounted = false;
   SUBCASE("that was looked at since, in this mount") {
