@@ -200,6 +200,29 @@ TEST_CASE("counts: the rename of a published file costs no more than 4 calls, an
   CHECK(is_this_or_with_a_look(d.calls(), {{"stat_object", 2}, {"copy_object", 1}, {"delete_object", 1}}));
 }
 
+TEST_CASE(
+    "counts: the rename of a directory costs 2 calls for each object, and 2 for 32 to take the old ones "
+    "away") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr std::size_t kFiles = 100;
+  Mounted mount(lake, slow_to_ask());
+  REQUIRE(make_directory(mount / "d") == kOk);
+  for (std::size_t n = 0; n < kFiles; ++n)
+    REQUIRE(write_file(mount / "d" / std::to_string(100 + n), "x") == kOk);
+  Listed d(lake, mount);
+  CHECK(rename_file(mount / "d", mount / "e") == kOk);
+  Counts counts = d.calls();
+  // With the directory's own marker.
+  CHECK(counts["stat_object"] == kFiles + 1);
+  CHECK(counts["copy_object"] == kFiles + 1);
+  CHECK(counts["delete_objects"] == 4);
+  CHECK(counts.count("delete_object") == 0);
+  CHECK(counts["list_objects"] <= 8);
+  CHECK(lake.keys().size() == kFiles + 1);
+  CHECK(lake.read("e/142") == "x");
+}
+
 // Rule 4 has both versions looked at, and what the other client wrote carries no client-mtime: one call more
 // than a rename takes anywhere else.
 TEST_CASE("counts: another client's object renamed over another's costs 5 calls") {
