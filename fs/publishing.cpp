@@ -47,6 +47,24 @@ void leave_to_readers(const Inode& inode, ObjectStore& lake, const Spool& spool,
   if (auto frozen = bytes.freeze()) cached->was_made_of(version, *std::move(frozen));
 }
 
+// What was only appended to begins as the version below it.
+class AppendedBytes final : public ByteSource {
+ public:
+  AppendedBytes(std::shared_ptr<const ByteSource> bytes, BeginsAs begins_as)
+      : bytes_(std::move(bytes)), begins_as_(std::move(begins_as)) {}
+
+  [[nodiscard]] std::uint64_t size() const override { return bytes_->size(); }
+  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const override {
+    return bytes_->read(offset, out);
+  }
+  [[nodiscard]] const RunningMd5* digested() const override { return bytes_->digested(); }
+  [[nodiscard]] const BeginsAs* begins_as() const override { return &begins_as_; }
+
+ private:
+  const std::shared_ptr<const ByteSource> bytes_;
+  const BeginsAs begins_as_;
+};
+
 bool is_a_conflict(Errc code) {
   return code == Errc::kExists || code == Errc::kConflict;
 }
@@ -314,6 +332,10 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
       log_debug("publish of " + *own_path + ": " + std::to_string(digested->size()) + " of " +
                 std::to_string(taken.bytes->size()) + " bytes were digested while they were written");
   }
+  if (staging.append_only && which != Which::kSealed && staging.expected.version)
+    taken.bytes = std::make_shared<AppendedBytes>(
+        std::move(taken.bytes),
+        BeginsAs{staging.expected.version->path, staging.expected.version.size_bytes()});
   taken.generation = staging.generation;
   taken.exclusive = staging.exclusive;
   taken.is_elsewhere = aim.has_value();
