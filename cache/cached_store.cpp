@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -13,9 +14,11 @@
 #include "cache/disk_pace.h"
 #include "cache/fetches.h"
 #include "cache/guarded.h"
+#include "cache/published_bytes.h"
 #include "cache/read_ahead.h"
 #include "cache/workers.h"
 #include "cache/write_behind.h"
+#include "client/patience.h"
 
 namespace lakefuse {
 
@@ -44,6 +47,14 @@ constexpr std::size_t kWorthARequest = (256 << 10) / kChunkBytes;
 // So many blocks are looked at to know whether an object was read before: a tenth of a millisecond.
 constexpr std::uint64_t kLookedThrough = 64;
 
+// What was published just now may hold so much of the disk beside the blocks, of the cap at most this share:
+// the kernel writes it there sooner or later, whoever reads it.
+constexpr std::uint64_t kMostPublished = 256 << 20;
+constexpr std::uint64_t kShareOfPublished = 8;
+
+// Who waits for the disk looks again after so long.
+constexpr std::chrono::milliseconds kUntilNextLook{2};
+
 // To read a smaller file by itself gains the kernel nothing, and each open costs more.
 constexpr std::uint64_t kWorthLending = 4 << 20;
 
@@ -57,14 +68,20 @@ constexpr std::uint64_t kLeastUnwritten = 64 << 10;
 
 class DiskCachedStore final : public CachedStore {
  public:
-  DiskCachedStore(ObjectStore& below, std::unique_ptr<BlockFiles> files)
+  DiskCachedStore(ObjectStore& below, std::unique_ptr<BlockFiles> files, std::uint64_t cap_bytes)
       : below_(below),
         files_(std::move(files)),
+        published_(std::min(cap_bytes / kShareOfPublished, kMostPublished)),
         fetches_(kMostKept),
         read_ahead_(files_ ? kMostAhead : kMostAheadInMemory) {}
 
   Result<std::size_t> read(const ObjectInfo& object, std::uint64_t offset,
                            std::span<std::byte> out) override {
+    if (offset < object.size_bytes) {
+      // Who copies them elsewhere, as to append to them, needs no block of them.
+      const auto length = std::min<std::uint64_t>(out.size(), object.size_bytes - offset);
+      if (published_.read(digest_of(object), offset, out.first(length))) return length;
+    }
     const auto got = read_in_place(object, offset, out);
     if (!got) return got.error();
     if (got->lender) std::ranges::copy(got->bytes, out.begin());
@@ -92,6 +109,12 @@ class DiskCachedStore final : public CachedStore {
     workers_.post([this, object] { fetch_ahead(object, digest_of(object), {0, object.size_bytes}); });
   }
 
+  void was_made_of(const ObjectInfo& object, std::shared_ptr<const ByteSource> bytes) override {
+    if (files_ && bytes->size() == object.size_bytes) published_.keep(digest_of(object), std::move(bytes));
+  }
+
+  bool make_room() override { return published_.give_back(); }
+
   bool has_some(const ObjectInfo& object) override {
     if (object.size_bytes == 0) return true;
     const std::string digest = digest_of(object);
@@ -113,16 +136,35 @@ class DiskCachedStore final : public CachedStore {
     const std::string digest = digest_of(object);
     if (UniqueFd file = files_->wholes().lend(digest, object.size_bytes))
       return std::make_shared<const UniqueFd>(std::move(file));
-    {
-      const std::lock_guard lock(being_made_mutex_);
-      if (!being_made_.insert(digest).second) return nullptr;
-    }
+    if (!begin_to_make(digest)) return nullptr;
     maker_.post([this, object, digest] {
       std::ignore = guarded([&] { make_whole(object, digest); });
-      const std::lock_guard lock(being_made_mutex_);
-      being_made_.erase(digest);
+      end_to_make(digest);
     });
     return nullptr;
+  }
+
+  bool settle(const ObjectInfo& object, bool in_one_file) override {
+    if (object.size_bytes == 0) return true;
+    if (!files_) return false;
+    const std::string digest = digest_of(object);
+    const bool would_blocks_do = !in_one_file || object.size_bytes < kWorthLending;
+    const auto is_here = [&] {
+      return files_->wholes().has(digest, object.size_bytes, {0, 1}) || holds_all_blocks(object, digest);
+    };
+    do {
+      const bool is_over = !is_on_its_way(digest);  // First: what is not here after that will not be.
+      if (!is_here()) {
+        if (is_over) return false;
+      } else if (would_blocks_do) {
+        return true;
+      } else if (begin_to_make(digest)) {
+        std::ignore = guarded([&] { make_whole(object, digest); });
+        end_to_make(digest);
+        return is_here();  // In blocks, where there is no room for it twice.
+      }
+    } while (sleep_out(Patience::current(), kUntilNextLook));
+    return false;
   }
 
   CacheUse use() const override { return {hits_, misses_, files_ ? files_->bytes() : 0, behind_.waiting()}; }
@@ -184,24 +226,69 @@ class DiskCachedStore final : public CachedStore {
 
   using Range = ByteRange;
 
+  // A fetch of this object is known as such until what it brought is on the disk, or is not kept.
+  std::shared_ptr<Fetches::Fetch> begin_fetch(const std::string& digest, std::uint64_t begin,
+                                              std::uint64_t end) {
+    struct OnItsWay {
+      OnItsWay(DiskCachedStore& store, const std::string& digest) : store_(store), digest_(digest) {
+        const std::lock_guard lock(store_.on_its_way_mutex_);
+        store_.on_its_way_.insert(digest_);
+      }
+      ~OnItsWay() {
+        fetch.reset();
+        const std::lock_guard lock(store_.on_its_way_mutex_);
+        store_.on_its_way_.erase(store_.on_its_way_.find(digest_));
+      }
+      OnItsWay(const OnItsWay&) = delete;
+      OnItsWay& operator=(const OnItsWay&) = delete;
+
+      DiskCachedStore& store_;
+      const std::string digest_;
+      std::unique_ptr<Fetches::Fetch> fetch;
+    };
+    const auto known = std::make_shared<OnItsWay>(*this, digest);
+    known->fetch = fetches_.begin(digest, begin, end);
+    return known->fetch ? std::shared_ptr<Fetches::Fetch>(known, known->fetch.get()) : nullptr;
+  }
+  bool is_on_its_way(const std::string& digest) {
+    const std::lock_guard lock(on_its_way_mutex_);
+    return on_its_way_.contains(digest);
+  }
+
+  // Of many who would make one file of an object one does.
+  bool begin_to_make(const std::string& digest) {
+    const std::lock_guard lock(being_made_mutex_);
+    return being_made_.insert(digest).second;
+  }
+  void end_to_make(const std::string& digest) {
+    const std::lock_guard lock(being_made_mutex_);
+    being_made_.erase(digest);
+  }
+
+  // One after the other: a server may say any size, and the first that is missing ends it.
+  bool holds_all_blocks(const ObjectInfo& object, const std::string& digest) {
+    for (std::uint64_t at = 0; at < object.size_bytes; at += kBlockBytes) {
+      const Block block = block_at(object, digest, at);
+      if (!files_->holds(block.id, block.bytes())) return false;
+    }
+    return true;
+  }
+
   // One file of the object's blocks, which go. What an earlier boot or somebody else has left is looked
   // through.
   void make_whole(const ObjectInfo& object, const std::string& digest) {
     if (files_->wholes().look_through(digest, object.size_bytes)) return;
-    // One after the other: a server may say any size, and the first that is missing ends it.
-    for (std::uint64_t at = 0; at < object.size_bytes; at += kBlockBytes) {
-      const Block block = block_at(object, digest, at);
-      if (!files_->holds(block.id, block.bytes())) return;
-    }
+    if (!holds_all_blocks(object, digest)) return;
     std::unique_ptr<DiskPace::Write> writing;  // From one part to the next.
     const auto part = [&](std::uint64_t offset, std::span<std::byte> out) {
       writing.reset();
       const Block block = block_at(object, digest, offset);
       if (files_->load(block.id, block.bytes(), offset - block.range.begin, out) != out.size()) return false;
-      auto write = pace_.begin();
-      if (!write) return false;  // This has time; who reads has not.
-      writing = std::make_unique<DiskPace::Write>(*std::move(write));
-      return true;
+      if (auto write = pace_.begin()) {
+        writing = std::make_unique<DiskPace::Write>(*std::move(write));
+        return true;
+      }
+      return keepers_ > 0;  // Else this has time; who reads has not.
     };
     const bool is_made = files_->make_whole(digest, object.size_bytes, part);
     writing.reset();  // To remove what it replaces says nothing of the disk's pace.
@@ -248,15 +335,15 @@ class DiskCachedStore final : public CachedStore {
     if (const std::size_t held = load()) return BytesRead{.bytes = room.first(held)};
 
     const Range missing = missing_at(block, {offset, offset + room.size()}, fetch_to);
-    std::shared_ptr<Fetches::Fetch> fetch = fetches_.begin(digest, missing.begin, missing.end);
+    std::shared_ptr<Fetches::Fetch> fetch = begin_fetch(digest, missing.begin, missing.end);
     // Somebody fetches the beginning of a small object, but not this place.
-    if (!fetch) fetch = fetches_.begin(digest, offset / kChunkBytes * kChunkBytes, missing.end);
+    if (!fetch) fetch = begin_fetch(digest, offset / kChunkBytes * kChunkBytes, missing.end);
     if (!fetch) return BytesRead{};
     // It landed while we were taking off.
     if (const std::size_t held = load()) return BytesRead{.bytes = room.first(held)};
     const bool is_more_than_asked = fetch->end() > offset + room.size() || fetch->begin() < offset;
     const auto stay = is_more_than_asked ? stay_of(object) : Fetches::Stay::kNot;
-    if (auto fetched = fetch_from_below(object, *fetch, stay); !fetched) {
+    if (auto fetched = fetch_from_below(object, digest, *fetch, stay); !fetched) {
       if (fetched.error().code != Errc::kInterrupted) fetch->fail(fetched.error());
       return fetched.error();
     }
@@ -298,15 +385,15 @@ class DiskCachedStore final : public CachedStore {
     for (std::uint64_t at = range.begin; at < range.end;) {
       const Range gap = first_gap({at, range.end});
       std::shared_ptr<Fetches::Fetch> fetch =
-          gap.begin < gap.end ? fetches_.begin(digest, gap.begin, gap.end) : nullptr;
+          gap.begin < gap.end ? begin_fetch(digest, gap.begin, gap.end) : nullptr;
       if (!fetch) return;
       at = fetch->begin();
       if (first_gap({at, fetch->end()}).begin > at) continue;  // It landed while we were taking off.
       // A small object is on the disk as soon as it is here, and in the kernel's memory: who knows whether it
       // will be read.
       const bool stays = !files_ || object.size_bytes > kWholeBytes;
-      if (auto fetched = fetch_from_below(object, *fetch, stays ? stay_of(object) : Fetches::Stay::kNot);
-          !fetched) {
+      const auto stay = stays ? stay_of(object) : Fetches::Stay::kNot;
+      if (auto fetched = fetch_from_below(object, digest, *fetch, stay); !fetched) {
         if (fetched.error().code == Errc::kTimeout) fetch->fail(fetched.error());
         return;
       }
@@ -320,7 +407,13 @@ class DiskCachedStore final : public CachedStore {
     return object.size_bytes > kWholeBytes ? Fetches::Stay::kUntilRead : Fetches::Stay::kBriefly;
   }
 
-  Result<> fetch_from_below(const ObjectInfo& object, Fetches::Fetch& fetch, Fetches::Stay stay) {
+  Result<> fetch_from_below(const ObjectInfo& object, const std::string& digest, Fetches::Fetch& fetch,
+                            Fetches::Stay stay) {
+    if (published_.read(digest, fetch.begin(), fetch.bytes())) {
+      ++hits_;
+      fetch.land(stay);
+      return {};
+    }
     ++misses_;
     const auto got = below_.read(object, fetch.begin(), fetch.bytes());
     if (!got) return got.error();
@@ -354,6 +447,7 @@ class DiskCachedStore final : public CachedStore {
 
   ObjectStore& below_;
   const std::unique_ptr<BlockFiles> files_;  // None: no cache was wanted.
+  PublishedBytes published_;
   Fetches fetches_;
   ReadAhead read_ahead_;
   std::atomic<std::uint64_t> hits_ = 0;
@@ -362,7 +456,9 @@ class DiskCachedStore final : public CachedStore {
   std::atomic<std::uint64_t> arrived_ = 0;    // Counts what is to be kept.
   std::atomic<std::uint64_t> wanted_to_ = 0;  // So much of it a keeper has read, or might have.
   DiskPace pace_;
-  std::mutex being_made_mutex_;       // A leaf.
+  std::mutex on_its_way_mutex_;            // A leaf.
+  std::multiset<std::string> on_its_way_;  // Guarded by on_its_way_mutex_. Digests of objects.
+  std::mutex being_made_mutex_;            // A leaf.
   std::set<std::string> being_made_;  // Guarded by being_made_mutex_. Digests of objects, as whole files.
   WriteBehind behind_{kMostUnwritten};
   Workers workers_{kAheadAtOnce};  // Last: they use the above.
@@ -374,10 +470,11 @@ class DiskCachedStore final : public CachedStore {
 Result<std::unique_ptr<CachedStore>> CachedStore::open(ObjectStore& below,
                                                        const std::filesystem::path& cache_dir,
                                                        std::uint64_t cap_bytes) {
-  if (cap_bytes == 0) return std::unique_ptr<CachedStore>(std::make_unique<DiskCachedStore>(below, nullptr));
+  if (cap_bytes == 0)
+    return std::unique_ptr<CachedStore>(std::make_unique<DiskCachedStore>(below, nullptr, 0));
   auto files = BlockFiles::open(cache_dir, cap_bytes);
   if (!files) return files.error();
-  return std::unique_ptr<CachedStore>(std::make_unique<DiskCachedStore>(below, std::move(*files)));
+  return std::unique_ptr<CachedStore>(std::make_unique<DiskCachedStore>(below, std::move(*files), cap_bytes));
 }
 
 }  // namespace lakefuse

@@ -46,7 +46,9 @@ Result<> BatchRemoval::look_at_neighbours(std::span<const Removal* const> neighb
     const ObjectPath& next = neighbours.front()->path;
     if (const std::string near = before(next.str()); near.size() > directory.size())
       after = std::max(after, near);
-    const auto page = lake_.list({.prefix = directory, .after = after, .delimited = true, .amount = kPage});
+    // Of few no page full of those between them.
+    const std::size_t amount = std::min(kPage, 2 * neighbours.size());
+    const auto page = lake_.list({.prefix = directory, .after = after, .delimited = true, .amount = amount});
     if (!page) return page.error();
     for (const ListEntry& entry : page->entries)
       if (!entry.is_prefix) found_.insert_or_assign(entry.object.path, entry.object);

@@ -3,11 +3,18 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 
 #include "client/error.h"
 #include "client/running_md5.h"
 
 namespace lakefuse {
+
+// So many first bytes of a body should be those of an object on the branch that it goes to.
+struct BeginsAs {
+  std::string path;
+  std::uint64_t bytes = 0;
+};
 
 // Bytes that do not change while they are uploaded, and can be read again when an upload is repeated.
 // One reader at a time.
@@ -22,6 +29,9 @@ class ByteSource {
 
   // The digest of its first bytes, where somebody made it before they were to be uploaded; else null.
   [[nodiscard]] virtual const RunningMd5* digested() const { return nullptr; }
+
+  // What it begins as, where somebody knows that; else null. A hint: whoever goes by it sees for himself.
+  [[nodiscard]] virtual const BeginsAs* begins_as() const { return nullptr; }
 };
 
 }  // namespace lakefuse

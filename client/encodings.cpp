@@ -81,4 +81,10 @@ bool looks_like_md5(std::string_view text) {
          });
 }
 
+std::string_view unquoted(std::string_view etag) {
+  while (!etag.empty() && (etag.front() == '"' || etag.front() == ' ')) etag.remove_prefix(1);
+  while (!etag.empty() && (etag.back() == '"' || etag.back() == ' ')) etag.remove_suffix(1);
+  return etag;
+}
+
 }  // namespace lakefuse

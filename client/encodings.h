@@ -18,6 +18,9 @@ Result<Md5> md5_of(const ByteSource& source);
 Result<Md5> md5_of_all(const ByteSource& source);
 
 [[nodiscard]] std::string to_hex(std::span<const std::byte> bytes);
+
+// An ETag as it is compared: without its quotes.
+[[nodiscard]] std::string_view unquoted(std::string_view etag);
 [[nodiscard]] std::string to_base64(std::span<const std::byte> bytes);
 [[nodiscard]] std::string to_base64(std::string_view text);
 // Nothing when `text` is no base64 of 16 bytes.

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <thread>
 
+#include "client/encodings.h"
 #include "client/patience.h"
 #include "client/publish_look.h"
 
@@ -110,6 +111,23 @@ Result<std::string> MultipartUpload::put_part(const ObjectPath& path, const Part
   }
 }
 
+Result<std::string> MultipartUpload::copy_part(const ObjectPath& path, const PartsTarget& target,
+                                               std::size_t index, const std::string& from,
+                                               std::uint64_t end) {
+  LakeCall call{.name = "upload_part_copy",
+                .subject = scope_.subject(path.str()),
+                .method = "PUT",
+                .target = scope_.branch_target() + "/staging/pmpu/" + percent_encode(target.upload_id) +
+                          "/parts/" + std::to_string(index + 1) + "/copy?" + query("path", path.str()),
+                .json = wire::part_copy_body(target.physical_address, scope_.repository, scope_.ref, from,
+                                             PartPlan::begin(index), end),
+                .repeat = Repeat::kOnce};  // The part can be put as well.
+  call.sink.limit = wire::kMaxAnswerBytes;
+  auto response = scope_.calls->call(call);
+  if (!response) return response.error();
+  return std::string(response->headers.get("ETag"));
+}
+
 Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSource& body, PartsAhead* ahead) {
   const std::size_t parts = PartPlan::count(body.size());
   std::optional<PartsTarget> target;
@@ -137,11 +155,24 @@ Result<Uploaded> MultipartUpload::upload(const ObjectPath& path, const ByteSourc
   std::stop_source stop;         // By the caller, or by the first failure.
   {
     const std::stop_callback by_caller(Patience::current(), [&] { stop.request_stop(); });
+    // The lake may hold another version there by now, or its store have no MD5 for an ETag: then it is put.
+    const BeginsAs* const known = scope_.facts.can_presign_parts_later ? body.begins_as() : nullptr;
+    std::atomic<bool> may_copy = known != nullptr;
+    const auto copy = [&](std::size_t index, const Part& part) -> std::optional<std::string> {
+      const std::uint64_t end = PartPlan::end(index);
+      if (!may_copy || end > known->bytes) return {};
+      if (auto etag = copy_part(path, *target, index, known->path, end))
+        if (const auto md5 = md5_of(part); md5 && unquoted(*etag) == to_hex(*md5)) return *std::move(etag);
+      may_copy = false;  // What it is for one part it is for the others.
+      return {};
+    };
     const auto send = [&](std::size_t index) -> Result<std::string> {
       if (ahead != nullptr)
         if (auto etag = ahead->etag(index)) return *std::move(etag);
       const std::uint64_t begin = PartPlan::begin(index), end = std::min(PartPlan::end(index), body.size());
-      return put_part(path, *target, index, Part(source, begin, end - begin));
+      const Part part(source, begin, end - begin);
+      if (auto etag = copy(index, part)) return *std::move(etag);
+      return put_part(path, *target, index, part);
     };
     const auto work = [&] {
       const Patience patience(stop.get_token());

@@ -16,7 +16,7 @@ class MultipartUpload {
   static constexpr unsigned kSideBySide = 4;
 
   // Fails as ObjectStore::upload_parts(); parts of an upload that failed are freed, where the lake can be
-  // asked.
+  // asked. Parts of what the body begins as are copied inside the store, and only the others sent.
   Result<Uploaded> upload(const ObjectPath& path, const ByteSource& body, PartsAhead* ahead);
 
   // As ObjectStore's, for what is not all known yet.
@@ -34,6 +34,9 @@ class MultipartUpload {
   static constexpr std::size_t kFirstUrls = 64;
 
   Result<PartsTarget> begin(const ObjectPath& path, std::size_t parts);
+  // upload_part_copy; the copy's ETag. Whose bytes it has is for the caller to see.
+  Result<std::string> copy_part(const ObjectPath& path, const PartsTarget& target, std::size_t index,
+                                const std::string& from, std::uint64_t end);
   Result<Secret> fresh_url(const ObjectPath& path, const PartsTarget& target, std::size_t index);
   [[nodiscard]] std::string target(const std::string& id, const ObjectPath& path) const;
 

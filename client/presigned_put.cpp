@@ -43,12 +43,6 @@ Errc cause_of_put(int status, std::string_view message) {
   }
 }
 
-std::string_view unquoted(std::string_view etag) {
-  while (!etag.empty() && (etag.front() == '"' || etag.front() == ' ')) etag.remove_prefix(1);
-  while (!etag.empty() && (etag.back() == '"' || etag.back() == ' ')) etag.remove_suffix(1);
-  return etag;
-}
-
 }  // namespace
 
 Result<Uploaded> PresignedPut::put(const UploadTarget& target, const ByteSource& body) {

@@ -521,6 +521,14 @@ std::string address_body(const std::string& physical_address) {
   return json::serialize(json::object{{"physical_address", physical_address}});
 }
 
+std::string part_copy_body(const std::string& physical_address, const std::string& repository,
+                           const std::string& ref, const std::string& path, std::uint64_t begin,
+                           std::uint64_t end) {
+  const std::string range = "bytes=" + std::to_string(begin) + "-" + std::to_string(end - 1);
+  const json::object source{{"repository", repository}, {"ref", ref}, {"path", path}, {"range", range}};
+  return json::serialize(json::object{{"physical_address", physical_address}, {"copy_source", source}});
+}
+
 std::string copy_body(const ObjectPath& from) {
   return json::serialize(json::object{{"src_path", from.str()}});
 }

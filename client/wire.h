@@ -85,6 +85,9 @@ struct ErrorAnswer {
 [[nodiscard]] std::string link_body(const Uploaded& uploaded, const EntryMeta& meta);
 [[nodiscard]] std::string complete_body(const Uploaded& uploaded, const EntryMeta& meta);
 [[nodiscard]] std::string address_body(const std::string& physical_address);
+[[nodiscard]] std::string part_copy_body(const std::string& physical_address, const std::string& repository,
+                                         const std::string& ref, const std::string& path, std::uint64_t begin,
+                                         std::uint64_t end);
 [[nodiscard]] std::string copy_body(const ObjectPath& from);
 [[nodiscard]] std::string delete_body(std::span<const ObjectPath> paths);
 [[nodiscard]] std::string metadata_body(const Metadata& metadata);

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <iterator>
 #include <mutex>
+#include <span>
 #include <system_error>
 #include <thread>
 #include <unordered_map>
@@ -21,6 +22,10 @@ namespace {
 
 // A rename holds them all in memory, and takes four calls for each. A hostile listing has no end.
 constexpr std::size_t kMostMoves = 250'000;
+
+// Old objects that go in one call, where there are more: two calls for so many, a page to look at them and a
+// batch, instead of two for each; and what was looked at is removed some milliseconds later, no more.
+constexpr std::size_t kRemovedTogether = 32;
 
 // So long what a failed rename left is tried again: others wait for it. A server that is started anew takes
 // seconds.
@@ -95,7 +100,14 @@ class DirectoryRename {
   }
 
   Result<> remove_all() {
-    auto removed = in_parallel([this](Move& move) { return remove_old(move); });
+    const std::size_t together = moves_.size() > kRemovedTogether ? kRemovedTogether : 1;
+    std::vector<std::function<Result<>()>> steps;
+    for (std::size_t at = 0; at < moves_.size(); at += together)
+      steps.emplace_back(
+          [this, moves = std::span(moves_).subspan(at, std::min(together, moves_.size() - at))] {
+            return moves.size() == 1 ? remove_old(moves.front()) : remove_old(moves);
+          });
+    auto removed = in_parallel(std::move(steps));
     if (removed) end();
     return removed;
   }
@@ -188,6 +200,21 @@ class DirectoryRename {
     return removed;
   }
 
+  Result<> remove_old(std::span<const Move> moves) {
+    std::vector<Removal> removals;
+    for (const Move& move : moves) {
+      auto path = ObjectPath::make(move.old_object.path);
+      if (!path) return path.error();
+      removals.push_back({.path = *std::move(path), .version = move.old_object});
+    }
+    const auto others = core_.publisher.remove_all(removals);
+    if (!others) return others.error();
+    for (const Move& move : moves)
+      if (std::ranges::find(*others, move.old_object.path) == others->end())
+        core_.removed_from_lake(move.old_object.path);
+    return {};
+  }
+
   Result<> list_all() {
     ListRequest request{.prefix = old_prefix_, .after = {}, .delimited = false, .amount = 1000};
     while (true) {
@@ -208,16 +235,22 @@ class DirectoryRename {
   }
 
   Result<> in_parallel(const std::function<Result<>(Move&)>& step) {
+    std::vector<std::function<Result<>()>> steps;
+    for (Move& move : moves_) steps.emplace_back([&] { return step(move); });
+    return in_parallel(std::move(steps));
+  }
+
+  Result<> in_parallel(std::vector<std::function<Result<>()>> steps) {
     std::mutex mutex;
     std::optional<Error> first;
     std::vector<std::function<void()>> jobs;
-    for (Move& move : moves_) {
+    for (auto& step : steps) {
       jobs.emplace_back([&] {
         {
           const std::lock_guard lock(mutex);
           if (first) return;
         }
-        if (auto done = guarded([&] { return step(move); }); !done) {
+        if (auto done = guarded(step); !done) {
           const std::lock_guard lock(mutex);
           if (!first) first = done.error();
         }

@@ -21,6 +21,19 @@ bool wants_to_write(int flags) {
   return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC) != 0;
 }
 
+// For who has read it in order to have it here: the next to open it, by whatever mount, needs no call.
+Result<> settle_in_cache(FilesystemCore& core, const InodePtr& inode) {
+  std::optional<ObjectInfo> version;
+  {
+    const std::lock_guard lock(inode->mutex);
+    if (inode->staging.spool == nullptr) version = inode->version;
+  }
+  if (!version || core.cache()->settle(*version, core.lends)) return {};
+  if (Patience::current().stop_requested())
+    return Error{Errc::kInterrupted, "fsync of " + version->path + ": a signal ended the wait for the cache"};
+  return Error{Errc::kNoSpace, "fsync of " + version->path + ": the read cache has no room for all of it"};
+}
+
 }  // namespace
 
 Result<> FilesystemCore::check_size(const InodePtr& inode, std::uint64_t size) const {
@@ -213,17 +226,19 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
   auto change = core.begin_change(inode, true);
   if (!change) return change.error();
   auto& [lock, staged, file] = *change;
-  Result<> written;
   std::uint64_t at = offset;
-  if ((*handle)->appends) {
-    auto appended = staged.append(bytes);
-    if (appended)
-      at = *appended;
-    else
-      written = appended.error();
-  } else {
-    written = staged.write(offset, bytes);
-  }
+  const auto put = [&]() -> Result<> {
+    if (!(*handle)->appends) return staged.write(offset, bytes);
+    const auto appended = staged.append(bytes);
+    if (!appended) return appended.error();
+    at = *appended;
+    return {};
+  };
+  auto written = put();
+  // F2: what is only held for readers does not fill a disk.
+  CachedStore* const cached = core.cache();
+  if (!written && written.error().code == Errc::kNoSpace && cached != nullptr && cached->make_room())
+    written = put();
   if (!written) {
     // Part of what the program wrote is not there: this version must not be published (F2).
     inode->staging.spoilt = written.error();
@@ -264,6 +279,7 @@ Result<> Filesystem::fsync(HandleId id, bool) {
     if (auto first = core_->catch_up(path); !first) return first;
   auto done = publishes ? core_->publishing.publish(inode) : core_->publishing.make_safe(inode);
   if (done) done = core_->keep_order_on_disk();
+  if (done && (*handle)->keeps_all) done = settle_in_cache(*core_, inode);
   return done ? core_->publishing.untold(path) : done;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <ctime>
 
+#include "cache/cached_store.h"
 #include "cache/guarded.h"
 #include "client/nonce.h"
 #include "client/patience.h"
@@ -18,6 +19,7 @@ using std::chrono::seconds;
 constexpr std::size_t kBackgroundThreads = 16;  // As many parallel copies as pay on one origin.
 constexpr std::size_t kDigesters = 2;           // Of a file one at a time; what they leave, closes digest.
 constexpr std::size_t kFetchBytes = 4 << 20;    // What one fill from the base takes at once.
+constexpr std::uint64_t kFewBytes = 1 << 20;    // Of the local disk.
 constexpr milliseconds kAheadGrain{20};         // How soon a signal is seen while an address is waited for.
 constexpr seconds kLongestPause{60};
 constexpr seconds kPauseForOthers{2};     // Of what must not be there before them.
@@ -31,6 +33,38 @@ bool lacks_bytes(const Staging& staging) {
   const auto lacks = [](SpoolFile& file) { return file.bytes().missing(0, UINT64_MAX).has_value(); };
   return lacks(*staging.spool) || (staging.sealed && lacks(*staging.sealed->spool));
 }
+
+// Who reads next what was published from here, or appends to it, needs no GET: as notebooks do all day.
+// REQUIRES: the inode's mutex is held, and its bytes are about to be let go of.
+void leave_to_readers(const Inode& inode, ObjectStore& lake, const Spool& spool, KnownVersions& versions) {
+  const Staging& staging = inode.staging;
+  auto* const cached = dynamic_cast<CachedStore*>(&lake);
+  if (cached == nullptr || staging.dirty || staging.spoilt || inode.is_deleted || !inode.version) return;
+  const ObjectInfo version = *inode.version;
+  StagedFile& bytes = staging.spool->bytes();
+  // A file that is held takes room that others may want sooner.
+  const bool has_room = version.size_bytes <= kFewBytes || version.size_bytes <= spool.free_bytes() / 8;
+  if (bytes.size() != version.size_bytes || !has_room || !versions.is_ours(version.physical_address)) return;
+  if (auto frozen = bytes.freeze()) cached->was_made_of(version, *std::move(frozen));
+}
+
+// What was only appended to begins as the version below it.
+class AppendedBytes final : public ByteSource {
+ public:
+  AppendedBytes(std::shared_ptr<const ByteSource> bytes, BeginsAs begins_as)
+      : bytes_(std::move(bytes)), begins_as_(std::move(begins_as)) {}
+
+  [[nodiscard]] std::uint64_t size() const override { return bytes_->size(); }
+  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const override {
+    return bytes_->read(offset, out);
+  }
+  [[nodiscard]] const RunningMd5* digested() const override { return bytes_->digested(); }
+  [[nodiscard]] const BeginsAs* begins_as() const override { return &begins_as_; }
+
+ private:
+  const std::shared_ptr<const ByteSource> bytes_;
+  const BeginsAs begins_as_;
+};
 
 bool is_a_conflict(Errc code) {
   return code == Errc::kExists || code == Errc::kConflict;
@@ -283,6 +317,10 @@ Result<Publishing::Snapshot> Publishing::snapshot(const InodePtr& inode, const s
       log_debug("publish of " + *own_path + ": " + std::to_string(digested->size()) + " of " +
                 std::to_string(taken.bytes->size()) + " bytes were digested while they were written");
   }
+  if (staging.append_only && which != Which::kSealed && staging.expected.version)
+    taken.bytes = std::make_shared<AppendedBytes>(
+        std::move(taken.bytes),
+        BeginsAs{staging.expected.version->path, staging.expected.version.size_bytes()});
   taken.generation = staging.generation;
   taken.exclusive = staging.exclusive;
   taken.is_elsewhere = aim.has_value();
@@ -482,6 +520,7 @@ void Publishing::drop_if_clean(const InodePtr& inode) {
     if (inode->writers > 0) return;
     if ((inode->is_deleted || inode->is_kept_here) && is_open) return;
     inode->is_kept_here = false;
+    leave_to_readers(*inode, lake_, *spool_, versions_);  // First, so that no reader comes in between.
     dropped = std::exchange(staging.spool, nullptr);
     sealed = std::exchange(staging.sealed, std::nullopt);
     queue_.mend(staging.order);
@@ -607,8 +646,12 @@ Result<> Publishing::complete(SpoolFile& file, const std::optional<ObjectInfo>& 
     const auto got = lake_.read(*base, missing->begin, buffer);
     if (!got) return got.error();
     if (*got == 0) return Error{Errc::kUntrustworthy, "the object " + base->path + " ends before its size"};
-    if (auto filled = file.bytes().fill(missing->begin, std::span(buffer).first(*got)); !filled)
-      return filled.error();
+    const auto bytes = std::span(buffer).first(*got);
+    auto filled = file.bytes().fill(missing->begin, bytes);
+    auto* const cached = dynamic_cast<CachedStore*>(&lake_);
+    if (!filled && filled.error().code == Errc::kNoSpace && cached != nullptr && cached->make_room())
+      filled = file.bytes().fill(missing->begin, bytes);
+    if (!filled) return filled.error();
   }
   return {};
 }

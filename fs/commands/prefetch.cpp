@@ -125,7 +125,8 @@ Result<> read_through(const Wanted& file, ProgressBar& progress) {
     const ssize_t got = ::read(opened.get(), buffer.get(), kReadBytes);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return failed();
-    if (got == 0) return {};
+    // On the disk, and as the kernel may read it by itself, when this returns.
+    if (got == 0) return ::fsync(opened.get()) == 0 ? Result<>() : failed();
     progress.read(static_cast<std::uint64_t>(got));
   }
 }

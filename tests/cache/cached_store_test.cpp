@@ -17,6 +17,7 @@
 #include "tests/cache/cache_fixture.h"
 #include "tests/support/faulty_store.h"
 #include "tests/support/gated_store.h"
+#include "tests/support/heap.h"
 
 namespace lakefuse::test {
 
@@ -380,6 +381,25 @@ TEST_CASE("small objects that are fetched ahead wait on the disk for their reade
   for (const fs::path& file : block_files(f.path())) fs::remove(file);
   CHECK((read(*cache, other, 0, 5000).value() == text_of_size(5000, 2)));
   CHECK(f.fetches() == 3);
+}
+
+TEST_CASE("what is in the cache costs no memory, however many objects are") {
+  CacheFixture f;
+  constexpr int kObjects = 1500;
+  std::vector<ObjectInfo> objects;
+  for (int n = 0; n < kObjects; ++n) objects.push_back(f.lake.put(std::to_string(n), std::to_string(n)));
+  const auto cache = f.open();
+  const auto read_all = [&](int from, int to) {
+    for (int n = from; n < to; ++n) REQUIRE(read(*cache, objects[n], 0, 10).value() == std::to_string(n));
+    wait_for_disk(*cache);
+    f.lake.forget_calls();
+  };
+  read_all(0, kObjects / 10);
+  const auto before = heap_bytes();
+  if (!before) return;
+  read_all(kObjects / 10, kObjects);
+  CHECK(block_files(f.path()).size() == kObjects);
+  CHECK(*heap_bytes() < *before + kObjects * 40);  // A name of one takes more.
 }
 
 TEST_CASE("many readers of one small object cost one request") {

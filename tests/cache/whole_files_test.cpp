@@ -103,6 +103,61 @@ TEST_CASE("what is here and asked for again is lent as one file of its bytes, wh
   CHECK(f.fetches() == 0);
 }
 
+TEST_CASE("who read it in order to have it here has it in one file as soon as he is told that it is here") {
+  WholeFixture f;
+  const auto cache = f.open();
+  CHECK_FALSE(cache->settle(f.object, true));  // Nobody has read it.
+  {
+    const auto whatever_the_disk = cache->keep_all();
+    constexpr std::uint64_t kAsked = 128 << 10;
+    for (std::uint64_t at = 0; at < f.text.size(); at += kAsked)
+      REQUIRE(read(*cache, f.object, at, kAsked).has_value());
+    CHECK(cache->settle(f.object, true));
+  }
+  const Lent file = cache->lend(f.object);
+  REQUIRE(file != nullptr);
+  CHECK((bytes_of(file) == f.text));
+  CHECK(block_files(f.path()).size() == 2);
+  CHECK(cache->settle(f.object, true));
+  CHECK(cache->settle(f.object, false));
+  check_account(*cache, f.path());
+}
+
+TEST_CASE(
+    "it is told so of blocks where nobody lends, where they are small, and where one file has no room") {
+  WholeFixture f;
+  const auto settles = [&](CachedStore& cache, const ObjectInfo& object, bool in_one_file) {
+    REQUIRE(read(cache, object, 0, object.size_bytes).has_value());
+    const bool is_here = cache.settle(object, in_one_file);
+    CHECK(cache.use().on_the_way == 0);
+    return is_here;
+  };
+  std::uint64_t cap = kGiB;
+  ObjectInfo object = f.object;
+  bool in_one_file = true;
+  SUBCASE("nobody lends") {
+    in_one_file = false;
+  }
+  SUBCASE("small") {
+    object = f.lake.put("small", "bytes");
+  }
+  SUBCASE("no room for one file") {
+    cap = 3 * kBlock;
+  }
+  const auto cache = f.open(cap);
+  CHECK(settles(*cache, object, in_one_file));
+  for (const fs::path& file : block_files(f.path())) CHECK_FALSE(file.string().ends_with("-whole"));
+}
+
+TEST_CASE("where the cache has no room at all, who reads in order to have it here is told") {
+  WholeFixture f;
+  for (const std::uint64_t cap : {std::uint64_t{0}, kWhole}) {
+    const auto cache = f.open(cap);
+    REQUIRE(read(*cache, f.object, 0, f.text.size()).has_value());
+    CHECK_FALSE(cache->settle(f.object, false));
+  }
+}
+
 TEST_CASE("another mount reads and lends it at once") {
   WholeFixture f;
   f.make();

@@ -40,6 +40,16 @@ class Ahead : public PartsAhead {
   const PartsTarget target_;
 };
 
+class BegunSource final : public TextSource {
+ public:
+  BegunSource(std::string text, BeginsAs begins_as)
+      : TextSource(std::move(text)), begins_as_(std::move(begins_as)) {}
+  [[nodiscard]] const BeginsAs* begins_as() const override { return &begins_as_; }
+
+ private:
+  const BeginsAs begins_as_;
+};
+
 // The numbers of the parts that the store was sent.
 std::multiset<int> parts_put(DevServer& server) {
   std::multiset<int> numbers;
@@ -104,6 +114,46 @@ TEST_CASE("parts ahead: a part beyond the first URLs, or whose URL is too old, a
   lake.server.add_fault({.kind = Fault::Kind::kExpired, .operation = "store_put_part"});
   must(store->upload_part(path("big"), target, 0, TextSource("first")));
   CHECK(comes_true([&] { return lake.server.count("upload_part") == 2; }));
+}
+
+TEST_CASE("parts: what the body begins as is copied inside the store, and only the rest is sent") {
+  DevServerOptions options;
+  const std::string bytes = std::string(kPart, 'a') + std::string(kPart, 'b') + "end";
+  std::string there = bytes;
+  std::optional<Fault> fault;
+  std::size_t copies = 2;
+  SUBCASE("as it does") {}
+  SUBCASE("another version is there by now") {
+    there = std::string(kPart, 'A') + std::string(kPart, 'B') + "end";
+    copies = 0;
+  }
+  SUBCASE("a shorter one is") {
+    there = "short";
+    copies = 0;
+  }
+  SUBCASE("nothing is") {
+    there.clear();
+    copies = 0;
+  }
+  SUBCASE("a server that cannot") {
+    options.version = "1.54.0";
+    copies = 0;
+  }
+  SUBCASE("a server that fails") {
+    fault = Fault{.kind = Fault::Kind::kStatus, .operation = "upload_part_copy", .times = 0, .status = 501};
+    copies = 0;
+  }
+  DoubleLake lake(options);
+  if (fault) lake.server.add_fault(*fault);
+  const auto store = lake.store();
+  if (!there.empty()) lake.server.put_object("lake", "main", "base", there);
+  const BegunSource body(bytes + "and more", {"base", bytes.size()});
+  const auto uploaded = must(store->upload_parts(path("big"), body, nullptr));
+  must(store->complete(path("big"), uploaded, {}));
+  CHECK((read_all(*store, look(*store, "big")).value() == bytes + "and more"));
+  CHECK(parts_put(lake.server) == (copies == 2 ? std::multiset{3} : std::multiset{1, 2, 3}));
+  if (options.version == "1.54.0") CHECK(lake.server.count("upload_part_copy") == 0);
+  CHECK(lake.server.count("upload_part_copy") <= 2);
 }
 
 TEST_CASE("parts ahead: only where a part's URL can be asked for later") {

@@ -5,6 +5,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <set>
+
 #include "tests/mount/mounted.h"
 
 using namespace lakefuse::test;
@@ -92,6 +94,43 @@ TEST_CASE("counts: a cold open and read of a small file costs 2 calls, and a sec
   CHECK(d.calls() == Counts{{"stat_object", 1}, {"store_get", 1}});
   CHECK(read_file(d / "f") == "small");
   CHECK(d.calls().empty());
+}
+
+// As notebooks do all day.
+TEST_CASE("counts: what was written here is read back with a look, and lines appended to it fetch nothing") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/old", "x");
+  MountOptions options = slow_to_ask();
+  SUBCASE("published at the close") {}
+  SUBCASE("published behind") {
+    options.flags.push_back("--writeback");
+  }
+  Mounted mount(lake, options);
+  Listed d(lake, mount);
+  for (std::string bytes : {std::string("small"), pattern(300'001)}) {
+    CAPTURE(bytes.size());
+    CHECK(write_file(d / "f", bytes) == kOk);
+    CHECK(flush(mount) == 0);
+    d.calls();
+    CHECK((read_file(d / "f") == bytes));
+    CHECK(d.calls() == Counts{{"stat_object", 1}});  // Is it still there?
+    CHECK((OpenFile(d / "f", O_RDONLY | O_DIRECT).read_all() == bytes));
+    CHECK(d.calls().empty());
+    for (int n = 0; n < 3; ++n) {
+      bytes += "a line\n";
+      CHECK(write_file(d / "f", "a line\n", O_APPEND) == kOk);
+      CHECK(flush(mount) == 0);
+      // Is it still there, when it is opened and before it is replaced.
+      CHECK(d.calls() == Counts{{"stat_object", 2},
+                                {"get_physical_address", 1},
+                                {"store_put", 1},
+                                {"link_physical_address", 1}});
+    }
+    CHECK((lake.read("d/f") == bytes));
+    CHECK((read_file(d / "f") == bytes));
+  }
+  CHECK(lake.count("store_get") <= 2);  // By the other client.
 }
 
 TEST_CASE("counts: chmod, chown and utimens cost 1 call and move no bytes, and unlink costs 1") {
@@ -198,6 +237,29 @@ TEST_CASE("counts: the rename of a published file costs no more than 4 calls, an
   d.calls();
   CHECK(rename_file(d / "h", d / "g") == kOk);
   CHECK(is_this_or_with_a_look(d.calls(), {{"stat_object", 2}, {"copy_object", 1}, {"delete_object", 1}}));
+}
+
+TEST_CASE(
+    "counts: the rename of a directory costs 2 calls for each object, and 2 for 32 to take the old ones "
+    "away") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr std::size_t kFiles = 100;
+  Mounted mount(lake, slow_to_ask());
+  REQUIRE(make_directory(mount / "d") == kOk);
+  for (std::size_t n = 0; n < kFiles; ++n)
+    REQUIRE(write_file(mount / "d" / std::to_string(100 + n), "x") == kOk);
+  Listed d(lake, mount);
+  CHECK(rename_file(mount / "d", mount / "e") == kOk);
+  Counts counts = d.calls();
+  // With the directory's own marker.
+  CHECK(counts["stat_object"] == kFiles + 1);
+  CHECK(counts["copy_object"] == kFiles + 1);
+  CHECK(counts["delete_objects"] == 4);
+  CHECK(counts.count("delete_object") == 0);
+  CHECK(counts["list_objects"] <= 8);
+  CHECK(lake.keys().size() == kFiles + 1);
+  CHECK(lake.read("e/142") == "x");
 }
 
 // Rule 4 has both versions looked at, and what the other client wrote carries no client-mtime: one call more
@@ -419,6 +481,21 @@ TEST_CASE("counts: appends of 4 KiB cost no call, and those that the kernel make
   CHECK(d.total() == 0);
   CHECK(file.close() == kOk);
   CHECK(d.calls() == Counts{{"store_put", 1}, {"link_physical_address", 1}});
+}
+
+TEST_CASE(
+    "counts: a program that writes file after file has a connection to the store, and two to the lake") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("d/old", "x");
+  Mounted mount(lake, slow_to_ask());
+  Listed d(lake, mount);
+  for (int n = 0; n < 30; ++n) CHECK(write_file(d / std::to_string(n), "bytes") == kOk);
+  std::set<std::uint64_t> to_lake, to_store;
+  for (const Call& call : lake.server().calls())
+    (call.operation.starts_with("store_") ? to_store : to_lake).insert(call.connection);
+  CHECK(to_store.size() == 1);
+  CHECK(to_lake.size() <= 2);  // An address is asked for beside what else goes on.
 }
 
 TEST_CASE("counts: closes at once go up at once, and of one program with --writeback sixteen") {

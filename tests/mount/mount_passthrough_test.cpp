@@ -126,6 +126,18 @@ TEST_CASE("passthrough: status says whether it is on, and why not") {
   }
 }
 
+TEST_CASE("passthrough: what was prefetched is read without a request from the first open on") {
+  TestLake lake;
+  const std::string bytes = pattern(kSize);
+  lake.put("f", bytes);
+  Mounted mount(lake, read_only());
+  if (!can_pass_through(mount)) return;
+  CHECK(mount.lakefuse({"prefetch", (mount / "f").string()}).exit_code == 0);
+  CHECK_FALSE(whole_file(mount).empty());
+  mount.remount();  // The kernel has none of it.
+  CHECK(cost_of(mount, [&] { CHECK((read_file(mount / "f") == bytes)); }).reads == 0);
+}
+
 TEST_CASE("passthrough: a file that is whole in the cache is read without a request, and is the same file") {
   TestLake lake;
   const std::string bytes = pattern(kSize);

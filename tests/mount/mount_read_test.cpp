@@ -351,9 +351,20 @@ TEST_CASE("R2: prefetch brings files and directories into the cache, and says ho
   CHECK(has(ran.err, "100%: 3.0 MiB of 3.0 MiB in 2 files\n"));
   CHECK(mount.lakefuse({"prefetch", (mount / "missing").string()}).exit_code == 1);
   CHECK(mount.lakefuse({"prefetch", "/"}).exit_code == 1);
+  CHECK(mount.status().at("cache_bytes").to_number<std::uint64_t>() >= large.size());  // On the disk by then.
   mount.remount();
   lake.server().clear_log();
   CHECK((read_file(mount / "d/large") == large));
   CHECK(read_file(mount / "d/below/small") == "small");
   CHECK(lake.count("store_get") == 0);
+}
+
+TEST_CASE("R2: prefetch ends non-zero where the cache has no room for what it read") {
+  TestLake lake;
+  lake.put("f", pattern(3 << 20));
+  Mounted mount(lake, {.flags = {"--cache-size", "1MiB"}});
+  const Ran ran = mount.lakefuse({"prefetch", (mount / "f").string()});
+  CHECK(ran.exit_code == 1);
+  CHECK(has(ran.err, "No space left"));
+  CHECK(has(mount.log(), "the read cache has no room for all of it"));
 }

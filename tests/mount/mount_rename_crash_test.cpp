@@ -302,7 +302,7 @@ TEST_CASE("rename: an empty directory that was to be replaced is there when that
 TEST_CASE(
     "rule 4: a large directory's rename that was cut short keeps the next mount waiting for a few calls "
     "only") {
-  for (const std::string held : {"copy_object", "delete_object"}) {
+  for (const std::string held : {"copy_object", "delete_objects"}) {
     CAPTURE(held);
     TestLake lake;
     NEEDS_DOUBLE(lake);
