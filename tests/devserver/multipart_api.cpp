@@ -73,17 +73,17 @@ HttpResponse upload_part_copy(ApiRequest& request) {
   const auto from = request.lake.repository(text_or(source, "repository"));
   const EntryPtr copied = from->find(from->view(text_or(source, "ref")), text_or(source, "path"));
   if (copied == nullptr) throw ApiError{404, "not found"};
-  const auto bytes =
-      request.lake.store().read(*request.lake.store_key(request.lake.full_address(*from, *copied)));
-  if (!bytes) throw ApiError{500, "upload part copy: NoSuchKey"};
+  const auto held =
+      request.lake.store().open(*request.lake.store_key(request.lake.full_address(*from, *copied)));
+  if (!held) throw ApiError{500, "upload part copy: NoSuchKey"};
   const std::string range = text_or(source, "range");
-  const ByteRange piece = range_of(range.empty() ? std::nullopt : std::optional(range), bytes->size());
+  const ByteRange piece = range_of(range.empty() ? std::nullopt : std::optional(range), held->object.size);
   if (piece.kind == ByteRange::Kind::kMalformed || piece.kind == ByteRange::Kind::kUnsatisfiable)
     throw ApiError{400, "upload part copy: InvalidRange"};
   const bool whole = piece.kind == ByteRange::Kind::kNone;
-  const auto etag =
-      request.lake.store().put_part(request.params.at("upload"), key, static_cast<int>(part_number(request)),
-                                    Body(whole ? *bytes : bytes->substr(piece.offset, piece.length)));
+  const auto etag = request.lake.store().put_part(
+      request.params.at("upload"), key, static_cast<int>(part_number(request)),
+      Body(whole ? held->read(0, held->object.size) : held->read(piece.offset, piece.length)));
   if (!etag) throw ApiError{500, "upload part copy: NoSuchUpload"};
   HttpResponse answer = no_content();
   answer.set("ETag", "\"" + *etag + "\"");

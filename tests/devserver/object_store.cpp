@@ -85,19 +85,23 @@ std::optional<OpenObject> ObjectStore::open(const std::string& key) const {
   return OpenObject{found->second, std::move(descriptor)};
 }
 
-std::optional<std::string> ObjectStore::read(const std::string& key) const {
-  const auto opened = open(key);
-  if (!opened) return std::nullopt;
-  std::string bytes(opened->object.size, '\0');
+std::string OpenObject::read(std::uint64_t offset, std::uint64_t length) const {
+  std::string bytes(length, '\0');
   std::size_t have = 0;
   while (have < bytes.size()) {
     const ::ssize_t got =
-        ::pread(*opened->descriptor, bytes.data() + have, bytes.size() - have, static_cast<::off_t>(have));
+        ::pread(*descriptor, bytes.data() + have, bytes.size() - have, static_cast<::off_t>(offset + have));
     if (got <= 0) break;
     have += static_cast<std::size_t>(got);
   }
   bytes.resize(have);
   return bytes;
+}
+
+std::optional<std::string> ObjectStore::read(const std::string& key) const {
+  const auto opened = open(key);
+  if (!opened) return std::nullopt;
+  return opened->read(0, opened->object.size);
 }
 
 std::vector<std::string> ObjectStore::keys() const {

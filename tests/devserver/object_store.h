@@ -31,6 +31,7 @@ struct StoredObject {
 struct OpenObject {
   StoredObject object;
   std::shared_ptr<const int> descriptor;  // Reads these bytes, even after the object is replaced or removed.
+  std::string read(std::uint64_t offset, std::uint64_t length) const;
 };
 
 // Safe to use from many threads at once.

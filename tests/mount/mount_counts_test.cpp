@@ -102,31 +102,34 @@ TEST_CASE("counts: what was written here is read back with a look, and lines app
   NEEDS_DOUBLE(lake);
   lake.put("d/old", "x");
   MountOptions options = slow_to_ask();
-  SUBCASE("published at the close") {}
+  std::vector<std::string> files{"small"};
+  SUBCASE("published at the close") {
+    files.push_back(pattern(300'001));
+  }
   SUBCASE("published behind") {
     options.flags.push_back("--writeback");
   }
   Mounted mount(lake, options);
   Listed d(lake, mount);
-  for (std::string bytes : {std::string("small"), pattern(300'001)}) {
+  for (std::string bytes : files) {
     CAPTURE(bytes.size());
     CHECK(write_file(d / "f", bytes) == kOk);
     CHECK(flush(mount) == 0);
     d.calls();
     CHECK((read_file(d / "f") == bytes));
-    CHECK(d.calls() == Counts{{"stat_object", 1}});  // Is it still there?
     CHECK((OpenFile(d / "f", O_RDONLY | O_DIRECT).read_all() == bytes));
-    CHECK(d.calls().empty());
-    for (int n = 0; n < 3; ++n) {
+    CHECK(d.calls() == Counts{{"stat_object", 1}});  // Is it still there?
+    for (int n = 0; n < 2; ++n) {
       bytes += "a line\n";
       CHECK(write_file(d / "f", "a line\n", O_APPEND) == kOk);
       CHECK(flush(mount) == 0);
-      // Is it still there, when it is opened and before it is replaced.
-      CHECK(d.calls() == Counts{{"stat_object", 2},
-                                {"get_physical_address", 1},
-                                {"store_put", 1},
-                                {"link_physical_address", 1}});
+      std::this_thread::sleep_for(50ms);  // Its RELEASE comes later.
     }
+    Counts counts = d.calls();
+    // Is it still there, when it is opened (unless its RELEASE comes later) and before it is replaced.
+    CHECK(counts["stat_object"] <= 4);
+    counts.erase("stat_object");
+    CHECK(counts == Counts{{"get_physical_address", 2}, {"store_put", 2}, {"link_physical_address", 2}});
     CHECK((lake.read("d/f") == bytes));
     CHECK((read_file(d / "f") == bytes));
   }

@@ -100,21 +100,21 @@ TEST_CASE(
 
 TEST_CASE("F2: what is held of files that were published makes room for what is written") {
   TestLake lake;
-  TinyDisk disk("24m");
+  TinyDisk disk("12m");
   NEEDS_DISK(disk);
-  lake.put("theirs", pattern(19 * kMebi));
+  lake.put("theirs", pattern(9 * kMebi));
   Mounted mount(lake, {.state_dir = disk.path() / "state"});
   const auto hold_some = [&] {
-    for (const char* name : {"a", "b", "c"}) CHECK(write_file(mount / name, pattern(2 * kMebi)) == kOk);
+    for (const char* name : {"a", "b", "c"}) CHECK(write_file(mount / name, pattern(kMebi)) == kOk);
     CHECK(eventually([&] { return mount.status().at("open_handles").to_number<int>() == 0; }));
-    CHECK(disk.free_bytes() < 20 * kMebi);
+    CHECK(disk.free_bytes() < 10 * kMebi);
   };
   hold_some();
-  CHECK(write_file(mount / "large", pattern(20 * kMebi)) == kOk);
-  CHECK((lake.read("large") == pattern(20 * kMebi)));
+  CHECK(write_file(mount / "large", pattern(10 * kMebi)) == kOk);
+  CHECK((lake.read("large") == pattern(10 * kMebi)));
   hold_some();
   CHECK(write_file(mount / "theirs", "more", O_APPEND) == kOk);
-  CHECK((lake.read("theirs") == pattern(19 * kMebi) + "more"));
+  CHECK((lake.read("theirs") == pattern(9 * kMebi) + "more"));
 }
 
 TEST_CASE("a full disk under the cache means reading past it, right bytes and no error") {
