@@ -16,7 +16,7 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kMostRecordBytes = 1 << 30;  // Some million objects.
+constexpr std::size_t kMostRenameBytes = 1 << 30;  // Some million objects.
 
 constexpr std::array<std::pair<RenameRecord::Step, std::string_view>, 3> kSteps{
     {{RenameRecord::Step::kCopying, "copying"},
@@ -80,7 +80,7 @@ Result<std::unique_ptr<RenameJournal>> RenameJournal::begin(std::shared_ptr<Spoo
 }
 
 Result<std::unique_ptr<RenameJournal>> RenameJournal::adopt(std::shared_ptr<SpoolSlot> slot, std::string id) {
-  auto said = read_text(slot->files()->get(), id + std::string(kRenameEnding), kMostRecordBytes);
+  auto said = read_text(slot->files()->get(), id + std::string(kRenameEnding), kMostRenameBytes);
   if (!said) return said.error();
   auto record = parse_rename(*said);
   if (!record) {
