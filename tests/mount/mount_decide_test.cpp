@@ -535,8 +535,8 @@ TEST_CASE("W3: with --fsync=publish an fsync that returned 0 means that the byte
 
 TEST_CASE("W5: a claim whose mount was killed before its first close is removed by the next mount") {
   TestLake lake;
-  NEEDS_DOUBLE(
-      lake);  // A real server's other client is a process, which closes what it has of ours when it begins.
+  // A real server's other client is a process, which closes what it has of ours when it begins.
+  NEEDS_DOUBLE(lake);
   Mounted mount(lake);
   OpenFile claimed(mount / "a.lock", O_WRONLY | O_CREAT | O_EXCL);
   OpenFile written(mount / "b.lock", O_WRONLY | O_CREAT | O_EXCL);
