@@ -291,7 +291,7 @@ TEST_CASE("F1 of the client: a body that drips for ever is kTimeout, whatever wa
     const ScriptedServer server([&](ScriptedServer::Peer& peer) {
       peer.request();
       peer.send("HTTP/1.1 200 OK\r\n" + head);
-      for (int i = 0; i < 60; ++i) {
+      for (int i = 0; i < 200; ++i) {
         peer.send(chunked ? "1;" + std::string(2'000, 'x') + "\r\nx\r\n" : "xxxxx");
         std::this_thread::sleep_for(50ms);
       }
@@ -301,7 +301,7 @@ TEST_CASE("F1 of the client: a body that drips for ever is kTimeout, whatever wa
     REQUIRE_FALSE(got);
     CHECK(got.error().code == Errc::kTimeout);
     CHECK(got.error().message.find("sends too slowly") != std::string::npos);
-    CHECK(since(start) < 1500ms);
+    CHECK(since(start) < 5s);  // It would drip for ten seconds.
   }
 }
 
@@ -364,7 +364,7 @@ TEST_CASE("F1 of the client: the end of the thread's Patience ends a wait within
   {
     const Patience patience(stop.get_token());
     CHECK(get(silent).error().code == Errc::kInterrupted);
-    CHECK(since(start) < 1s);
+    CHECK(since(start) < 3s);  // A second, and what a busy machine takes; the deadline is thirty.
     CHECK(get(silent).error().code == Errc::kInterrupted);  // Already over: not even started.
   }
   signal.join();
