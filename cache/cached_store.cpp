@@ -137,10 +137,7 @@ class DiskCachedStore final : public CachedStore {
     if (UniqueFd file = files_->wholes().lend(digest, object.size_bytes))
       return std::make_shared<const UniqueFd>(std::move(file));
     if (!begin_to_make(digest)) return nullptr;
-    maker_.post([this, object, digest] {
-      std::ignore = guarded([&] { make_whole(object, digest); });
-      end_to_make(digest);
-    });
+    maker_.post([this, object, digest] { make_in_turn(object, digest); });
     return nullptr;
   }
 
@@ -153,14 +150,13 @@ class DiskCachedStore final : public CachedStore {
       return files_->wholes().has(digest, object.size_bytes, {0, 1}) || holds_all_blocks(object, digest);
     };
     do {
-      const bool is_over = !is_on_its_way(digest);  // First: what is not here after that will not be.
+      const bool is_over = !fetches_.is_fetched(digest);  // First: what is not here after that will not be.
       if (!is_here()) {
         if (is_over) return false;
       } else if (would_blocks_do) {
         return true;
       } else if (begin_to_make(digest)) {
-        std::ignore = guarded([&] { make_whole(object, digest); });
-        end_to_make(digest);
+        make_in_turn(object, digest);
         return is_here();  // In blocks, where there is no room for it twice.
       }
     } while (sleep_out(Patience::current(), kUntilNextLook));
@@ -226,41 +222,14 @@ class DiskCachedStore final : public CachedStore {
 
   using Range = ByteRange;
 
-  // A fetch of this object is known as such until what it brought is on the disk, or is not kept.
-  std::shared_ptr<Fetches::Fetch> begin_fetch(const std::string& digest, std::uint64_t begin,
-                                              std::uint64_t end) {
-    struct OnItsWay {
-      OnItsWay(DiskCachedStore& store, const std::string& digest) : store_(store), digest_(digest) {
-        const std::lock_guard lock(store_.on_its_way_mutex_);
-        store_.on_its_way_.insert(digest_);
-      }
-      ~OnItsWay() {
-        fetch.reset();
-        const std::lock_guard lock(store_.on_its_way_mutex_);
-        store_.on_its_way_.erase(store_.on_its_way_.find(digest_));
-      }
-      OnItsWay(const OnItsWay&) = delete;
-      OnItsWay& operator=(const OnItsWay&) = delete;
-
-      DiskCachedStore& store_;
-      const std::string digest_;
-      std::unique_ptr<Fetches::Fetch> fetch;
-    };
-    const auto known = std::make_shared<OnItsWay>(*this, digest);
-    known->fetch = fetches_.begin(digest, begin, end);
-    return known->fetch ? std::shared_ptr<Fetches::Fetch>(known, known->fetch.get()) : nullptr;
-  }
-  bool is_on_its_way(const std::string& digest) {
-    const std::lock_guard lock(on_its_way_mutex_);
-    return on_its_way_.contains(digest);
-  }
-
   // Of many who would make one file of an object one does.
   bool begin_to_make(const std::string& digest) {
     const std::lock_guard lock(being_made_mutex_);
     return being_made_.insert(digest).second;
   }
-  void end_to_make(const std::string& digest) {
+  // By him.
+  void make_in_turn(const ObjectInfo& object, const std::string& digest) {
+    std::ignore = guarded([&] { make_whole(object, digest); });
     const std::lock_guard lock(being_made_mutex_);
     being_made_.erase(digest);
   }
@@ -335,9 +304,9 @@ class DiskCachedStore final : public CachedStore {
     if (const std::size_t held = load()) return BytesRead{.bytes = room.first(held)};
 
     const Range missing = missing_at(block, {offset, offset + room.size()}, fetch_to);
-    std::shared_ptr<Fetches::Fetch> fetch = begin_fetch(digest, missing.begin, missing.end);
+    std::shared_ptr<Fetches::Fetch> fetch = fetches_.begin(digest, missing.begin, missing.end);
     // Somebody fetches the beginning of a small object, but not this place.
-    if (!fetch) fetch = begin_fetch(digest, offset / kChunkBytes * kChunkBytes, missing.end);
+    if (!fetch) fetch = fetches_.begin(digest, offset / kChunkBytes * kChunkBytes, missing.end);
     if (!fetch) return BytesRead{};
     // It landed while we were taking off.
     if (const std::size_t held = load()) return BytesRead{.bytes = room.first(held)};
@@ -385,7 +354,7 @@ class DiskCachedStore final : public CachedStore {
     for (std::uint64_t at = range.begin; at < range.end;) {
       const Range gap = first_gap({at, range.end});
       std::shared_ptr<Fetches::Fetch> fetch =
-          gap.begin < gap.end ? begin_fetch(digest, gap.begin, gap.end) : nullptr;
+          gap.begin < gap.end ? fetches_.begin(digest, gap.begin, gap.end) : nullptr;
       if (!fetch) return;
       at = fetch->begin();
       if (first_gap({at, fetch->end()}).begin > at) continue;  // It landed while we were taking off.
@@ -456,9 +425,7 @@ class DiskCachedStore final : public CachedStore {
   std::atomic<std::uint64_t> arrived_ = 0;    // Counts what is to be kept.
   std::atomic<std::uint64_t> wanted_to_ = 0;  // So much of it a keeper has read, or might have.
   DiskPace pace_;
-  std::mutex on_its_way_mutex_;            // A leaf.
-  std::multiset<std::string> on_its_way_;  // Guarded by on_its_way_mutex_. Digests of objects.
-  std::mutex being_made_mutex_;            // A leaf.
+  std::mutex being_made_mutex_;       // A leaf.
   std::set<std::string> being_made_;  // Guarded by being_made_mutex_. Digests of objects, as whole files.
   WriteBehind behind_{kMostUnwritten};
   Workers workers_{kAheadAtOnce};  // Last: they use the above.

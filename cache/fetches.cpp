@@ -97,6 +97,12 @@ bool Fetches::has(const std::string& object) {
   return std::ranges::any_of(ranges_, [&](const auto& range) { return range->object == object; });
 }
 
+bool Fetches::is_fetched(const std::string& object) {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::any_of(ranges_,
+                             [&](const auto& range) { return range->is_owned && range->object == object; });
+}
+
 std::unique_ptr<Fetches::Fetch> Fetches::begin(const std::string& object, std::uint64_t begin,
                                                std::uint64_t end) {
   auto range = std::make_shared<Range>(Range{.object = object, .begin = begin, .end = end});

@@ -47,6 +47,9 @@ class Fetches {
   // Whether any of its bytes is known, or on its way.
   [[nodiscard]] bool has(const std::string& object);
 
+  // Whether somebody holds a Fetch of it: what that brings may be on its way to the disk yet.
+  [[nodiscard]] bool is_fetched(const std::string& object);
+
   // A fetch of [begin, end), or of less where somebody fetches a part of it already: then it ends before that
   // part. Null when `begin` itself is known or on its way.
   std::unique_ptr<Fetch> begin(const std::string& object, std::uint64_t begin, std::uint64_t end);

@@ -77,15 +77,21 @@ Result<PartsTarget> MultipartUpload::begin(const ObjectPath& path, std::size_t p
   return answer;
 }
 
-Result<Secret> MultipartUpload::fresh_url(const ObjectPath& path, const PartsTarget& target,
-                                          std::size_t index) {
-  LakeCall call{.name = "upload_part",
+LakeCall MultipartUpload::call_of_part(const char* name, const ObjectPath& path, const PartsTarget& target,
+                                       std::size_t index, const char* what) const {
+  LakeCall call{.name = name,
                 .subject = scope_.subject(path.str()),
                 .method = "PUT",
                 .target = scope_.branch_target() + "/staging/pmpu/" + percent_encode(target.upload_id) +
-                          "/parts/" + std::to_string(index + 1) + "?" + query("path", path.str()),
-                .json = wire::address_body(target.physical_address)};
+                          "/parts/" + std::to_string(index + 1) + what + "?" + query("path", path.str())};
   call.sink.limit = wire::kMaxAnswerBytes;
+  return call;
+}
+
+Result<Secret> MultipartUpload::fresh_url(const ObjectPath& path, const PartsTarget& target,
+                                          std::size_t index) {
+  LakeCall call = call_of_part("upload_part", path, target, index);
+  call.json = wire::address_body(target.physical_address);
   auto response = scope_.calls->call_for_json(call);
   if (!response) return response.error();
   auto url = wire::parse_part_url(response->body);
@@ -114,15 +120,10 @@ Result<std::string> MultipartUpload::put_part(const ObjectPath& path, const Part
 Result<std::string> MultipartUpload::copy_part(const ObjectPath& path, const PartsTarget& target,
                                                std::size_t index, const std::string& from,
                                                std::uint64_t end) {
-  LakeCall call{.name = "upload_part_copy",
-                .subject = scope_.subject(path.str()),
-                .method = "PUT",
-                .target = scope_.branch_target() + "/staging/pmpu/" + percent_encode(target.upload_id) +
-                          "/parts/" + std::to_string(index + 1) + "/copy?" + query("path", path.str()),
-                .json = wire::part_copy_body(target.physical_address, scope_.repository, scope_.ref, from,
-                                             PartPlan::begin(index), end),
-                .repeat = Repeat::kOnce};  // The part can be put as well.
-  call.sink.limit = wire::kMaxAnswerBytes;
+  LakeCall call = call_of_part("upload_part_copy", path, target, index, "/copy");
+  call.json = wire::part_copy_body(target.physical_address, scope_.repository, scope_.ref, from,
+                                   PartPlan::begin(index), end);
+  call.repeat = Repeat::kOnce;  // The part can be put as well.
   auto response = scope_.calls->call(call);
   if (!response) return response.error();
   return std::string(response->headers.get("ETag"));

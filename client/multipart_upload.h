@@ -34,6 +34,9 @@ class MultipartUpload {
   static constexpr std::size_t kFirstUrls = 64;
 
   Result<PartsTarget> begin(const ObjectPath& path, std::size_t parts);
+  // Of one of the upload's parts, or of something of it.
+  [[nodiscard]] LakeCall call_of_part(const char* name, const ObjectPath& path, const PartsTarget& target,
+                                      std::size_t index, const char* what = "") const;
   // upload_part_copy; the copy's ETag. Whose bytes it has is for the caller to see.
   Result<std::string> copy_part(const ObjectPath& path, const PartsTarget& target, std::size_t index,
                                 const std::string& from, std::uint64_t end);

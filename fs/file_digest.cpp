@@ -4,24 +4,21 @@
 #include <array>
 #include <utility>
 
+#include "fs/forwarded_bytes.h"
+
 namespace lakefuse {
 namespace {
 
 constexpr std::size_t kChunkBytes = 64 << 10;
 
-class DigestedBytes final : public ByteSource {
+class DigestedBytes final : public ForwardedBytes {
  public:
   DigestedBytes(std::shared_ptr<const ByteSource> bytes, RunningMd5 beginning)
-      : bytes_(std::move(bytes)), beginning_(std::move(beginning)) {}
+      : ForwardedBytes(std::move(bytes)), beginning_(std::move(beginning)) {}
 
-  [[nodiscard]] std::uint64_t size() const override { return bytes_->size(); }
-  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const override {
-    return bytes_->read(offset, out);
-  }
   [[nodiscard]] const RunningMd5* digested() const override { return &beginning_; }
 
  private:
-  const std::shared_ptr<const ByteSource> bytes_;
   const RunningMd5 beginning_;
 };
 

@@ -9,6 +9,7 @@
 
 #include "client/nonce.h"
 #include "client/patience.h"
+#include "fs/disk_room.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
 #include "fs/processes.h"
@@ -227,18 +228,13 @@ Result<std::size_t> Filesystem::write(HandleId id, std::uint64_t offset, std::sp
   if (!change) return change.error();
   auto& [lock, staged, file] = *change;
   std::uint64_t at = offset;
-  const auto put = [&]() -> Result<> {
+  const auto written = put_with_room(core.lake, [&]() -> Result<> {
     if (!(*handle)->appends) return staged.write(offset, bytes);
     const auto appended = staged.append(bytes);
     if (!appended) return appended.error();
     at = *appended;
     return {};
-  };
-  auto written = put();
-  // F2: what is only held for readers does not fill a disk.
-  CachedStore* const cached = core.cache();
-  if (!written && written.error().code == Errc::kNoSpace && cached != nullptr && cached->make_room())
-    written = put();
+  });
   if (!written) {
     // Part of what the program wrote is not there: this version must not be published (F2).
     inode->staging.spoilt = written.error();

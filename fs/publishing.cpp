@@ -8,6 +8,8 @@
 #include "client/nonce.h"
 #include "client/patience.h"
 #include "fs/beside_name.h"
+#include "fs/disk_room.h"
+#include "fs/forwarded_bytes.h"
 #include "fs/log.h"
 
 namespace lakefuse {
@@ -49,20 +51,14 @@ void leave_to_readers(const Inode& inode, ObjectStore& lake, const Spool& spool,
 }
 
 // What was only appended to begins as the version below it.
-class AppendedBytes final : public ByteSource {
+class AppendedBytes final : public ForwardedBytes {
  public:
   AppendedBytes(std::shared_ptr<const ByteSource> bytes, BeginsAs begins_as)
-      : bytes_(std::move(bytes)), begins_as_(std::move(begins_as)) {}
+      : ForwardedBytes(std::move(bytes)), begins_as_(std::move(begins_as)) {}
 
-  [[nodiscard]] std::uint64_t size() const override { return bytes_->size(); }
-  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const override {
-    return bytes_->read(offset, out);
-  }
-  [[nodiscard]] const RunningMd5* digested() const override { return bytes_->digested(); }
   [[nodiscard]] const BeginsAs* begins_as() const override { return &begins_as_; }
 
  private:
-  const std::shared_ptr<const ByteSource> bytes_;
   const BeginsAs begins_as_;
 };
 
@@ -647,10 +643,7 @@ Result<> Publishing::complete(SpoolFile& file, const std::optional<ObjectInfo>& 
     if (!got) return got.error();
     if (*got == 0) return Error{Errc::kUntrustworthy, "the object " + base->path + " ends before its size"};
     const auto bytes = std::span(buffer).first(*got);
-    auto filled = file.bytes().fill(missing->begin, bytes);
-    auto* const cached = dynamic_cast<CachedStore*>(&lake_);
-    if (!filled && filled.error().code == Errc::kNoSpace && cached != nullptr && cached->make_room())
-      filled = file.bytes().fill(missing->begin, bytes);
+    const auto filled = put_with_room(lake_, [&] { return file.bytes().fill(missing->begin, bytes); });
     if (!filled) return filled.error();
   }
   return {};
