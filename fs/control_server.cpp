@@ -224,7 +224,7 @@ Result<std::string> ControlServer::wait_for_end(LineSocket& line) {
   return done_line(end_.value_or(FlushReport{}));
 }
 
-std::optional<ControlServer::Moment> ControlServer::asked_end() {
+std::optional<Moment> ControlServer::asked_end() {
   std::lock_guard lock(mutex_);
   return asked_end_;
 }

@@ -14,6 +14,7 @@
 #include "client/version_control.h"
 #include "fs/control_wire.h"
 #include "fs/line_socket.h"
+#include "fs/moment.h"
 #include "fs/mount_control.h"
 #include "fs/mount_registry.h"
 
@@ -38,7 +39,6 @@ class ControlServer {
   ~ControlServer();
 
   // Until when the mount has to end: what `umount` asked for, if anybody did.
-  using Moment = std::chrono::steady_clock::time_point;
   [[nodiscard]] std::optional<Moment> asked_end();
 
   // While the unmounted mount publishes what is left: tells who waits for it.

@@ -7,10 +7,6 @@
 namespace lakefuse {
 namespace {
 
-Moment clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 std::string_view without_slash(std::string_view path) {
   return path.substr(0, path.size() - (path.ends_with('/') ? 1 : 0));
 }

@@ -10,7 +10,7 @@
 
 #include "client/error.h"
 #include "client/publisher.h"
-#include "fs/directory_view.h"
+#include "fs/moment.h"
 
 namespace lakefuse {
 

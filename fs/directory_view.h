@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "fs/kept_object.h"
+#include "fs/moment.h"
 
 namespace lakefuse {
-
-using Moment = std::chrono::steady_clock::time_point;
 
 // What one path of the lake holds: an object, a prefix with objects below, both or nothing.
 struct Holding {

@@ -26,10 +26,6 @@ constexpr std::size_t kMostRemembered = 100'000;
 constexpr milliseconds kJustAsked{20};
 constexpr milliseconds kForEver = std::chrono::hours(24);
 
-Moment clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 }  // namespace
 
 LakeView::LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree,

@@ -21,10 +21,6 @@ ListRequest following(ListRequest request, const std::string& next) {
   return request;
 }
 
-Moment clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 }  // namespace
 
 // Guarded by the mutex of all, but for the request.

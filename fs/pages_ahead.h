@@ -10,7 +10,7 @@
 
 #include "cache/workers.h"
 #include "client/object_store.h"
-#include "fs/directory_view.h"
+#include "fs/moment.h"
 
 namespace lakefuse {
 

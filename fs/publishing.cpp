@@ -27,10 +27,6 @@ constexpr seconds kLongestPause{60};
 constexpr seconds kPauseForOthers{2};     // Of what must not be there before them.
 constexpr seconds kPauseForAPerson{300};  // Rights and protection change when a person changes them.
 
-Moment clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 bool lacks_bytes(const Staging& staging) {
   const auto lacks = [](SpoolFile& file) { return file.bytes().missing(0, UINT64_MAX).has_value(); };
   return lacks(*staging.spool) || (staging.sealed && lacks(*staging.sealed->spool));

@@ -9,13 +9,6 @@
 #include "fs/quantity.h"
 
 namespace lakefuse {
-namespace {
-
-Moment clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
-}  // namespace
 
 SpoolRecord record_of(const Inode& inode, const std::string& path, const FilesystemOptions& options) {
   const Staging& staging = inode.staging;

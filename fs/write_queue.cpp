@@ -22,10 +22,6 @@ constexpr milliseconds kLongestPause{60'000};
 constexpr WriteQueue::Order kMarks = 1 << 16;
 constexpr WriteQueue::Order kPerMillisecond = 64;  // More in a row go ahead of the clock.
 
-Moment clock_now() {
-  return std::chrono::steady_clock::now();
-}
-
 template <class Entry>
 void fail_for_now(Entry& entry, Error why) {
   entry.state = decltype(entry.state)::kFailed;

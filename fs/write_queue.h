@@ -14,7 +14,7 @@
 #include "cache/spool.h"
 #include "cache/workers.h"
 #include "client/error.h"
-#include "fs/directory_view.h"
+#include "fs/moment.h"
 
 namespace lakefuse {
 

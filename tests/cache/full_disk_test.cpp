@@ -6,6 +6,7 @@
 #include "cache/spool.h"
 #include "tests/cache/cache_fixture.h"
 #include "tests/cache/child_process.h"
+#include "tests/cache/spool_fixture.h"
 #include "tests/cache/support.h"
 #include "tests/cache/tiny_disk.h"
 #include "tests/support/memory_store.h"
@@ -15,8 +16,6 @@ namespace lakefuse::test {
 TEST_SUITE_BEGIN("full disk");
 
 namespace {
-
-const SpoolOwner kOwner{"https://lake.example", "repo", "main"};
 
 SpoolRecord record_of(SpoolRecord::State state) {
   SpoolRecord record;

@@ -15,7 +15,7 @@ TEST_SUITE_BEGIN("staged file");
 
 namespace {
 
-constexpr std::uint64_t kBlock = 128 << 10;  // What a snapshot sets aside for one overwritten byte.
+constexpr std::uint64_t kSetAside = 128 << 10;  // What a snapshot sets aside for one overwritten byte.
 
 // A staged file and, beside it, what a string would hold after the same calls. `base` plays the lake.
 class Fixture {
@@ -162,14 +162,14 @@ TEST_CASE("holes and data are told apart, and missing bytes are data") {
 
 TEST_CASE("a snapshot keeps its bytes whatever is written afterwards, and outlives the file") {
   Fixture f;
-  f.write(0, letters(3 * kBlock + 17));
+  f.write(0, letters(3 * kSetAside + 17));
   const std::string then = f.model();
   const auto snapshot = f.file().freeze().value();
-  f.write(kBlock - 1, "ZZ");
+  f.write(kSetAside - 1, "ZZ");
   f.append("longer");
-  f.truncate(2 * kBlock + 5);
+  f.truncate(2 * kSetAside + 5);
   f.zero(0, 10, true);
-  f.truncate(4 * kBlock);
+  f.truncate(4 * kSetAside);
   f.check();
   CHECK(snapshot->size() == then.size());
   CHECK((text_of(*snapshot) == then));
@@ -180,18 +180,18 @@ TEST_CASE("a snapshot keeps its bytes whatever is written afterwards, and outliv
 TEST_CASE("an older snapshot is not disturbed by a newer one, whichever goes first") {
   for (const bool older_goes_first : {true, false}) {
     Fixture f;
-    f.write(0, letters(2 * kBlock));
+    f.write(0, letters(2 * kSetAside));
     const std::string first = f.model();
     auto older = f.file().freeze().value();
     f.write(5, "one");
     const std::string second = f.model();
     auto newer = f.file().freeze().value();
-    f.write(kBlock + 5, "two");
-    f.truncate(kBlock);
+    f.write(kSetAside + 5, "two");
+    f.truncate(kSetAside);
     CHECK((text_of(*older) == first));
     CHECK((text_of(*newer) == second));
     (older_goes_first ? older : newer).reset();
-    f.write(0, std::string(kBlock, '!'));
+    f.write(0, std::string(kSetAside, '!'));
     CHECK((text_of(older_goes_first ? *newer : *older) == (older_goes_first ? second : first)));
     f.check();
   }
@@ -251,15 +251,15 @@ TEST_CASE(
   for (unsigned round = 0; round < 20; ++round) {
     std::mt19937 random(seed + round);
     const auto upto = [&](std::uint64_t most) { return random() % (most + 1); };
-    Fixture f(letters(round % 3 == 0 ? 0 : upto(6 * kBlock)));
+    Fixture f(letters(round % 3 == 0 ? 0 : upto(6 * kSetAside)));
     std::vector<std::pair<std::shared_ptr<const ByteSource>, std::string>> snapshots;
     std::vector<std::pair<StagedFile::Watch, std::string>> watches;
     for (int step = 0; step < 150; ++step) {
-      const std::string text(upto(random() % 4 == 0 ? 2 * kBlock : 500),
+      const std::string text(upto(random() % 4 == 0 ? 2 * kSetAside : 500),
                              static_cast<char>('A' + random() % 26));
       switch (random() % 10) {
         case 0:
-          f.write(upto(7 * kBlock), text);
+          f.write(upto(7 * kSetAside), text);
           break;
         case 1:
           f.write(upto(f.model().size()), text);
@@ -268,16 +268,16 @@ TEST_CASE(
           f.append(text);
           break;
         case 3:
-          f.truncate(random() % 8 == 0 ? 0 : upto(7 * kBlock));
+          f.truncate(random() % 8 == 0 ? 0 : upto(7 * kSetAside));
           break;
         case 4:
-          f.zero(upto(7 * kBlock), upto(kBlock), random() % 2 == 0);
+          f.zero(upto(7 * kSetAside), upto(kSetAside), random() % 2 == 0);
           break;
         case 5:
-          f.complete(upto(f.model().size()), upto(kBlock));
+          f.complete(upto(f.model().size()), upto(kSetAside));
           break;
         case 6: {
-          const auto from = upto(f.model().size()), length = upto(kBlock);
+          const auto from = upto(f.model().size()), length = upto(kSetAside);
           REQUIRE((f.read(from, length) == f.model().substr(from, length)));
           break;
         }
@@ -319,8 +319,8 @@ TEST_CASE(
 }
 
 TEST_CASE("a watched range is unchanged until a byte of it is written, zeroed or cut off, and no other") {
-  Fixture f(letters(kBlock));
-  f.complete(0, kBlock);
+  Fixture f(letters(kSetAside));
+  f.complete(0, kSetAside);
   const auto fresh = [&] { return f.file().watch({100, 200}); };
   auto watch = fresh();
   f.write(0, std::string(100, 'x'));
@@ -351,8 +351,8 @@ TEST_CASE("a watched range is unchanged until a byte of it is written, zeroed or
 }
 
 TEST_CASE("a watch that is extended watches what it did and what was added, unless it has ended") {
-  Fixture f(letters(kBlock));
-  f.complete(0, kBlock);
+  Fixture f(letters(kSetAside));
+  f.complete(0, kSetAside);
   auto watch = f.file().watch({100, 200});
   auto other = f.file().watch({250, 260});
   f.write(200, "y");
@@ -372,7 +372,7 @@ TEST_CASE("a watch that is extended watches what it did and what was added, unle
 }
 
 TEST_CASE("writers, readers, fetchers and snapshots at once: no snapshot changes, no append is lost") {
-  constexpr std::uint64_t kSize = 4 * kBlock;
+  constexpr std::uint64_t kSize = 4 * kSetAside;
   Fixture f(letters(kSize));
   StagedFile& file = f.file();
   std::atomic<bool> stop = false;

@@ -126,12 +126,6 @@ TEST_CASE("who read it in order to have it here has it in one file as soon as he
 TEST_CASE(
     "it is told so of blocks where nobody lends, where they are small, and where one file has no room") {
   WholeFixture f;
-  const auto settles = [&](CachedStore& cache, const ObjectInfo& object, bool in_one_file) {
-    REQUIRE(read(cache, object, 0, object.size_bytes).has_value());
-    const bool is_here = cache.settle(object, in_one_file);
-    CHECK(cache.use().on_the_way == 0);
-    return is_here;
-  };
   std::uint64_t cap = kGiB;
   ObjectInfo object = f.object;
   bool in_one_file = true;
@@ -145,7 +139,11 @@ TEST_CASE(
     cap = 3 * kBlock;
   }
   const auto cache = f.open(cap);
-  CHECK(settles(*cache, object, in_one_file));
+  REQUIRE(read(*cache, object, 0, object.size_bytes).has_value());
+  CHECK(cache->settle(object, in_one_file));
+  f.lake.forget_calls();
+  CHECK(read(*f.open(cap), object, 0, object.size_bytes).has_value());  // As another mount does.
+  CHECK(f.fetches() == 0);
   for (const fs::path& file : block_files(f.path())) CHECK_FALSE(file.string().ends_with("-whole"));
 }
 

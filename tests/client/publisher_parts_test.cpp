@@ -22,7 +22,7 @@ PublishJob large(Expectation expected) {
 }
 
 // With a clock of its own.
-struct Lake {
+struct SmallLake {
   MemoryStore store{MemoryStore::Presign::kMultipart};
   FakeClock clock;
   FaultyStore faulty{store, FaultPlan{.times = 0}, &clock};
@@ -32,14 +32,14 @@ struct Lake {
 }  // namespace
 
 TEST_CASE("parts: a body below the limit goes in one piece") {
-  Lake lake;
+  SmallLake lake;
   REQUIRE(lake.publisher.publish(large(Expectation::absent()), MemoryBytes("12")).has_value());
   CHECK(lake.store.calls("upload") == 1);
   CHECK(lake.store.calls("upload_parts") == 0);
 }
 
 TEST_CASE("parts: a new name is claimed after the bytes are up, and then filled") {
-  Lake lake;
+  SmallLake lake;
   lake.store.before_next("complete", [&] { CHECK(lake.store.contents("a") == ""); });
   lake.store.before_next("upload_parts", [&] { CHECK_FALSE(lake.store.contents("a")); });
   const auto published = lake.publisher.publish(large(Expectation::absent()), MemoryBytes("bytes"));
@@ -54,7 +54,7 @@ TEST_CASE("parts: a new name is claimed after the bytes are up, and then filled"
 }
 
 TEST_CASE("parts: over a version it looks right before it completes") {
-  Lake lake;
+  SmallLake lake;
   const ObjectInfo base = lake.store.put("a", "old");
   lake.store.forget_calls();
   REQUIRE(lake.publisher.publish(large(Expectation::of(base)), MemoryBytes("bytes")).has_value());
@@ -64,7 +64,7 @@ TEST_CASE("parts: over a version it looks right before it completes") {
 }
 
 TEST_CASE("parts: whoever loses a new name is told so, and leaves neither the name nor parts behind") {
-  Lake lake;
+  SmallLake lake;
   lake.store.before_next("upload_parts", [&] { lake.store.put("a", "theirs"); });
   const auto published = lake.publisher.publish(large(Expectation::absent()), MemoryBytes("bytes"));
   REQUIRE_FALSE(published.has_value());
@@ -74,7 +74,7 @@ TEST_CASE("parts: whoever loses a new name is told so, and leaves neither the na
 }
 
 TEST_CASE("parts: another version that came meanwhile is not replaced, and the parts are freed") {
-  Lake lake;
+  SmallLake lake;
   const ObjectInfo base = lake.store.put("a", "old");
   lake.store.before_next("upload_parts", [&] { lake.store.put("a", "theirs"); });
   const auto published = lake.publisher.publish(large(Expectation::of(base)), MemoryBytes("bytes"));
@@ -85,7 +85,7 @@ TEST_CASE("parts: another version that came meanwhile is not replaced, and the p
 }
 
 TEST_CASE("parts: a claim whose bytes are refused for good is taken back") {
-  Lake lake;
+  SmallLake lake;
   lake.faulty.replan({.code = Errc::kDenied, .operation = "complete", .times = 100});
   const auto published = lake.publisher.publish(large(Expectation::absent()), MemoryBytes("bytes"));
   REQUIRE_FALSE(published.has_value());
@@ -95,7 +95,7 @@ TEST_CASE("parts: a claim whose bytes are refused for good is taken back") {
 }
 
 TEST_CASE("parts: a file that was removed when its bytes were up is not put there, and its parts are freed") {
-  Lake lake;
+  SmallLake lake;
   std::stop_source removed;
   PublishJob job = large(Expectation::absent());
   job.unwanted = removed.get_token();
@@ -107,7 +107,7 @@ TEST_CASE("parts: a file that was removed when its bytes were up is not put ther
 }
 
 TEST_CASE("parts: an upload that was completed already, its answer lost and its entry gone, is made anew") {
-  Lake lake;
+  SmallLake lake;
   const ObjectInfo base = lake.store.put("a", "old");
   // Done, and undone by another client before we look.
   lake.faulty.replan(

@@ -16,8 +16,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Kind = WriteQueue::Kind;
-
 constexpr auto kLongest = 10s;
 
 const Error kRefused{Errc::kConflict, "refused"};
@@ -49,12 +47,12 @@ TEST_CASE("write queue: a barrier comes after all before it, and before all afte
   Trace trace;
   std::promise<void> go;
   const auto first = queue.next(), barrier = queue.next(), last = queue.next();
-  queue.post(first, Kind::kPlain, [&] {
+  queue.post(first, WriteQueue::Kind::kPlain, [&] {
     go.get_future().wait();
     return trace.job("a")();
   });
-  queue.post(barrier, Kind::kBarrier, trace.job("b"));
-  queue.post(last, Kind::kPlain, trace.job("c"));
+  queue.post(barrier, WriteQueue::Kind::kBarrier, trace.job("b"));
+  queue.post(last, WriteQueue::Kind::kPlain, trace.job("c"));
   go.set_value();
   CHECK(queue.wait_for(last, kLongest) == 0);
   CHECK(trace.text() == "abc");
@@ -65,11 +63,11 @@ TEST_CASE("write queue: F1: a job that lacks memory is tried again, and keeps it
   Trace trace;
   const auto first = queue.next(), barrier = queue.next();
   std::atomic<bool> has_memory = false;
-  queue.post(first, Kind::kPlain, [&]() -> Result<> {
+  queue.post(first, WriteQueue::Kind::kPlain, [&]() -> Result<> {
     if (!has_memory) throw std::bad_alloc();
     return trace.job("a")();
   });
-  queue.post(barrier, Kind::kBarrier, trace.job("b"));
+  queue.post(barrier, WriteQueue::Kind::kBarrier, trace.job("b"));
   const auto drained = queue.drain();
   REQUIRE_FALSE(drained);
   CHECK(drained.error().message.ends_with("no memory"));
@@ -83,7 +81,7 @@ TEST_CASE("write queue: what gave up its place is posted there again, even befor
   Trace trace;
   std::promise<void> stuck, go;
   const auto order = queue.next();
-  queue.post(order, Kind::kPlain, [&]() -> Result<> {
+  queue.post(order, WriteQueue::Kind::kPlain, [&]() -> Result<> {
     queue.stick(order);
     stuck.set_value();
     go.get_future().wait();
@@ -92,7 +90,7 @@ TEST_CASE("write queue: what gave up its place is posted there again, even befor
   stuck.get_future().wait();
   REQUIRE(queue.keeps_place(order));
   CHECK(queue.is_stuck_before(order + 1));
-  queue.post(order, Kind::kPlain, trace.job("again"));
+  queue.post(order, WriteQueue::Kind::kPlain, trace.job("again"));
   CHECK_FALSE(queue.is_stuck_before(order + 1));
   go.set_value();
   CHECK(queue.wait_for(order, kLongest) == 0);
@@ -104,11 +102,11 @@ TEST_CASE("write queue: what is running has no place any more for what changes n
   WriteQueue queue;
   std::promise<void> before, begun, go;
   const auto barrier = queue.next(), order = queue.next();
-  queue.post(barrier, Kind::kBarrier, [&]() -> Result<> {
+  queue.post(barrier, WriteQueue::Kind::kBarrier, [&]() -> Result<> {
     before.get_future().wait();
     return {};
   });
-  queue.post(order, Kind::kPlain, [&]() -> Result<> {
+  queue.post(order, WriteQueue::Kind::kPlain, [&]() -> Result<> {
     begun.set_value();
     go.get_future().wait();
     return {};
@@ -126,13 +124,13 @@ TEST_CASE("write queue: what fails for a passing cause keeps its place, and what
   Trace trace;
   const auto order = queue.next(), barrier = queue.next();
   std::atomic<int> tries = 0;
-  queue.post(order, Kind::kPlain, [&]() -> Result<> {
+  queue.post(order, WriteQueue::Kind::kPlain, [&]() -> Result<> {
     if (++tries == 1) return Error{Errc::kUnavailable, "down"};
     return trace.job("a")();
   });
   CHECK(queue.wait_for(order, kLongest) == 0);
   CHECK(tries == 1);
-  queue.post(barrier, Kind::kBarrier, trace.job("b"));
+  queue.post(barrier, WriteQueue::Kind::kBarrier, trace.job("b"));
   CHECK(trace.text().empty());
   CHECK(queue.drain());
   CHECK(trace.text() == "ab");
@@ -164,8 +162,8 @@ TEST_CASE("write queue: where no thread can be started nobody waits for ever, an
   WriteQueue queue;
   Trace trace;
   const auto first = queue.next(), second = queue.next();
-  queue.post(first, Kind::kPlain, trace.job("a"));
-  queue.post(second, Kind::kBarrier, trace.job("b"));
+  queue.post(first, WriteQueue::Kind::kPlain, trace.job("a"));
+  queue.post(second, WriteQueue::Kind::kBarrier, trace.job("b"));
   const auto drained = queue.drain();
   CHECK(::pthread_setattr_default_np(&usual) == 0);
   REQUIRE_FALSE(drained.has_value());

@@ -21,8 +21,6 @@ using namespace std::chrono_literals;
 
 namespace {
 
-using Names = FragileDisk::Names;
-
 // Side by side: nearly all of a cycle is waiting.
 constexpr int kThreads = 8;
 
@@ -142,7 +140,7 @@ class Cycle {
   }
 
   // Mounts what a machine without power has left.
-  void mount_after_power_cut(Names names) {
+  void mount_after_power_cut(FragileDisk::Names names) {
     power_was_cut(ledgers_);
     mount(disk.cut_power(names));
   }
@@ -281,7 +279,7 @@ TEST_CASE("W3: a power cut at any step loses nothing that was synced, and brings
     CAPTURE(variant);
     Cycle cycle(mode);
     const bool is_reached = write_until(cycle, n, visited);
-    cycle.mount_after_power_cut(variant ? Names::kSynced : Names::kAll);
+    cycle.mount_after_power_cut(variant ? FragileDisk::Names::kSynced : FragileDisk::Names::kAll);
     cycle.check();
     return is_reached;
   });
