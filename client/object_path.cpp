@@ -1,5 +1,6 @@
 #include "client/object_path.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace lakefuse {
@@ -34,6 +35,17 @@ bool is_utf8(std::string_view text) {
     text.remove_prefix(length);
   }
   return true;
+}
+
+std::string valid_utf8(std::string_view text) {
+  if (is_utf8(text)) return std::string(text);
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = sequence_length(text);
+    out += length > 0 ? text.substr(0, length) : kReplacement;
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return out;
 }
 
 bool is_posix_name(std::string_view name) {

@@ -30,6 +30,8 @@ class ObjectPath {
 
 // True when `text` is well-formed UTF-8 (no surrogates, no overlong forms, nothing past U+10FFFF).
 [[nodiscard]] bool is_utf8(std::string_view text);
+// `text` with U+FFFD for each byte that is in no character.
+[[nodiscard]] std::string valid_utf8(std::string_view text);
 
 // True when one POSIX directory entry can be called `name`: not empty, not "." or "..", no '/' and no NUL, at
 // most 255 bytes, UTF-8 without U+FFFD.

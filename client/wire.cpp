@@ -48,17 +48,7 @@ Result<json::object> parse_document(std::string_view body) {
 }
 
 std::string mended(const json::string& text) {
-  const std::string_view view(text.data(), text.size());
-  if (is_utf8(view)) return std::string(view);
-  std::string out;
-  for (std::size_t at = 0; at < view.size();) {
-    std::size_t length = 1;
-    while (length <= 4 && at + length <= view.size() && !is_utf8(view.substr(at, length))) ++length;
-    const bool good = length <= 4 && at + length <= view.size();
-    out += good ? view.substr(at, length) : kReplacement;
-    at += good ? length : 1;
-  }
-  return out;
+  return valid_utf8({text.data(), text.size()});
 }
 
 const json::value* find(const json::object& from, std::string_view name) {

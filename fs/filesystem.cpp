@@ -10,6 +10,7 @@
 #include "cache/guarded.h"
 #include "fs/filesystem_core.h"
 #include "fs/log.h"
+#include "fs/name_rules.h"
 
 namespace lakefuse {
 namespace {
@@ -43,6 +44,10 @@ bool has_a_place(const InodePtr& inode) {
   const Staging& staging = inode->staging;
   return staging.wait == Wait::kQueue || staging.sealed ||
          (staging.wait == Wait::kRetry && staging.order != 0);
+}
+
+bool is_journal(const FilesystemCore& core, const InodePtr& inode) {
+  return !database_of_journal(core.tree.parent_and_name(inode).second).empty();
 }
 
 // What one flush has the workers do. When it ends early, what runs is ended and what has not begun never
@@ -301,21 +306,26 @@ FlushReport Filesystem::flush(const FlushOptions& options, const std::function<b
       core.look_at_released_claims(Moment::max());
     });
   }
-  for (std::size_t n = 0; n < wanted.size(); ++n) {
-    jobs.post([&, n] {
-      const InodePtr& inode = wanted[n];
-      const std::string path = core.tree.last_path(inode);
-      const auto done = core.publishing.publish(inode);
-      PendingFile after = core.publishing.describe(inode);
-      const std::lock_guard lock(mutex);
-      has_ended[n] = true;
-      if (done)
-        report.published.push_back(path);
-      else
-        report.failed.push_back(std::move(after));
-    });
+  const auto publish = [&](std::size_t n) {
+    const InodePtr& inode = wanted[n];
+    const std::string path = core.tree.last_path(inode);
+    const bool is_kept = core.database_of(inode) == FilesystemCore::Database::kLate;
+    const auto done = is_kept ? Result<>() : core.publishing.publish(inode);
+    PendingFile after = core.publishing.describe(inode);
+    const std::lock_guard lock(mutex);
+    has_ended[n] = true;
+    if (is_kept)
+      report.left_out.push_back(std::move(after));
+    else if (done)
+      report.published.push_back(path);
+    else
+      report.failed.push_back(std::move(after));
+  };
+  for (const bool are_journals : {false, true}) {  // After their databases.
+    for (std::size_t n = 0; n < wanted.size(); ++n)
+      if (is_journal(core, wanted[n]) == are_journals) jobs.post([&, n] { publish(n); });
+    jobs.wait(gives_up);
   }
-  jobs.wait(gives_up);
   if (options.held_files && core.publishing.uploads().is_abandoning()) {
     const auto last = std::min(deadline, std::chrono::steady_clock::now() + kForTheStore);
     FlushJobs leftovers(core.publishing.workers());

@@ -146,14 +146,16 @@ class FilesystemCore {
   Result<> check_size(const InodePtr& inode, std::uint64_t size) const;
   bool is_local_name(const InodePtr& inode) const;
   bool is_held_name(const InodePtr& inode) const;
-  // What keeps a journal: its database, where that is open or waits for a person (W9). Published by itself
-  // it would stand beside an older one, which opening then corrupts.
-  enum class Database { kNone, kOpen, kWaits };
+  // What keeps a journal: its database, where that is open, was closed and could not be published yet, or
+  // waits for a person (W9). Published by itself it would stand beside an older one, which opening then
+  // corrupts.
+  enum class Database { kNone, kOpen, kLate, kWaits };
   Database database_of(const InodePtr& journal) const;
   // Whether its name keeps it from the lake for now.
   bool stays_here(const InodePtr& inode) const;
-  // Journals that were held back, and whose database is not open any more: of the database at that path,
-  // whose last writer is gone; and all of them, of databases that were removed or renamed. Under no lock.
+  // Journals that were held back, and whose database keeps them no more: of the database at that path, whose
+  // last writer is gone; and all of them, of databases that were removed, renamed or published late. Under no
+  // lock.
   void release_journals(const std::string& database);
   void release_all_journals();
   void settle_journal(const InodePtr& journal);

@@ -703,8 +703,9 @@ std::vector<InodePtr> Publishing::due_now() {
 }
 
 // Nobody waits for these: their failures were told already, or are told by status.
-void Publishing::tick() {
+void Publishing::tick(const std::function<bool(const InodePtr&)>& may_go) {
   for (const InodePtr& inode : due_now()) {
+    if (!may_go(inode)) continue;
     {
       const std::lock_guard lock(inode->mutex);
       inode->staging.due = clock_now() + kLongestPause;  // Not again while it is under way.

@@ -133,8 +133,8 @@ class Publishing {
   [[nodiscard]] UploadsAhead& uploads() { return uploads_; }
   [[nodiscard]] Workers& workers() { return workers_; }
 
-  // Starts what is due by now: retries, and what was held back and has aged.
-  void tick();
+  // Starts what is due by now and may go: retries, and what was held back and has aged.
+  void tick(const std::function<bool(const InodePtr&)>& may_go);
 
  private:
   static constexpr int kMostRebases = 8;  // Of one close: a log that busy is not waited for.

@@ -270,8 +270,12 @@ FilesystemCore::Database FilesystemCore::database_of(const InodePtr& journal) co
   for (const InodePtr& staged : publishing.staged()) {
     if (tree.last_path(staged) != path) continue;
     const std::lock_guard lock(staged->mutex);
-    if (staged->staging.wait == Wait::kPerson)
-      return staged->writers > 0 ? Database::kOpen : Database::kWaits;
+    const Staging& staging = staged->staging;
+    if (staging.wait == Wait::kPerson) return staged->writers > 0 ? Database::kOpen : Database::kWaits;
+    // Or its last writer closes it just now.
+    const bool is_closing =
+        staging.wait == Wait::kClose && staging.dirty && !staging.spoilt && !staged->is_deleted;
+    if (staging.wait == Wait::kRetry || is_closing) return Database::kLate;
   }
   return Database::kNone;
 }
@@ -290,7 +294,8 @@ void FilesystemCore::release_all_journals() {
       if (inode->staging.wait != Wait::kRename || inode->staging.due != Moment::max()) continue;
     }
     if (database_of_journal(tree.parent_and_name(inode).second).empty()) continue;
-    if (database_of(inode) != Database::kOpen && !inode->turn.are_taken())
+    const Database database = database_of(inode);
+    if (database != Database::kOpen && database != Database::kLate && !inode->turn.are_taken())
       publishing.workers().post([this, inode] { settle_journal(inode); });
   }
 }
@@ -370,6 +375,7 @@ Result<> FilesystemCore::settle_in_turn(const InodePtr& inode) {
     case Database::kNone:
       break;
     case Database::kOpen:
+    case Database::kLate:
       return publishing.hold_back(inode, false);
     case Database::kWaits:
       return wait_with_database(inode);

@@ -104,7 +104,7 @@ Result<FilesystemCore::Vacancy> FilesystemCore::vacancy(const std::string& path)
 void FilesystemCore::tick() {
   std::ignore = keep_order_on_disk();
   release_all_journals();
-  publishing.tick();
+  publishing.tick([this](const InodePtr& inode) { return database_of(inode) != Database::kLate; });
   if (is_vacating.exchange(true)) return;
   publishing.workers().post([this, now = std::chrono::steady_clock::now()] {
     const auto done = guarded([&] {

@@ -107,21 +107,8 @@ std::string cache_text(const MountStatus& status) {
 }
 
 // JSON is UTF-8, and a path on this machine need not be: what is none becomes U+FFFD.
-std::string with_valid_utf8(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    std::size_t length = 1;
-    while (length < std::min<std::size_t>(4, text.size()) && !is_utf8(text.substr(0, length))) ++length;
-    const bool is_character = is_utf8(text.substr(0, length));
-    if (!is_character) length = 1;
-    out += is_character ? text.substr(0, length) : "\xEF\xBF\xBD";
-    text.remove_prefix(length);
-  }
-  return out;
-}
-
 std::string text_of(const json::array& array) {
-  return with_valid_utf8(json::serialize(array)) + "\n";
+  return valid_utf8(json::serialize(array)) + "\n";
 }
 
 json::object json_of(const MountView& view) {

@@ -22,6 +22,13 @@ TEST_CASE("object path: UTF-8 is taken strictly") {
     CHECK_FALSE(is_utf8(bad));
 }
 
+TEST_CASE("object path: what is in no character becomes U+FFFD, byte for byte, and the rest stays") {
+  CHECK(valid_utf8("caf\xC3\xA9") == "caf\xC3\xA9");
+  CHECK(valid_utf8("a\xFF\xC3\xA9\xC3") == "a\xEF\xBF\xBD\xC3\xA9\xEF\xBF\xBD");
+  CHECK(valid_utf8("\xED\xA0\x80") == "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD");  // A surrogate.
+  CHECK(valid_utf8("").empty());
+}
+
 TEST_CASE("object path: a POSIX name is one component that a directory can hold") {
   CHECK(is_posix_name("a b"));
   CHECK(is_posix_name(std::string(255, 'x')));

@@ -2,8 +2,12 @@
 #include "tests/devserver/dev_server.h"
 
 #include <doctest/doctest.h>
+#include <netinet/in.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <thread>
 
@@ -90,6 +94,25 @@ TEST_CASE("the same lake is there after a restart") {
   CHECK(again.uncommitted("lake", "main") == std::vector<std::string>{"a", "b", "weird \xff\n"});
   CHECK(RawClient(again).send("DELETE", "/repositories/lake/branches/dev/objects?path=a").status == 403);
   CHECK_THROWS_AS(again.create_repository("lake"), std::runtime_error);
+}
+
+TEST_CASE("a stopped server refuses whoever calls, and keeps its port for its return") {
+  ServedLake lake;
+  lake.server.stop();
+  CHECK(lake.client.send("GET", "/config").status == 0);
+
+  const std::string origin = lake.server.endpoint();
+  sockaddr_in where{};
+  where.sin_family = AF_INET;
+  where.sin_port = htons(static_cast<std::uint16_t>(std::stoi(origin.substr(origin.rfind(':') + 1))));
+  where.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  const int other = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  CHECK(::bind(other, reinterpret_cast<const sockaddr*>(&where), sizeof where) == -1);
+  CHECK(errno == EADDRINUSE);
+  ::close(other);
+
+  lake.server.start();
+  CHECK(lake.client.send("GET", "/config").status == 200);
 }
 
 TEST_CASE("a server killed in the middle of a line loses that line only") {

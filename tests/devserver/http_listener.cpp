@@ -330,14 +330,12 @@ class HttpListener::Rooms {
   ~Rooms() { stop(); }
 
   void start() {
-    const tcp::endpoint where(asio::ip::make_address(options_.address), options_.port);
-    acceptor_.emplace(io_);
-    acceptor_->open(where.protocol());
-    acceptor_->set_option(asio::socket_base::reuse_address(true));
-    acceptor_->bind(where);
+    if (!held_) {
+      held_ = bound();
+      options_.port = held_->local_endpoint().port();
+    }
+    acceptor_ = bound();
     acceptor_->listen(1024);
-    ::fcntl(acceptor_->native_handle(), F_SETFD, FD_CLOEXEC);
-    options_.port = acceptor_->local_endpoint().port();
     accepting_ = std::thread([this] { accept_all(); });
   }
 
@@ -369,6 +367,17 @@ class HttpListener::Rooms {
     std::unique_ptr<Connection> connection;
     std::thread thread;
   };
+
+  // A socket bound to the port, deaf until listen(): what connects to it is refused.
+  tcp::acceptor bound() {
+    const tcp::endpoint where(asio::ip::make_address(options_.address), options_.port);
+    tcp::acceptor socket(io_);
+    socket.open(where.protocol());
+    ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
+    socket.set_option(asio::socket_base::reuse_address(true));
+    socket.bind(where);
+    return socket;
+  }
 
   void accept_all() {
     for (;;) {
@@ -407,6 +416,7 @@ class HttpListener::Rooms {
   Options options_;
   asio::io_context io_;
   std::optional<asio::ssl::context> tls_;
+  std::optional<tcp::acceptor> held_;  // Keeps the port from everybody else between stop() and start().
   std::optional<tcp::acceptor> acceptor_;
   std::thread accepting_;
 

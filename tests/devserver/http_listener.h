@@ -29,7 +29,7 @@ class HttpListener {
   ~HttpListener();                                      // Stops.
 
   void start();                // Throws std::system_error where the port is taken.
-  void stop();                 // Cuts all connections and waits for their threads.
+  void stop();                 // Cuts all connections and waits for their threads. The port stays ours.
   void drop_connections();     // Cuts all connections; new ones are welcome.
   std::string origin() const;  // "http://127.0.0.1:PORT". REQUIRES: started once.
 

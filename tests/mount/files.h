@@ -61,7 +61,9 @@ class OpenFile {
 Outcome write_file(const std::filesystem::path& path, std::string_view bytes, int flags = O_TRUNC);
 std::string read_file(const std::filesystem::path& path);
 Outcome remove_file(const std::filesystem::path& path);
-Outcome rename_file(const std::filesystem::path& from, const std::filesystem::path& to);
+// `flags` as in renameat2(2).
+Outcome rename_file(const std::filesystem::path& from, const std::filesystem::path& to, unsigned flags = 0);
+Outcome exchange_files(const std::filesystem::path& one, const std::filesystem::path& other);
 Outcome make_directory(const std::filesystem::path& path);
 Outcome remove_directory(const std::filesystem::path& path);
 Outcome look(const std::filesystem::path& path);          // stat(2).

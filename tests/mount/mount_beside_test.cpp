@@ -24,11 +24,6 @@ using Names = std::vector<std::string>;
 
 const std::string kBeside = "a.lakefs-object";
 
-Outcome exchange(const stdfs::path& from, const stdfs::path& to) {
-  const int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE);
-  return outcome("rename", failed == 0 ? 0 : errno);
-}
-
 void put_both(TestLake& lake) {
   lake.put("a", "object");
   lake.put("a/b", "below");
@@ -130,7 +125,7 @@ TEST_CASE("beside: who makes NAME.lakefs-object beside a directory NAME makes th
   SUBCASE("exchange") {
     lake.put("a", "A");
     CHECK(eventually([&] { return look(mount / kBeside) == kOk; }));
-    CHECK(exchange(mount / "f", mount / kBeside) == kOk);
+    CHECK(exchange_files(mount / "f", mount / kBeside) == kOk);
     CHECK(lake.read("f") == "A");
     is_there("F");
   }
@@ -155,10 +150,10 @@ TEST_CASE("beside: a directory changes places with no object that shows beside o
   lake.put("d/x", "X");
   Mounted mount(lake);
   const Names before = lake.keys();
-  CHECK(exchange(mount / "d", mount / kBeside) == "rename: EINVAL");
-  CHECK(exchange(mount / "a", mount / kBeside) == "rename: EINVAL");
+  CHECK(exchange_files(mount / "d", mount / kBeside) == "rename: EINVAL");
+  CHECK(exchange_files(mount / "a", mount / kBeside) == "rename: EINVAL");
   CHECK(lake.keys() == before);
-  CHECK(exchange(mount / "a", mount / "d") == kOk);
+  CHECK(exchange_files(mount / "a", mount / "d") == kOk);
   CHECK(lake.keys() == Names{"a", "a/x", "d/b"});
   CHECK(read_file(mount / kBeside) == "object");
 }

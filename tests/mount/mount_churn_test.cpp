@@ -9,12 +9,12 @@
 
 #include <array>
 #include <atomic>
-#include <cstdlib>
 #include <map>
 #include <random>
 #include <thread>
 
 #include "tests/mount/mounted.h"
+#include "tests/mount/process.h"
 
 using namespace lakefuse::test;
 
@@ -26,11 +26,6 @@ using Files = std::map<std::string, std::string>;  // Bytes by name.
 constexpr std::size_t kDirectories = 6;
 constexpr int kWriters = 2;
 const std::string kAnchor = "anchor";  // In each directory, with its number: it has no other lasting name.
-
-unsigned long from_environment(const char* name, unsigned long otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoul(text, nullptr, 10);
-}
 
 class Churn {
  public:
@@ -170,8 +165,8 @@ class Churn {
 }  // namespace
 
 TEST_CASE("churn: directories are renamed while their files change, and each file is where it was put") {
-  const auto steps = from_environment("LAKEFUSE_TEST_RENAMES", 20);
-  const auto seed = from_environment("LAKEFUSE_TEST_SEED", 1);
+  const auto steps = asked_for("LAKEFUSE_TEST_RENAMES", 20);
+  const auto seed = asked_for("LAKEFUSE_TEST_SEED", 1);
   MESSAGE("LAKEFUSE_TEST_SEED=" << seed);
   std::string mode;
   SUBCASE("") {

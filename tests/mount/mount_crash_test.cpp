@@ -4,11 +4,11 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <random>
 #include <thread>
 
 #include "tests/mount/ledger.h"
+#include "tests/mount/process.h"
 
 using namespace lakefuse::test;
 using namespace std::chrono_literals;
@@ -16,8 +16,7 @@ using namespace std::chrono_literals;
 namespace {
 
 int wanted_crashes() {
-  const char* const wanted = std::getenv("LAKEFUSE_TEST_CRASHES");
-  return wanted == nullptr ? 50 : std::atoi(wanted);
+  return static_cast<int>(asked_for("LAKEFUSE_TEST_CRASHES", 50));
 }
 
 // What is put there to be removed in that cycle.

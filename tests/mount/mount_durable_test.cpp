@@ -338,6 +338,43 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("W9: a journal follows its database, whose close failed, and never comes before it") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  lake.put("base.db", "old pages");
+  Mounted mount(lake);
+  OpenFile database(mount / "base.db", O_RDWR);
+  CHECK(database.write_at(0, "new") == kOk);
+  REQUIRE(write_file(mount / "base.db-journal", "old pages for newer ones") == kOk);
+  using Kind = Fault::Kind;
+  lake.server().add_fault(
+      {.kind = Kind::kStatus, .operation = "link_physical_address", .path = "base.db", .times = 0});
+  CHECK(database.close() == "close: EIO");
+  std::this_thread::sleep_for(1s);
+  const auto is_kept = [&] {
+    CHECK(lake.keys() == std::vector<std::string>{"base.db"});
+    CHECK(lake.read("base.db") == "old pages");
+  };
+  SUBCASE("published late") {
+    is_kept();
+  }
+  SUBCASE("flushed") {
+    CHECK(mount.lakefuse({"flush", mount.at().string()}).exit_code != 0);
+    is_kept();
+  }
+  SUBCASE("unmounted, and mounted again") {
+    CHECK(mount.unmount() != 0);
+    is_kept();
+    mount.mount();
+    std::this_thread::sleep_for(1s);
+    is_kept();
+  }
+  lake.server().clear_faults();
+  CHECK(eventually([&] { return lake.read("base.db-journal") == "old pages for newer ones"; }, 20s));
+  CHECK(lake.read("base.db") == "new pages");
+  CHECK(eventually([&] { return mount.pending().empty(); }));
+}
+
 TEST_CASE("W9: a journal whose database is no more waits for nothing") {
   TestLake lake;
   lake.put("base.db", "old pages");

@@ -6,12 +6,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <mutex>
 #include <set>
 #include <thread>
 
 #include "tests/mount/mounted.h"
+#include "tests/mount/process.h"
 
 using namespace lakefuse::test;
 using namespace std::chrono_literals;
@@ -65,8 +65,7 @@ std::string in_curl(TestLake& lake, const std::string& method, const std::string
 
 // How long the server is away: LAKEFUSE_TEST_OUTAGE seconds.
 std::chrono::seconds outage() {
-  const char* const wanted = std::getenv("LAKEFUSE_TEST_OUTAGE");
-  return std::chrono::seconds(wanted == nullptr ? 3 : std::atoi(wanted));
+  return std::chrono::seconds(asked_for("LAKEFUSE_TEST_OUTAGE", 3));
 }
 
 // A server's certificate for 127.0.0.1, signed by an authority of the test's own, valid or not any more.

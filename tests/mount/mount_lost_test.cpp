@@ -58,11 +58,6 @@ void check_flush(const Mounted& mount) {
   CHECK(mount.pending().empty());
 }
 
-Outcome exchange(const std::filesystem::path& one, const std::filesystem::path& other) {
-  const int done = ::renameat2(AT_FDCWD, one.c_str(), AT_FDCWD, other.c_str(), RENAME_EXCHANGE);
-  return outcome("rename", done == 0 ? 0 : errno);
-}
-
 }  // namespace
 
 TEST_CASE("rule 1: bytes that wait replace what a rename copied over them and was not told so") {
@@ -306,7 +301,7 @@ TEST_CASE("rule 1: of an EXCHANGE that was not told how far it came, both files 
       std::map<std::string, std::string> bytes{{here + "a", "bytes of a"}, {here + "b", "bytes of b"}};
       for (const auto& [key, text] : bytes) REQUIRE(write_file(mount / key, text) == kOk);
       if (waiting != "none") make_pending(lake, mount, here + waiting, bytes[here + waiting] = "kept");
-      const auto swap = [&] { return exchange(mount / (here + "a"), mount / (here + "b")); };
+      const auto swap = [&] { return exchange_files(mount / (here + "a"), mount / (here + "b")); };
       CHECK(with_lost_answer(lake, "link_physical_address", nth, swap) == "rename: EIO");
       for (const auto& [key, text] : bytes) CHECK(read_file(mount / key) == text);
       check_flush(mount);

@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdlib>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -23,6 +22,7 @@
 
 #include "tests/mount/mounted.h"
 #include "tests/mount/portrait.h"
+#include "tests/mount/process.h"
 #include "tests/mount/tiny_disk.h"
 
 using namespace lakefuse::test;
@@ -33,11 +33,6 @@ namespace {
 namespace stdfs = std::filesystem;
 
 constexpr auto kTtl = 20ms;  // Of the mount: what other clients do is seen after that.
-
-unsigned long from_environment(const char* name, unsigned long otherwise) {
-  const char* const text = std::getenv(name);
-  return text != nullptr ? std::strtoul(text, nullptr, 10) : otherwise;
-}
 
 std::string result(ssize_t n) {
   return n < 0 ? errno_name(errno) : std::to_string(n);
@@ -745,7 +740,7 @@ class Onlooker {
 };
 
 void walk(unsigned long steps, const Arguments& flags, bool waits, bool has_onlooker = false) {
-  const auto seed = from_environment("LAKEFUSE_TEST_SEED", 1);
+  const auto seed = asked_for("LAKEFUSE_TEST_SEED", 1);
   MESSAGE("LAKEFUSE_TEST_SEED=" << seed);
   ::umask(022);
   TestLake lake;
@@ -768,11 +763,11 @@ void walk(unsigned long steps, const Arguments& flags, bool waits, bool has_onlo
 }  // namespace
 
 TEST_CASE("model: a random walk on the mount comes to what it comes to on the local disk") {
-  walk(from_environment("LAKEFUSE_TEST_STEPS", 20'000), {}, false);
+  walk(asked_for("LAKEFUSE_TEST_STEPS", 20'000), {}, false);
 }
 
 TEST_CASE("model: the same while another program looks on") {
-  const auto steps = from_environment("LAKEFUSE_TEST_STEPS", 2'000);
+  const auto steps = asked_for("LAKEFUSE_TEST_STEPS", 2'000);
   SUBCASE("published at the close") {
     walk(steps, {}, false, true);
   }
@@ -782,7 +777,7 @@ TEST_CASE("model: the same while another program looks on") {
 }
 
 TEST_CASE("model: the same with --writeback") {
-  const auto steps = from_environment("LAKEFUSE_TEST_STEPS", 3'000);
+  const auto steps = asked_for("LAKEFUSE_TEST_STEPS", 3'000);
   SUBCASE("where O_EXCL waits") {
     walk(steps, {"--writeback"}, true);
   }

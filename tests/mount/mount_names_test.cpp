@@ -21,17 +21,8 @@ namespace {
 namespace stdfs = std::filesystem;
 using Names = std::vector<std::string>;
 
-Outcome rename_with(unsigned flags, const stdfs::path& from, const stdfs::path& to) {
-  const int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags);
-  return outcome("rename", failed == 0 ? 0 : errno);
-}
-
 Outcome rename_no_replace(const stdfs::path& from, const stdfs::path& to) {
-  return rename_with(RENAME_NOREPLACE, from, to);
-}
-
-Outcome exchange(const stdfs::path& from, const stdfs::path& to) {
-  return rename_with(RENAME_EXCHANGE, from, to);
+  return rename_file(from, to, RENAME_NOREPLACE);
 }
 
 }  // namespace
@@ -89,7 +80,7 @@ TEST_CASE(
   Mounted mount(lake);
   REQUIRE(::chmod((mount / "a").c_str(), 0600) == 0);
   OpenFile open_a(mount / "a", O_RDONLY);
-  CHECK(exchange(mount / "a", mount / "d/b") == kOk);
+  CHECK(exchange_files(mount / "a", mount / "d/b") == kOk);
   CHECK(lake.read("a") == "and of b");
   CHECK(lake.read("d/b") == "bytes of a");
   CHECK(read_file(mount / "a") == "and of b");
@@ -101,12 +92,12 @@ TEST_CASE(
   REQUIRE(::symlink("a", (mount / "link").c_str()) == 0);
   OpenFile fresh(mount / "fresh", O_WRONLY | O_CREAT);
   CHECK(fresh.write("one ") == kOk);
-  CHECK(exchange(mount / "link", mount / "fresh") == kOk);
+  CHECK(exchange_files(mount / "link", mount / "fresh") == kOk);
   CHECK(stdfs::read_symlink(mount / "fresh") == "a");
   CHECK(fresh.write("two") == kOk);
   CHECK(fresh.close() == kOk);
   CHECK(lake.read("link") == "one two");
-  CHECK(exchange(mount / "a", mount / "none") == "rename: ENOENT");
+  CHECK(exchange_files(mount / "a", mount / "none") == "rename: ENOENT");
   CHECK(mount.pending().empty());
   mount.remount();
   CHECK(stdfs::read_symlink(mount / "fresh") == "a");
@@ -123,7 +114,7 @@ TEST_CASE("rename: EXCHANGE gives directories one another's names, with all that
   OpenFile reader(mount / "one/x", O_RDONLY);
   CHECK(fresh.write("fresh ") == kOk);
   CHECK(changed.write("NEW") == kOk);
-  CHECK(exchange(mount / "one", mount / "far/two") == kOk);
+  CHECK(exchange_files(mount / "one", mount / "far/two") == kOk);
   CHECK(read_file(mount / "one/x") == "far/two/x");
   CHECK(read_file(mount / "far/two/sub/y") == "one/sub/y");
   CHECK(reader.read_all() == "one/x");
@@ -137,15 +128,15 @@ TEST_CASE("rename: EXCHANGE gives directories one another's names, with all that
   CHECK(lake.read("far/two/new") == "fresh bytes");
 
   // Of whatever kinds.
-  CHECK(exchange(mount / "f", mount / "one") == kOk);
+  CHECK(exchange_files(mount / "f", mount / "one") == kOk);
   CHECK(lake.read("one") == "f");
   CHECK(read_file(mount / "one") == "f");
   CHECK(read_file(mount / "f/x") == "far/two/x");
-  CHECK(exchange(mount / "empty", mount / "one") == kOk);
+  CHECK(exchange_files(mount / "empty", mount / "one") == kOk);
   CHECK(read_file(mount / "empty") == "f");
   CHECK(names_in(mount / "one").empty());
-  CHECK(exchange(mount / "far", mount / "far/two") == "rename: EINVAL");
-  CHECK(exchange(mount / "far", mount / "none") == "rename: ENOENT");
+  CHECK(exchange_files(mount / "far", mount / "far/two") == "rename: EINVAL");
+  CHECK(exchange_files(mount / "far", mount / "none") == "rename: ENOENT");
   CHECK(mount.pending().empty());
   mount.remount();
   CHECK(names_in(mount.at()) == Names{"empty", "f", "far", "one"});
@@ -159,7 +150,7 @@ TEST_CASE(
   lake.put("a/x", "x");
   Mounted mount(lake, {.flags = {"--temporary-age", "1h"}});
   REQUIRE(write_file(mount / "b.tmp", "closed") == kOk);
-  CHECK(exchange(mount / "a", mount / "b.tmp") == kOk);
+  CHECK(exchange_files(mount / "a", mount / "b.tmp") == kOk);
   CHECK(lake.keys() == Names{"a", "b.tmp/x"});
   CHECK(lake.read("a") == "closed");
   CHECK(mount.pending().empty());
@@ -172,7 +163,7 @@ TEST_CASE("rename: who asks for a name while an EXCHANGE is under way finds one 
   Mounted mount(lake, {.flags = {"--metadata-ttl", "0s"}});
   lake.server().add_fault(
       {.kind = Fault::Kind::kStall, .operation = "copy_object", .times = 0, .delay = 100ms});
-  std::jthread changer([&] { CHECK(exchange(mount / "one", mount / "two") == kOk); });
+  std::jthread changer([&] { CHECK(exchange_files(mount / "one", mount / "two") == kOk); });
   bool is_changed = false;
   while (!is_changed) {
     const std::string seen = read_file(mount / "one/x");
@@ -229,7 +220,7 @@ TEST_CASE("rename: who asks for a file while an EXCHANGE is under way does not t
   REQUIRE(look(mount / "one") == kOk);
   REQUIRE(look(mount / "two") == kOk);
   std::optional<Gate> gate = lake.server().hold("link_physical_address", "one");  // The second of the two.
-  std::jthread changer([&] { CHECK(exchange(mount / "one", mount / "two") == kOk); });
+  std::jthread changer([&] { CHECK(exchange_files(mount / "one", mount / "two") == kOk); });
   REQUIRE(gate->wait_for_arrivals(1));
   std::this_thread::sleep_for(50ms);
   std::vector<std::jthread> others;  // They ask, and then wait for the directory with the kernel.
@@ -256,12 +247,12 @@ TEST_CASE("rename: an EXCHANGE of directories that fails half way leaves both wh
     CAPTURE(nth);
     lake.server().add_fault(
         {.kind = Fault::Kind::kStatus, .operation = "copy_object", .nth = nth, .status = 403});
-    CHECK(exchange(mount / "one", mount / "two") == "rename: EACCES");
+    CHECK(exchange_files(mount / "one", mount / "two") == "rename: EACCES");
     CHECK(lake.keys() == Names{"one/x", "two/x"});
     CHECK(read_file(mount / "one/x") == "one/x");
     CHECK(lake.read("two/x") == "two/x");
   }
-  CHECK(exchange(mount / "one", mount / "two") == kOk);
+  CHECK(exchange_files(mount / "one", mount / "two") == kOk);
   CHECK(lake.read("one/x") == "two/x");
 }
 
@@ -288,14 +279,14 @@ TEST_CASE("rename: an EXCHANGE that fails half way leaves both files what they w
     CAPTURE(nth);
     lake.server().add_fault(
         {.kind = Fault::Kind::kStatus, .operation = "link_physical_address", .nth = nth, .status = 403});
-    CHECK(exchange(mount / "a", mount / "b") != kOk);
+    CHECK(exchange_files(mount / "a", mount / "b") != kOk);
     CHECK(eventually([&] { return mount.pending().empty(); }));
     CHECK(lake.read("a") == "bytes of a");
     CHECK(lake.read("b") == "and of b");
     CHECK(read_file(mount / "a") == "bytes of a");
     CHECK(read_file(mount / "b") == "and of b");
   }
-  CHECK(exchange(mount / "a", mount / "b") == kOk);
+  CHECK(exchange_files(mount / "a", mount / "b") == kOk);
   CHECK(lake.read("a") == "and of b");
 }
 

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstdlib>
 #include <functional>
 #include <mutex>
 #include <set>
@@ -15,6 +14,7 @@
 
 #include "tests/mount/fragile_disk.h"
 #include "tests/mount/ledger.h"
+#include "tests/mount/process.h"
 
 using namespace lakefuse::test;
 using namespace std::chrono_literals;
@@ -174,8 +174,7 @@ class Cycle {
 
 // All steps and variants of them where LAKEFUSE_TEST_CRASHES asks for many.
 bool is_thorough() {
-  const char* const wanted = std::getenv("LAKEFUSE_TEST_CRASHES");
-  return wanted != nullptr && std::atoi(wanted) >= 1000;
+  return asked_for("LAKEFUSE_TEST_CRASHES", 0) >= 1000;
 }
 
 // Without --writeback, and with it, where the steps, its two ways and two variants of each step come in

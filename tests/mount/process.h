@@ -41,4 +41,7 @@ int wait_for_end(pid_t process, std::chrono::milliseconds patience);
 
 bool has_program(const std::string& name);
 
+// What whoever runs the tests asks for by a variable: how many steps, which seed.
+unsigned long asked_for(const char* variable, unsigned long otherwise);
+
 }  // namespace lakefuse::test

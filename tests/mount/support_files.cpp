@@ -109,8 +109,13 @@ Outcome remove_file(const stdfs::path& path) {
   return outcome("unlink", ::unlink(path.c_str()) == 0 ? 0 : errno);
 }
 
-Outcome rename_file(const stdfs::path& from, const stdfs::path& to) {
-  return outcome("rename", ::rename(from.c_str(), to.c_str()) == 0 ? 0 : errno);
+Outcome rename_file(const stdfs::path& from, const stdfs::path& to, unsigned flags) {
+  const int failed = ::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), flags);
+  return outcome("rename", failed == 0 ? 0 : errno);
+}
+
+Outcome exchange_files(const stdfs::path& one, const stdfs::path& other) {
+  return rename_file(one, other, RENAME_EXCHANGE);
 }
 
 Outcome make_directory(const stdfs::path& path) {

@@ -118,4 +118,9 @@ bool has_program(const std::string& name) {
   return run({"sh", "-c", "command -v " + name}).exit_code == 0;
 }
 
+unsigned long asked_for(const char* variable, unsigned long otherwise) {
+  const char* const text = std::getenv(variable);
+  return text == nullptr ? otherwise : std::strtoul(text, nullptr, 10);
+}
+
 }  // namespace lakefuse::test
