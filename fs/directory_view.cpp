@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "client/object_path.h"
+
 namespace lakefuse {
 namespace {
 
@@ -15,14 +17,17 @@ constexpr std::size_t kMostAhead = 64;  // So far behind the one that was opened
 // Of names that are asked for alone: so few between them make a row.
 constexpr std::size_t kNeighbours = 64;
 // The first page is small, for it may be chance; a page of a thousand takes as long as four names.
-constexpr std::size_t kFirstBehind = 64;
-constexpr std::size_t kMostBehind = 1000;
+constexpr std::size_t kFirstOfARow = 64;
+constexpr std::size_t kMostOfAPage = 1000;
+// So many of a page will be asked for, at least, while it is believed.
+constexpr std::size_t kWorthAPage = 8;
 constexpr std::size_t kDirectoriesAhead = 4;
 
 // Beyond the longest that a page may be on its way. A listing that is older may miss what we changed since.
 constexpr std::chrono::minutes kOwnStays{15};
 
 constexpr std::size_t kFirstSweep = 1000;
+constexpr std::size_t kPagesRemembered = 128;  // Of a whole listing one would do.
 
 }  // namespace
 
@@ -44,8 +49,9 @@ std::size_t DirectoryView::drop_if(Predicate&& predicate) {
 void DirectoryView::saw(const std::string& name, Holding holding, Moment asked, Moment began) {
   const auto [place, is_new] = known_.try_emplace(name);
   Known& known = place->second;
-  // Absent from a whole listing that was asked for later.
-  if (is_new && complete_since_ && *complete_since_ > asked) {
+  // Absent from what was asked for later.
+  const bool may_be_late = (complete_since_ && *complete_since_ > asked) || youngest_page_ > asked;
+  if (is_new && may_be_late && absent_since(name) > asked) {
     known_.erase(place);
     return;
   }
@@ -64,8 +70,35 @@ void DirectoryView::saw(const std::string& name, Holding holding, Moment asked, 
 
 void DirectoryView::saw_all(Moment asked) {
   drop_if([&](const Known& known) { return known.since < asked; });
-  if (forgot_ >= asked) return;  // A name that is not known may have been seen and forgotten.
+  if (asked < forgot_before_) return;  // A name that is not known may have been seen and forgotten.
   if (!complete_since_ || *complete_since_ < asked) complete_since_ = asked;
+}
+
+bool DirectoryView::Seen::has(const std::string& name) const {
+  if (after >= name) return false;
+  const int beside = last.compare(0, name.size(), name);
+  return last.empty() || beside > 0 || (beside == 0 && last.compare(name.size(), 1, "/") >= 0);
+}
+
+void DirectoryView::saw_page(std::string after, std::string last, Moment asked, Moment began) {
+  if (asked < forgot_before_) return;
+  youngest_page_ = std::max(youngest_page_, asked);
+  pages_.push_back({std::move(after), std::move(last), asked});
+  if (pages_.size() > kPagesRemembered) pages_.pop_front();
+  const Seen& page = pages_.back();
+  for (auto at = known_.upper_bound(page.after);
+       at != known_.end() && (page.last.empty() || at->first <= page.last);) {
+    const bool is_gone = at->second.since < began && page.has(at->first);
+    if (is_gone) keep(at->second, {});
+    at = is_gone ? known_.erase(at) : std::next(at);
+  }
+}
+
+std::optional<Moment> DirectoryView::absent_since(const std::string& name) const {
+  std::optional<Moment> since = complete_since_;
+  for (const Seen& page : pages_)
+    if ((!since || page.asked > *since) && page.has(name)) since = page.asked;
+  return since;
 }
 
 void DirectoryView::changed(const std::string& name, Holding holding, Moment now) {
@@ -88,12 +121,14 @@ void DirectoryView::moved(Moment now) {
 }
 
 void DirectoryView::forget_before(Moment oldest, Moment now) {
+  std::erase_if(pages_, [&](const Seen& page) { return page.asked < oldest; });
   const Moment oldest_of_ours = std::min(oldest, now - kOwnStays);
   const auto forgotten =
       drop_if([&](const Known& known) { return known.since < (known.is_ours ? oldest_of_ours : oldest); });
   if (forgotten == 0) return;
-  forgot_ = now;
-  complete_since_.reset();  // A name that is not known is not absent any more.
+  forgot_before_ = std::max(forgot_before_, oldest);
+  // A name that is not known is not absent any more.
+  if (complete_since_ && *complete_since_ < oldest) complete_since_.reset();
 }
 
 std::vector<ObjectInfo> DirectoryView::opened(const std::string& name) {
@@ -132,11 +167,36 @@ std::size_t DirectoryView::extend(Row& row, const std::string& name) const {
   return row.length;
 }
 
-std::size_t DirectoryView::asked_alone(const std::string& name) {
+void DirectoryView::asked(Moment now, Moment oldest) {
+  if (asking_since_ < oldest) {
+    const bool went_on = asking_since_ > oldest - (now - oldest);
+    asked_before_ = went_on ? asked_ : 0;
+    asked_ = 0;
+    asking_since_ = now;
+  }
+  ++asked_;
+}
+
+// Names that are asked for in no order (rm -r goes by inode numbers in large directories) are of a page as
+// often as it is large beside the directory.
+bool DirectoryView::pays_to_page() const {
+  return std::max(asked_, asked_before_) * kMostOfAPage >= kWorthAPage * most_known_;
+}
+
+DirectoryView::Page DirectoryView::asked_alone(const std::string& name) {
+  most_known_ = std::max(most_known_, known_.size());
   const std::size_t length = extend(alone_, name);
-  alone_.answered =
-      length < kRow ? 0 : std::min(kMostBehind, kFirstBehind << std::min<std::size_t>(length - kRow, 8));
-  return alone_.answered;
+  Page page;
+  page.is_row = length >= kRow;
+  if (page.is_row)
+    page.amount = std::min(kMostOfAPage, kFirstOfARow << std::min<std::size_t>(length - kRow, 8));
+  else if (pays_to_page())
+    page.amount = kMostOfAPage;
+  alone_.answered = page.amount;
+  // Few are between a name and what it begins with, and a row may go backwards.
+  page.after = name.substr(0, name.size() - 1);
+  while (!is_utf8(page.after)) page.after.pop_back();
+  return page;
 }
 
 std::vector<std::string> DirectoryView::entered(const std::string& name) {
@@ -182,8 +242,8 @@ std::optional<std::pair<Holding, Moment>> DirectoryView::find(const std::string&
     if (found->second.is_doubtful || found->second.since < oldest) return std::nullopt;
     return std::pair(found->second.holding, found->second.since);
   }
-  if (complete_since_ && *complete_since_ >= oldest) return std::pair(Holding{}, *complete_since_);
-  return std::nullopt;
+  const auto absent = absent_since(name);
+  return absent && *absent >= oldest ? std::optional(std::pair(Holding{}, *absent)) : std::nullopt;
 }
 
 std::vector<std::string> DirectoryView::changed_since(Moment since) const {

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,6 +34,9 @@ class DirectoryView {
   }
   // All of the directory was listed since `asked`: names that were not seen since then are absent.
   void saw_all(Moment asked);
+  // All between two keys was, on one page that was asked for at `asked`: behind `after`, and to `last`;
+  // empty for the beginning, and the end. Said after what it has was.
+  void saw_page(std::string after, std::string last, Moment asked, Moment began);
   // We changed it ourselves, just now.
   void changed(const std::string& name, Holding holding, Moment now);
 
@@ -67,9 +71,17 @@ class DirectoryView {
   // few, and then two for each that was opened indeed: who reads here and there has little fetched in vain.
   std::vector<ObjectInfo> opened(const std::string& name);
 
-  // A name was asked for alone. Who asks for names in a row will ask for those behind it, which a page
-  // answers at once: answers how many of them to ask for; 0 for who asks here and there.
-  std::size_t asked_alone(const std::string& name);
+  // A name was asked for, at `now`, by who believes what is not older than `oldest`.
+  void asked(Moment now, Moment oldest);
+  // It is not known, so that the lake is asked for it alone. Who asks for names in a row will ask for those
+  // beside it, and who asks for many of the directory for any: a page answers them at once. Answers which to
+  // ask for, the name among them where few begin as it does; an amount of 0 for who asks here and there.
+  struct Page {
+    std::string after;
+    std::size_t amount = 0;
+    bool is_row = false;
+  };
+  Page asked_alone(const std::string& name);
   // A directory in this one was looked into: from the third in a row on, answers those that will be looked
   // into next, each once.
   std::vector<std::string> entered(const std::string& name);
@@ -102,9 +114,19 @@ class DirectoryView {
   struct Row {
     std::string last;
     std::size_t length = 0;
-    std::size_t answered = 0;  // Names behind the last, which nobody asks for.
+    std::size_t answered = 0;  // Names about the last, which nobody asks for.
   };
   std::size_t extend(Row& row, const std::string& name) const;
+  [[nodiscard]] bool pays_to_page() const;
+  // Names between two keys.
+  struct Seen {
+    std::string after, last;
+    Moment asked;
+    // With what may be below it.
+    [[nodiscard]] bool has(const std::string& name) const;
+  };
+  // The youngest answer that the name is absent.
+  [[nodiscard]] std::optional<Moment> absent_since(const std::string& name) const;
   // All changes of known_ go by these two.
   void keep(Known& known, Known now);
   template <class Predicate>
@@ -113,11 +135,16 @@ class DirectoryView {
   std::map<std::string, Known> known_;
   std::size_t somethings_ = 0;  // Of known_, those that hold something.
   std::size_t sweep_at_ = 0;    // Our own changes of names that nobody lists are looked through then.
+  std::size_t most_known_ = 0;  // Of known_, at any time.
   Row alone_;
+  Moment asking_since_ = Moment::min();       // As long as answers are believed,
+  std::size_t asked_ = 0, asked_before_ = 0;  // so often then, and as long before.
   Row entered_;
   std::string entered_ahead_;             // The last that was answered.
   std::optional<Moment> complete_since_;  // A whole listing was begun then.
-  Moment forgot_ = Moment::min();         // When something was forgotten last.
+  std::deque<Seen> pages_;                // The last ones.
+  Moment youngest_page_ = Moment::min();  // Of all.
+  Moment forgot_before_ = Moment::min();  // What was seen before this may have been forgotten.
   std::size_t opened_ = 0;                // Small files.
   std::size_t ahead_ = 0;                 // Answered by opened(),
   std::size_t of_use_ = 0;                // and opened later.

@@ -26,6 +26,14 @@ constexpr std::size_t kMostRemembered = 100'000;
 constexpr milliseconds kJustAsked{20};
 constexpr milliseconds kForEver = std::chrono::hours(24);
 
+// The key in `directory` that the page ends with, empty where nothing is behind it; none of one that is not
+// what was asked for (F4).
+std::optional<std::string> end_of(const ListPage& page, const std::string& directory) {
+  if (!page.has_more) return "";
+  if (!page.next.starts_with(directory) || page.next.size() == directory.size()) return std::nullopt;
+  return page.next.substr(directory.size());
+}
+
 }  // namespace
 
 LakeView::LakeView(const FilesystemOptions& options, ObjectStore& lake, Tree& tree,
@@ -59,18 +67,26 @@ milliseconds LakeView::left_of(Moment asked) const {
 }
 
 Result<LakeView::Answer> LakeView::find(const InodePtr& directory, const std::string& key) {
+  tree_.with_view(directory,
+                  [now = clock_now(), limit = oldest()](DirectoryView& view) { view.asked(now, limit); });
   if (auto answer = known(directory, key)) return *answer;
   const auto is_large = [&] {
     return tree_.with_view(directory, [](const DirectoryView& view) { return view.is_large; });
   };
   const bool was_large = is_large();
-  const std::size_t behind =
-      was_large ? tree_.with_view(directory, [&](DirectoryView& view) { return view.asked_alone(key); }) : 0;
-  if (!was_large || behind > 0) {
-    auto turn = directory->listing_turn.take();
-    if (!turn) return turn.error();
-    if (auto answer = known(directory, key)) return *answer;  // Somebody else asked while we waited.
-    if (behind > 0) fetch_behind(directory, key, behind);
+  DirectoryView::Page page;
+  if (was_large)
+    page = tree_.with_view(directory, [&](DirectoryView& view) { return view.asked_alone(key); });
+  if (!was_large || page.amount > 0) {
+    Turns::Held turn;
+    if (!was_large || page.is_row) {  // Else whoever asks for another name wants another page.
+      auto taken = directory->listing_turn.take();
+      if (!taken) return taken.error();
+      turn = *std::move(taken);
+      if (auto answer = known(directory, key)) return *answer;  // Somebody else asked while we waited.
+    }
+    if (page.amount > 0) fetch_page(directory, page);
+    if (auto answer = known(directory, key)) return *answer;
     if (!is_large()) {
       if (auto fetched = fetch_first_page(directory, Next::kUnknown); !fetched) return fetched.error();
       if (auto answer = known(directory, key)) return *answer;
@@ -150,12 +166,12 @@ Result<> LakeView::fetch_first_page(const InodePtr& directory, Next next) {
   return {};
 }
 
-void LakeView::fetch_behind(const InodePtr& directory, const std::string& key, std::size_t amount) {
+void LakeView::fetch_page(const InodePtr& directory, const DirectoryView::Page& wanted) {
   const auto place = place_of(directory);
   if (!place) return;
-  const std::string after = place->path + key;
-  const auto page = pages_.take({.prefix = place->path, .after = after, .delimited = true, .amount = amount},
-                                Moment::max());
+  const std::string after = place->path + wanted.after;
+  const auto page = pages_.take(
+      {.prefix = place->path, .after = after, .delimited = true, .amount = wanted.amount}, Moment::max());
   if (page) take_in(directory, *place, *page, {.after = after, .began = {}});
 }
 
@@ -234,8 +250,10 @@ std::vector<LakeView::Listing::Named> LakeView::take_in(const InodePtr& director
       view.marker = std::move(marker);
       view.marker_seen = page.asked;
     }
-    for (const auto& entry : named)
-      view.saw(entry.key, entry.holding, entry.asked, of.began.value_or(entry.asked));
+    const Moment began = of.began.value_or(page.asked);
+    for (const auto& entry : named) view.saw(entry.key, entry.holding, entry.asked, began);
+    if (const auto last = end_of(page.page, path))
+      view.saw_page(of.after.empty() ? "" : of.after.substr(path.size()), *last, page.asked, began);
     if (!of.began) return view.size();
     // An object and a prefix of one name know of each other only now.
     for (auto& entry : named)

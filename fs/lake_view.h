@@ -129,8 +129,7 @@ class LakeView {
   [[nodiscard]] std::chrono::milliseconds left_of(Moment asked) const;
   [[nodiscard]] std::optional<Answer> known(const InodePtr& directory, const std::string& key);
   Result<> fetch_first_page(const InodePtr& directory, Next next);
-  // Up to so many names behind `key`.
-  void fetch_behind(const InodePtr& directory, const std::string& key, std::size_t amount);
+  void fetch_page(const InodePtr& directory, const DirectoryView::Page& wanted);
   // A directory of those in a row was looked into: the next ones' first pages are asked for.
   void entered(const InodePtr& directory);
   void ask_first_page(const InodePtr& parent, const std::string& name);

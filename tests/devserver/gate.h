@@ -25,8 +25,9 @@ class Gate {
   // Waits until `n` calls in all have arrived; false after `timeout`.
   bool wait_for_arrivals(std::size_t n, std::chrono::milliseconds timeout = std::chrono::seconds(10)) const;
   std::size_t arrivals() const;
-  void release_one();  // Lets the call go that has waited longest, or the next one to come.
-  void release();      // Lets all go, those that still come too.
+  void release_one();   // Lets the call go that has waited longest, or the next one to come.
+  void release();       // Lets all go, those that still come too.
+  void hold_no_more();  // Those that still come go by; those that wait go on waiting.
 
  private:
   friend class Gates;

@@ -17,6 +17,7 @@ struct Gate::State {
   std::size_t arrived = 0;
   std::size_t let_go = 0;  // The first `let_go` arrivals may pass.
   bool open = false;
+  bool holds_no_more = false;  // Who comes now goes by.
   bool stopped = false;
 };
 
@@ -55,6 +56,11 @@ void Gate::release() {
   state_->changed.notify_all();
 }
 
+void Gate::hold_no_more() {
+  std::lock_guard lock(state_->mutex);
+  state_->holds_no_more = true;
+}
+
 Gate Gates::hold(std::string_view operation, std::string_view path, Gate::Where where) {
   auto state = std::make_shared<Gate::State>();
   state->operation = operation;
@@ -68,6 +74,7 @@ Gate Gates::hold(std::string_view operation, std::string_view path, Gate::Where 
 void Gates::pass(std::string_view operation, std::string_view path, Gate::Where where) {
   for (const auto& gate : matching(operation, path, where)) {
     std::unique_lock lock(gate->mutex);
+    if (gate->holds_no_more) continue;
     const std::size_t mine = gate->arrived++;
     gate->changed.notify_all();
     gate->changed.wait(lock, [&] { return gate->open || gate->stopped || mine < gate->let_go; });

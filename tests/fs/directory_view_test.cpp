@@ -44,9 +44,9 @@ TEST_CASE("what was forgotten is asked for again, and is not absent") {
   CHECK(view.size() == 0);
   CHECK_FALSE(view.find("a", kStart));
   CHECK_FALSE(view.find("b", kStart));
-  view.saw_all(kStart + 1s);  // Begun before something was forgotten: it may have been one of its own.
+  view.saw_all(kStart + 1s - 1ns);  // Begun before that: what was forgotten may have been one of its own.
   CHECK_FALSE(view.find("b", kStart));
-  view.saw_all(kStart + 3s);
+  view.saw_all(kStart + 1s);
   CHECK(view.find("b", kStart));
 }
 
@@ -70,6 +70,52 @@ TEST_CASE("a page that comes late brings back no name that a younger listing lac
   CHECK(found->first.is_nothing());
   view.saw("a", object("two"), kStart + 3s);
   CHECK(view.find("a", kStart + 3s));
+}
+
+TEST_CASE("what a page lacks between its first name and its last was absent when it was asked for") {
+  const auto is_absent = [](const DirectoryView& view, const std::string& name, Moment oldest) {
+    const auto found = view.find(name, oldest);
+    return found && found->first.is_nothing();
+  };
+  DirectoryView view;
+  for (const char* name : {"c", "g", "m"}) view.saw(name, object("old"), kStart);
+  view.changed("h", object("ours"), kStart + 3s);
+  for (const char* name : {"d", "m"}) view.saw(name, object("new"), kStart + 2s);
+  view.saw_page("c", "m", kStart + 2s, kStart + 2s);
+  CHECK(is_absent(view, "g", kStart + 2s));
+  CHECK(is_absent(view, "f", kStart + 2s));
+  CHECK_FALSE(is_absent(view, "f", kStart + 3s));
+  CHECK(view.find("d", kStart + 2s)->first.object->physical_address == "new");
+  CHECK(view.find("h", kStart + 2s)->first.object->physical_address == "ours");
+  CHECK(view.find("m", kStart + 2s));
+  // Before it and behind it; "l" may be a prefix that comes behind "l-", which is the last.
+  CHECK(view.find("c", kStart));
+  CHECK_FALSE(view.find("b", kStart));
+  CHECK_FALSE(view.find("m-1", kStart));
+  view.saw_page("", "l-", kStart + 4s, kStart + 4s);
+  CHECK_FALSE(is_absent(view, "l", kStart + 4s));
+  CHECK(is_absent(view, "k", kStart + 4s));
+  CHECK(is_absent(view, "c", kStart));
+  // An answer that comes late brings back nothing.
+  view.saw("k", object("late"), kStart + 3s);
+  CHECK(is_absent(view, "k", kStart + 4s));
+  view.saw("k", object("late"), kStart + 5s);
+  CHECK(view.find("k", kStart + 4s)->first.object->physical_address == "late");
+  // The end of the directory.
+  view.saw_page("x", "", kStart + 4s, kStart + 4s);
+  CHECK(is_absent(view, "z", kStart + 4s));
+  view.forget_before(kStart + 5s, kStart + 5s);
+  for (const char* name : {"d", "f", "z"}) CHECK_FALSE(view.find(name, kStart));
+  view.saw_page("", "", kStart + 4s, kStart + 4s);  // May lack what was seen after it, and forgotten.
+  CHECK_FALSE(view.find("f", kStart));
+}
+
+TEST_CASE("what was seen since a listing began and is on its page, too, is there") {
+  DirectoryView view;
+  view.saw("a", object("a"), kStart);
+  view.saw("a", object("a"), kStart + 2s, kStart);
+  view.saw_page("", "z", kStart + 2s, kStart);
+  CHECK_FALSE(view.find("a", kStart)->first.is_nothing());
 }
 
 TEST_CASE("what is distrusted and then forgotten is asked for") {
@@ -131,8 +177,6 @@ TEST_CASE("files that are large, or opened here and there, bring few others") {
   CHECK(ahead <= 8 + 2 * 1);
 }
 
-TEST_SUITE_END();
-
 TEST_CASE("names that come and go in a directory that nobody lists are forgotten after a while") {
   DirectoryView view;
   for (int n = 0; n < 20'000; ++n) {
@@ -193,11 +237,31 @@ TEST_CASE("what is known of a listed name takes no more than 300 bytes") {
 
 TEST_CASE("names asked for in a row bring a page of those behind them, a larger one each time; others none") {
   DirectoryView view = view_of(5000, 10);
-  for (int n = 0; n < 3; ++n) CHECK(view.asked_alone(name_of(n)) == 0);
+  for (int n = 0; n < 3; ++n) CHECK(view.asked_alone(name_of(n)).amount == 0);
   std::size_t at = 3, pages = 0;
-  for (; at < 4000; ++pages) at += 1 + view.asked_alone(name_of(static_cast<int>(at)));
+  for (; at < 4000; ++pages) at += 1 + view.asked_alone(name_of(static_cast<int>(at))).amount;
   CHECK(pages <= 9);
-  for (const int n : {100, 3000, 700, 4200, 1500}) CHECK(view.asked_alone(name_of(n)) == 0);
+  for (const int n : {100, 3000, 700, 4200, 1500}) CHECK(view.asked_alone(name_of(n)).amount == 0);
+}
+
+TEST_CASE(
+    "names asked for in no order bring a page around them where it will be asked for more than a few times") {
+  constexpr auto kTtl = 1s;
+  DirectoryView view = view_of(5000, 10);
+  Moment now = kStart + 10s;
+  const auto ask = [&](int times, Moment::duration apart, const std::string& name) {
+    for (int n = 0; n < times; ++n) view.asked(now += apart, now - kTtl);
+    return view.asked_alone(name);
+  };
+  CHECK(ask(39, 1ms, name_of(100)).amount ==
+        0);  // Of a page of 1,000 seven more will be, while it is believed.
+  const DirectoryView::Page page = ask(1, 1ms, "picture \u00e9");
+  CHECK(page.amount == 1000);
+  CHECK_FALSE(page.is_row);
+  CHECK(page.after == "picture ");
+  now += kTtl;
+  CHECK(ask(1, 1ms, name_of(4000)).amount > 0);      // It goes on as it was,
+  CHECK(ask(20, 300ms, name_of(2000)).amount == 0);  // until it does not.
 }
 
 TEST_CASE("directories entered in a row bring the next ones, each once; those entered here and there none") {
@@ -233,5 +297,7 @@ TEST_CASE(
   CHECK_FALSE(view.find("c", kStart + 1s));  // Nobody has looked for it since.
   CHECK(view.find("c", kStart));
 }
+
+TEST_SUITE_END();
 
 }  // namespace lakefuse::test

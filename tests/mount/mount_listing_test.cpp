@@ -191,6 +191,22 @@ TEST_CASE(
   CHECK(lake.count("list_objects") <= 30);
 }
 
+TEST_CASE("listing: who asks for many names of a large directory in no order costs a page for many, too") {
+  TestLake lake;
+  NEEDS_DOUBLE(lake);
+  constexpr int kFiles = 3000;
+  fill(lake, kFiles);
+  Mounted mount(lake, {.flags = {"--metadata-ttl", "10s"}});
+  lake.server().clear_log();
+  for (int n = 0; n < kFiles; ++n) {
+    const std::string name = name_of(n * 1009 % kFiles);
+    CHECK(look(mount / "d" / name) == kOk);
+    if (n % 10 == 0) CHECK(look(mount / "d" / (name + "-no")) == "stat: ENOENT");
+  }
+  CHECK(lake.count("list_objects") <= 100);
+  CHECK(lake.count("stat_object") == 0);
+}
+
 TEST_CASE(
     "listing: directories that are looked into in a row are asked for ahead, each once, and then listed") {
   TestLake lake;

@@ -101,24 +101,28 @@ TEST_CASE("rule 1: what a program asked for when Ctrl-C came never comes after w
   lake.put("f", "v0");
   lake.put("d/other", "other");
   Mounted mount(lake, {.flags = {"--metadata-ttl", "0s"}});  // What the kernel knows does not count.
-  // `first` is interrupted, and its call is at work a moment later.
+  // What is interrupted has sent its call, which is at work a moment after it ended.
+  std::jthread later;
   const auto interrupt = [&](const std::string& call, const std::string& path,
-                             const std::function<void(Actor&)>& first) {
-    const auto stall = lake.server().add_fault(
-        {.kind = Fault::Kind::kStall, .operation = call, .path = path, .delay = 360ms});
-    Actor program;
-    first(program);
-    REQUIRE(eventually([&] { return lake.server().fired(stall) > 0; }));
-    std::this_thread::sleep_for(240ms);
-    program.signal(SIGINT);
-    CHECK(program.wait() == 128 + SIGINT);
+                             const std::function<void()>& first, const std::function<int()>& end) {
+    Gate gate = lake.server().hold(call, path);
+    first();
+    REQUIRE(gate.wait_for_arrivals(1));
+    gate.hold_no_more();
+    CHECK(end() == 128 + SIGINT);
+    later = std::jthread([gate = std::move(gate)] { std::this_thread::sleep_for(100ms); });
   };
-  const auto save = [&](const std::string& name) {
-    return [&mount, name](Actor& program) {
+  const auto interrupt_close = [&](const std::string& name) {
+    Actor program;
+    const auto first = [&] {
       REQUIRE(program("open 1 w,creat,trunc " + (mount / name).string()) == "ok");
       REQUIRE(program("write 1 v1") == "ok");
       program.tell("close 1");
     };
+    interrupt("link_physical_address", name, first, [&] {
+      program.signal(SIGINT);
+      return program.wait();
+    });
   };
   const auto is_and_stays = [&](const std::string& name, const std::string& bytes) {
     std::this_thread::sleep_for(300ms);
@@ -127,52 +131,51 @@ TEST_CASE("rule 1: what a program asked for when Ctrl-C came never comes after w
     CHECK(eventually([&] { return mount.pending().empty(); }));  // What is retried, in a second.
   };
   SUBCASE("a close: another close") {
-    interrupt("link_physical_address", "f", save("f"));
+    interrupt_close("f");
     CHECK(write_file(mount / "f", "v2") == kOk);
     is_and_stays("f", "v2");
   }
   SUBCASE("a close of a new file: another close") {
-    interrupt("link_physical_address", "new", save("new"));
+    interrupt_close("new");
     CHECK(write_file(mount / "new", "v2") == kOk);
     is_and_stays("new", "v2");
   }
   SUBCASE("a close: an unlink") {
-    interrupt("link_physical_address", "f", save("f"));
+    interrupt_close("f");
     CHECK(remove_file(mount / "f") == kOk);
     is_and_stays("f", "<none>");
   }
   SUBCASE("a close of a new file: an unlink") {
-    interrupt("link_physical_address", "new", save("new"));
+    interrupt_close("new");
     CHECK(remove_file(mount / "new") == kOk);
     is_and_stays("new", "<none>");
   }
   SUBCASE("a close: a rename over it") {
     REQUIRE(write_file(mount / "g", "other") == kOk);
-    interrupt("link_physical_address", "f", save("f"));
+    interrupt_close("f");
     CHECK(rename_file(mount / "g", mount / "f") == kOk);
     is_and_stays("f", "other");
     is_and_stays("g", "<none>");
   }
   SUBCASE("a close: a rename of it") {
-    interrupt("link_physical_address", "new", save("new"));
+    interrupt_close("new");
     CHECK(rename_file(mount / "new", mount / "newer") == kOk);
     is_and_stays("new", "<none>");
     is_and_stays("newer", "v1");
   }
   SUBCASE("a close: a rename of its directory") {
-    interrupt("link_physical_address", "d/new", save("d/new"));
+    interrupt_close("d/new");
     CHECK(rename_file(mount / "d", mount / "e") == kOk);
     is_and_stays("d/new", "<none>");
     is_and_stays("e/new", "v1");
   }
   const auto interrupt_command = [&](const std::string& call, const Arguments& command) {
-    const auto stall =
-        lake.server().add_fault({.kind = Fault::Kind::kStall, .operation = call, .delay = 360ms});
-    const pid_t program = start(command, {});
-    REQUIRE(eventually([&] { return lake.server().fired(stall) > 0; }));
-    std::this_thread::sleep_for(240ms);
-    ::kill(program, SIGINT);
-    CHECK(wait_for_end(program, 5s) == 128 + SIGINT);
+    pid_t program = 0;
+    const auto first = [&] { program = start(command, {}); };
+    interrupt(call, "*", first, [&] {
+      ::kill(program, SIGINT);
+      return wait_for_end(program, 5s);
+    });
   };
   SUBCASE("an unlink: a close") {
     interrupt_command("delete_object", {"rm", mount / "f"});
