@@ -85,8 +85,10 @@ Result<LakeView::Answer> LakeView::find(const InodePtr& directory, const std::st
       turn = *std::move(taken);
       if (auto answer = known(directory, key)) return *answer;  // Somebody else asked while we waited.
     }
-    if (page.amount > 0) fetch_page(directory, page);
-    if (auto answer = known(directory, key)) return *answer;
+    if (page.amount > 0) {
+      fetch_page(directory, page);
+      if (auto answer = known(directory, key)) return *answer;
+    }
     if (!is_large()) {
       if (auto fetched = fetch_first_page(directory, Next::kUnknown); !fetched) return fetched.error();
       if (auto answer = known(directory, key)) return *answer;
